@@ -1,0 +1,54 @@
+"""The connection: exact look-ups that no client can turn into operators, and pools that survive a fork."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NoReturn
+
+from django.db import connections
+from django_mongodb_backend import base
+from django_mongodb_backend.features import DatabaseFeatures as StockFeatures
+from django_mongodb_backend.operations import DatabaseOperations as StockOperations
+from pymongo import MongoClient
+
+
+class DatabaseFeatures(StockFeatures):
+    supports_ignore_conflicts = True
+
+
+class DatabaseOperations(StockOperations):
+    compiler_module = "lucid_sessions.mongodb.compiler"
+
+    def bulk_insert_sql(self, *args: Any, **kwargs: Any) -> NoReturn:
+        # Django looks for the attribute when conflicts are to be ignored; our compiler never calls it.
+        raise NotImplementedError("MongoDB takes documents, not SQL.")
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    features_class = DatabaseFeatures
+    ops_class = DatabaseOperations
+    mongo_operators = {
+        **base.DatabaseWrapper.mongo_operators,
+        # Upstream sends {column: value}, so that {"$ne": ""} for a value matches every document.
+        "exact": lambda column, value: {column: {"$eq": value}},
+    }
+
+
+# The parent's clients, kept so that their destructors do not run in the child.
+_inherited: list[MongoClient[Any]] = []
+
+
+def _forget_inherited_connections() -> None:
+    """Leave the child with no client: sockets, locks and threads of the parent's do not work in it."""
+    _inherited.extend(DatabaseWrapper._connection_pools.values())
+    DatabaseWrapper._connection_pools.clear()
+    for connection in connections.all(initialized_only=True):
+        if isinstance(connection, DatabaseWrapper):
+            connection.connection = connection.session = None
+            connection.__dict__.pop("database", None)
+            connection.run_on_commit = []
+            connection.in_atomic_block_mongo = False
+            connection.nested_atomics = 0
+
+
+os.register_at_fork(after_in_child=_forget_inherited_connections)

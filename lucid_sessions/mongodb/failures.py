@@ -1,0 +1,44 @@
+"""What a failed operation says: the driver's own words, and OperationalError when trying again may help."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, IntegrityError, OperationalError
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Unreachable, no primary, cut off while waiting, no majority in time.
+PASSING = (ConnectionFailure, ExecutionTimeout, WTimeoutError)
+
+
+def readable(operation: Callable[P, R]) -> Callable[P, R]:
+    """The operation, raising Django's exceptions only, each with a message.
+
+    Upstream raises an empty DatabaseError for an unreachable server, and lets a failed bulk write out as
+    the driver's own exception.
+    """
+
+    @functools.wraps(operation)
+    def translated(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return operation(*args, **kwargs)
+        except PyMongoError as error:
+            raise _as_django(error) from error
+        except DatabaseError as error:
+            if str(error) or not isinstance(error.__cause__, PyMongoError):
+                raise
+            if isinstance(error, IntegrityError):
+                raise IntegrityError(str(error.__cause__)) from error.__cause__
+            raise _as_django(error.__cause__) from error.__cause__
+
+    return translated
+
+
+def _as_django(error: PyMongoError) -> DatabaseError:
+    passing = isinstance(error, PASSING) or error.has_error_label("RetryableWriteError")
+    return (OperationalError if passing else DatabaseError)(f"MongoDB: {error}")
