@@ -1,0 +1,35 @@
+"""What can go wrong while recording; every message names the thing and the fix."""
+
+# ruff: noqa: N818 -- named for what happened, as in lucid_sessions.errors
+
+
+class RecorderError(Exception):
+    """Something about a recording went wrong; the message says what, to what, and what to do."""
+
+
+class BadSettings(RecorderError):
+    """A setting is outside what the recorder can do."""
+
+
+class BadSource(RecorderError):
+    """The source cannot be recorded as it is; trying again will not help."""
+
+
+class SourceLost(RecorderError):
+    """The source was being recorded and went away; what came before is kept."""
+
+
+class Unreadable(RecorderError):
+    """These bytes are no recording that can be played."""
+
+
+class DiskFull(RecorderError):
+    """The spool's disk has no room left; what was recorded is kept."""
+
+
+class SpoolUnwritable(RecorderError):
+    """The spool cannot be written (permissions, read-only, input/output error)."""
+
+
+class SpoolBusy(RecorderError):
+    """Somebody else holds the lock of this spool or take."""

@@ -1,0 +1,65 @@
+"""How one session is to be recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from recorder.errors import BadSettings
+
+Quality = Literal["low", "medium", "high", "ultra"]
+QUALITIES: tuple[str, ...] = get_args(Quality)
+SMALLEST_SIDE, LARGEST_SIDE = 16, 8192
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One session's recording settings, checked: a value out of range raises `BadSettings`.
+
+    `width` and `height` are wishes to sources that can choose (synthetic, later RDP and VNC); x11 and file
+    have a size of their own. `maximum_seconds` counts time on the session's timeline within one take.
+    """
+
+    frame_rate: int = 30
+    width: int | None = None
+    height: int | None = None
+    quality: Quality = "high"
+    segment_seconds: float = 4.0
+    cursor: bool = True
+    maximum_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_number("frame rate", self.frame_rate, low=1, high=60, unit=" frames a second")
+        for side, length in (("width", self.width), ("height", self.height)):
+            if length is not None:
+                _check_number(side, length, low=SMALLEST_SIDE, high=LARGEST_SIDE, unit=" pixels")
+        _check_number("segment length", self.segment_seconds, low=0.5, high=60, unit=" seconds")
+        if self.quality not in QUALITIES:
+            raise BadSettings(f"Quality {self.quality!r} is unknown. Choose one of {', '.join(QUALITIES)}.")
+        if self.maximum_seconds is not None:
+            _check_number("maximum duration", self.maximum_seconds, low=0.1, high=31 * 86400, unit=" seconds")
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as plain values, for `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Settings:
+        """Settings from plain values; unknown names raise `BadSettings`."""
+        unknown = set(facts) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise BadSettings(f"Unknown recording settings: {', '.join(sorted(unknown))}. Remove them.")
+        return cls(**facts)
+
+
+def _check_number(name: str, number: object, *, low: float, high: float, unit: str) -> None:
+    fits = isinstance(number, (int, float)) and not isinstance(number, bool) and low <= number <= high
+    if not fits:
+        raise BadSettings(
+            f"{name.capitalize()} {number!r} is out of range. Choose {low:g} to {high:g}{unit}."
+        )
+    if name in ("frame rate", "width", "height") and not isinstance(number, int):
+        raise BadSettings(
+            f"{name.capitalize()} {number!r} is no whole number. Choose {low:g} to {high:g}{unit}."
+        )

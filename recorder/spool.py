@@ -1,0 +1,175 @@
+"""The spool: the durable outbox on the recorder's host.
+
+    root/id                               eight hex digits that name this spool
+    root/reserve                          space kept back so that open segments can close on a full disk
+    root/takes/<session hex>/<take>/      one recorder's tenure: segments, markers, take.json, lock
+
+A segment counts from the moment its file is renamed to its committed name; a `.part` file is in progress.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from uuid import UUID
+
+from recorder import durable
+from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.names import PART, ClosedMarker, GapMarker, SegmentName, read_marker, sequence_of, write_marker
+
+__all__ = ["ClosedMarker", "GapMarker", "SegmentName", "Spool", "sequence_of"]
+
+RESERVE_BYTES = 32 * 1024 * 1024
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Spool:
+    """A directory that keeps what was recorded until the archive has it."""
+
+    def __init__(self, root: Path, *, reserve_bytes: int = RESERVE_BYTES) -> None:
+        self.root = Path(root).absolute()
+        self._reserve_bytes = reserve_bytes
+        try:
+            durable.make_directory(self.root / "takes")
+        except OSError as error:
+            raise unwritable(self.root, error) from error
+
+    @cached_property
+    def identity(self) -> str:
+        """The spool's name, eight hex digits, made once and kept in `root/id`."""
+        path = self.root / "id"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text().strip()
+        try:
+            durable.write(path, secrets.token_hex(4).encode() + b"\n")
+        except OSError as error:
+            raise unwritable(self.root, error) from error
+        return path.read_text().strip()
+
+    def take_directory(self, session: UUID, take: int) -> Path:
+        """Where a take's files lie; the directory need not exist."""
+        return self.root / "takes" / session.hex / str(take)
+
+    def make_take(self, session: UUID, take: int) -> Path:
+        """A take's directory, made durably if it was missing."""
+        directory = self.take_directory(session, take)
+        try:
+            durable.make_directory(directory)
+        except OSError as error:
+            raise unwritable(directory, error) from error
+        return directory
+
+    def commit(self, part: Path, name: SegmentName) -> Path:
+        """Turn a finished `.part` file into a segment: sync it, rename it, sync its directory."""
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        target = part.with_name(name.filename)
+        durable.rename(part, target)
+        return target
+
+    def segments(self, directory: Path | None = None) -> Iterator[tuple[Path, SegmentName]]:
+        """Committed segments of one take's directory, or of the whole spool, in order within each take."""
+        directories = [directory] if directory is not None else [path for _, _, path in self.takes()]
+        for folder in directories:
+            named = [(parsed, path) for path in _files(folder) if (parsed := _parsed(path.name))]
+            yield from ((path, name) for name, path in sorted(named, key=lambda pair: pair[0]))
+
+    def parts(self, directory: Path) -> list[Path]:
+        """Segments in progress in one take's directory, oldest first."""
+        return sorted(path for path in _files(directory) if path.name.endswith(PART))
+
+    def takes(self) -> Iterator[tuple[UUID, int, Path]]:
+        """Every take that has a directory here: session, take, directory."""
+        for folder in _files(self.root / "takes"):
+            with contextlib.suppress(ValueError):
+                yield from self.takes_of(UUID(hex=folder.name))
+
+    def takes_of(self, session: UUID) -> Iterator[tuple[UUID, int, Path]]:
+        """One session's takes, first to last."""
+        folders = _files(self.root / "takes" / session.hex)
+        for take in sorted(int(folder.name) for folder in folders if folder.name.isdecimal()):
+            yield session, take, self.take_directory(session, take)
+
+    def write_gap(self, marker: GapMarker) -> Path:
+        """Record a gap durably."""
+        return write_marker(self.make_take(marker.session, marker.take), marker)
+
+    def write_closed(self, marker: ClosedMarker) -> Path:
+        """Record durably that a take's track is complete."""
+        return write_marker(self.make_take(marker.session, marker.take), marker)
+
+    def gaps(self, directory: Path) -> list[GapMarker]:
+        """A take's gaps, in order."""
+        found = [read_marker(path, GapMarker) for path in sorted(directory.glob("gap_*_*.json"))]
+        return sorted(found, key=lambda gap: (gap.track, gap.number))
+
+    def closed(self, directory: Path) -> dict[str, ClosedMarker]:
+        """A take's closed tracks, by track."""
+        found = [read_marker(path, ClosedMarker) for path in sorted(directory.glob("closed_*.json"))]
+        return {marker.track: marker for marker in found}
+
+    @property
+    def reserve_path(self) -> Path:
+        """The file whose removal makes room on a full disk."""
+        return self.root / "reserve"
+
+    def hold_reserve(self) -> bool:
+        """Whether the reserve is held now: allocates it when it was missing and there is room."""
+        if self._reserve_bytes <= 0 or _size(self.reserve_path) >= self._reserve_bytes:
+            return self._reserve_bytes > 0
+        try:
+            with self.reserve_path.open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, self._reserve_bytes)
+        except OSError as error:
+            self.release_reserve()
+            if error.errno in FULL:
+                return False
+            raise unwritable(self.root, error) from error
+        return True
+
+    def release_reserve(self) -> bool:
+        """Give the reserved room back to the disk; False when there was none to give."""
+        try:
+            self.reserve_path.unlink()
+        except OSError:
+            return False
+        return True
+
+    def free_bytes(self) -> int:
+        """Bytes that this user may still write to the spool's disk."""
+        stat = os.statvfs(self.root)
+        return stat.f_bavail * stat.f_frsize
+
+
+def unwritable(path: Path, error: OSError) -> DiskFull | SpoolUnwritable:
+    """The error of ours for a failed write, with the path, the reason and the fix."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return DiskFull(f"Disk is full at {path}. Free space there; what was recorded so far is kept.")
+    return SpoolUnwritable(f"Cannot write to the spool at {path}: {reason}. Check its owner, mode and mount.")
+
+
+def _files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _parsed(name: str) -> SegmentName | None:
+    try:
+        return SegmentName.parse(name)
+    except ValueError:
+        return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

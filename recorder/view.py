@@ -1,0 +1,81 @@
+"""What the supervisor needs to know from outside, and tells: the database's side of recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from recorder.settings import Settings
+
+Desired = Literal["record", "pause", "stop"]
+EventKind = Literal["recording", "paused", "ended", "failed", "statistics"]
+NO_TAKE = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one session should be doing on this host.
+
+    `take` is the take that this host holds, or None when the session may be claimed.
+    """
+
+    session: UUID
+    desired: Desired
+    source: str
+    settings: Settings
+    take: int | None = None
+
+
+@dataclass(frozen=True)
+class Tenure:
+    """A won claim: the new take's number (from 1) and where the session's timeline stands.
+
+    `started_wall_ms` is the wall clock when the session's first take began (for take 1: now).
+    `known_end_us` is the latest end of any segment already known outside this spool, None when there is none.
+    """
+
+    take: int
+    started_wall_ms: int
+    known_end_us: int | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a take, in words, with figures.
+
+    recording   frames are being recorded (also after a pause)
+    paused      recording is paused; the segment before is committed
+    ended       over as wished: stopped, maximum duration, end of the file
+    failed      over against the wish; `reason` names the thing and the fix. `facts["refused"]` is true and
+                the take is 0 when this host did not admit the session: nothing was claimed, it tries again
+    statistics  about every ten seconds while recording, and when a lost take is continued; may be dropped
+    """
+
+    kind: EventKind
+    reason: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class View(Protocol):
+    """The supervisor's window on the world. Any method may raise: recording goes on and it is called again.
+
+    Called from the supervisor's thread only.
+    """
+
+    def wanted(self) -> Sequence[Wanted]:
+        """The sessions that this host should look after now."""
+        ...
+
+    def claim(self, session: UUID) -> Tenure | None:
+        """Claim the session for a new take of this host, conditionally; None when another host won."""
+        ...
+
+    def report(self, session: UUID, take: int, event: Event) -> None:
+        """Note what happened; delivered at least once, in order within a session."""
+        ...
+
+    def beat(self) -> None:
+        """Renew this host's lease; called every two seconds."""
+        ...
