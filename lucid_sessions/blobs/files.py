@@ -1,0 +1,156 @@
+"""Blobs in a directory: root/ab/cd/<64 hexadecimal digits>."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from lucid_sessions.blobs.names import Missing, blob_name, checked_name, is_blob_name
+from lucid_sessions.durable import Bytes, blaming, sync_directory, sync_name, write_durably
+from lucid_sessions.errors import Refused, Retryable, Tampered
+
+# Says that this directory is the store. The empty mount point of a disk that is not mounted has none:
+# without it we would fill the wrong disk, and call every blob lost.
+MARKER = "lucid-blobs"
+_READ_BYTES = 1 << 18
+
+
+class FileBlobs:
+    """A directory of blobs. `create` makes one, once; after that the constructor opens it.
+
+    Errors: Missing (Retryable) when the store itself is not there, Retryable when the disk fails,
+    Tampered when a blob that was asked for is gone or is not what its name says.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    @classmethod
+    def create(cls, root: Path) -> "FileBlobs":
+        """The store at root, made if it is new. For set-up only: a running service must not make one."""
+        store = cls(root)
+        if not store.present():
+            write_durably(store.root / MARKER, b"Lucid Sessions blobs, layout 1: ab/cd/<SHA-256>\n")
+        return store
+
+    def present(self) -> bool:
+        """True if a blob store is there: made by `create`, and mounted."""
+        return (self.root / MARKER).exists()
+
+    def put(self, data: Bytes, *, name: str) -> None:
+        """The blob is stored durably and was read back. Again with the same bytes: nothing changes."""
+        path = self._path(name)
+        self._require_store()
+        if path.exists():
+            _accept(path)
+        else:
+            write_durably(path, data, check=lambda file: _read_back(file, path, data))
+
+    def get(self, name: str) -> bytes:
+        """The stored bytes, unverified: open_blob, or blob_name, says whether they are the right ones."""
+        with self.open(name) as file, blaming("read", self._path(name)):
+            return file.read()
+
+    def open(self, name: str) -> BinaryIO:
+        """The stored bytes as a file to read, unverified."""
+        path = self._path(name)
+        with blaming("read", path):
+            try:
+                return path.open("rb")
+            except (FileNotFoundError, NotADirectoryError):
+                raise self._gone(name) from None
+
+    def size(self, name: str) -> int:
+        """The length of the stored blob in bytes."""
+        path = self._path(name)
+        with blaming("read", path):
+            try:
+                return path.stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                raise self._gone(name) from None
+
+    def exists(self, name: str) -> bool:
+        """True if the store holds a blob of that name. Missing, not False, when the store is not there."""
+        with blaming("read", self._path(name)):
+            if self._path(name).exists():
+                return True
+        self._require_store()
+        return False
+
+    def delete(self, name: str) -> None:
+        """The blob is gone, and stays so after a power cut; one that was not there is gone already."""
+        path = self._path(name)
+        self._require_store()
+        with blaming("delete", path):
+            path.unlink(missing_ok=True)
+            if path.parent.exists():  # synced even if it was gone: an earlier delete may have died before
+                sync_directory(path.parent)
+
+    def names(self) -> Iterator[str]:
+        """Every blob's name, in order. Temporary files, and files of others, are passed over."""
+        self._require_store()
+        for first in _shards(self.root):
+            for second in _shards(first):
+                with blaming("list", second):
+                    found = os.listdir(second)  # noqa: PTH208  names alone, a hundred thousand at a time
+                yield from sorted(filter(is_blob_name, found))
+
+    def free_bytes(self) -> int:
+        """How much may still be written, in bytes, by a user who is not root."""
+        with blaming("measure", self.root):
+            room = os.statvfs(self.root)
+        return room.f_bavail * room.f_frsize
+
+    def free_inodes(self) -> int | None:
+        """How many files may still be made; None where the file system has no such limit."""
+        with blaming("measure", self.root):
+            room = os.statvfs(self.root)
+        return room.f_favail if room.f_files else None
+
+    def _path(self, name: str) -> Path:
+        checked_name(name)
+        return Path(f"{self.root}/{name[:2]}/{name[2:4]}/{name}")
+
+    def _require_store(self) -> None:
+        if not self.present():
+            raise Missing(
+                f"No blob store at {self.root} (it holds no file {MARKER}): mount that disk, or correct "
+                f"CHUNK_STORAGE_PATH; only set-up makes a new store"
+            )
+
+    def _gone(self, name: str) -> Tampered:
+        self._require_store()
+        return Tampered(f"Blob {name} is missing from {self.root}: restore it from a backup")
+
+
+def _shards(folder: Path) -> list[Path]:
+    with blaming("list", folder):
+        return sorted(entry for entry in folder.iterdir() if len(entry.name) == 2 and entry.is_dir())
+
+
+def _accept(path: Path) -> None:
+    """The file of an earlier put holds what its name says; that put may have died before its last sync."""
+    with blaming("read", path), path.open("rb", buffering=0) as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != path.name:
+        raise Tampered(f"{path} holds not the blob of its name but {found}: restore it from a backup")
+    sync_name(path)
+
+
+def _read_back(file: int, path: Path, data: Bytes) -> None:
+    """Raises unless the file system, asked anew, returns the bytes whose SHA-256 is the file's name."""
+    # The pages are clean by now; dropping them makes the disk answer, not the cache.
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    size = memoryview(data).nbytes
+    digest, length, buffer = hashlib.sha256(), 0, memoryview(bytearray(min(size + 1, _READ_BYTES)))
+    while count := os.preadv(file, [buffer], length):
+        digest.update(buffer[:count])
+        length += count
+    if length == size and digest.hexdigest() == path.name:
+        return
+    if blob_name(data) != path.name:
+        raise Refused(f"Not stored: the bytes given for blob {path.name} have another SHA-256")
+    raise Retryable(
+        f"{path} read back as other bytes ({length} of {size}). Check that disk; nothing was stored"
+    )
