@@ -79,7 +79,7 @@ def open_slot(slot: bytes, *, password: bytes, salt: bytes, repository: bytes) -
         identity = Identity.from_private(AESGCM(key).decrypt(nonce, sealed, head))
     except InvalidTag as error:
         raise WrongPassword(
-            "the key slot does not open: wrong ENCRYPTION_PASSWORD or ENCRYPTION_SALT, or the slot was changed"
+            "the key slot does not open: wrong ENCRYPTION_PASSWORD or ENCRYPTION_SALT, or a changed slot"
         ) from error
     if identity.recipient.key_id != kid:
         raise Tampered("the key slot holds another key than it names")
