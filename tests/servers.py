@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 START_SECONDS = 30
 STOP_SECONDS = 15
@@ -112,7 +113,9 @@ def _running(command: list[str], *, home: Path) -> Iterator[Callable[[], None]]:
     """A function that raises, with the server's own last words, when the server is no longer running."""
     log = home / "server.log"
     with log.open("wb") as out:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            _ending_with_us(command), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+        )
 
     def check_running() -> None:
         if server.poll() is not None:
@@ -123,6 +126,12 @@ def _running(command: list[str], *, home: Path) -> Iterator[Callable[[], None]]:
         yield check_running
     finally:
         _stop(server)
+
+
+def _ending_with_us(command: list[str]) -> list[str]:
+    """The command, told by the kernel to end when the tests are killed and cannot end it themselves."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
@@ -146,9 +155,8 @@ def _wait_until(ready: Callable[[], bool], *, check_running: Callable[[], None])
 def _become_primary(port: int, *, check_running: Callable[[], None]) -> None:
     from pymongo import MongoClient
 
-    with MongoClient(
-        "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=START_SECONDS * 1000
-    ) as client:
+    client: MongoClient[dict[str, Any]] = MongoClient("127.0.0.1", port, directConnection=True)
+    with client:
         member = {"_id": 0, "host": f"127.0.0.1:{port}"}
         _wait_until(lambda: _listens(port), check_running=check_running)
         client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})

@@ -6,16 +6,16 @@ from django.contrib.admin import apps as admin
 from django.contrib.auth import apps as auth
 from django.contrib.contenttypes import apps as contenttypes
 
-from lucid_sessions.mongodb.settings import DEFAULT_AUTO_FIELD
+from lucid_sessions.mongodb.settings import AUTO_FIELD
 
 
 class AdminConfig(admin.AdminConfig):
-    default_auto_field = DEFAULT_AUTO_FIELD
+    default_auto_field = AUTO_FIELD
 
 
 class AuthConfig(auth.AuthConfig):
-    default_auto_field = DEFAULT_AUTO_FIELD
+    default_auto_field = AUTO_FIELD
 
 
 class ContentTypesConfig(contenttypes.ContentTypesConfig):
-    default_auto_field = DEFAULT_AUTO_FIELD
+    default_auto_field = AUTO_FIELD

@@ -11,6 +11,10 @@ from django_mongodb_backend.features import DatabaseFeatures as StockFeatures
 from django_mongodb_backend.operations import DatabaseOperations as StockOperations
 from pymongo import MongoClient
 
+from lucid_sessions.mongodb import literals
+
+literals.install()
+
 
 class DatabaseFeatures(StockFeatures):
     supports_ignore_conflicts = True
@@ -18,6 +22,8 @@ class DatabaseFeatures(StockFeatures):
 
 class DatabaseOperations(StockOperations):
     compiler_module = "lucid_sessions.mongodb.compiler"
+    # Upstream escapes every pattern but this: username__iexact=".*" matched everybody.
+    prep_for_iexact_query = StockOperations.prep_for_like_query
 
     def bulk_insert_sql(self, *args: Any, **kwargs: Any) -> NoReturn:
         # Django looks for the attribute when conflicts are to be ignored; our compiler never calls it.

@@ -9,8 +9,8 @@ VARIABLE = "MONGODB_URL"
 DEFAULT_NAME = "lucid_sessions"
 EXAMPLE = "mongodb://user:password@host:27017/lucid_sessions?replicaSet=rs0"
 
-DEFAULT_AUTO_FIELD = "django_mongodb_backend.fields.ObjectIdAutoField"
-DATABASE_ROUTERS = ["django_mongodb_backend.routers.MongoRouter"]
+AUTO_FIELD = "django_mongodb_backend.fields.ObjectIdAutoField"
+ROUTERS = ["django_mongodb_backend.routers.MongoRouter"]
 
 # The stock configurations insist on integer keys, which MongoDB does not have.
 ADMIN_CONFIG = "lucid_sessions.mongodb.apps.AdminConfig"
