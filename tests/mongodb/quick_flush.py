@@ -1,36 +1,63 @@
-"""A pytest plugin: between tests on MongoDB, empty the collections but keep Django's own catalogue.
+"""A pytest plugin: after each test on MongoDB, every collection is what it was before the first.
 
-Django's flush also empties the content types and permissions and then computes them again, which takes
-longer than a test does. Load it with `-p tests.mongodb.quick_flush`; on other databases it does nothing.
+Django's flush also empties the content types and permissions and computes them again, which takes longer
+than a test does. Load it with `-p tests.mongodb.quick_flush`; on other databases it does nothing.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+# Large, and no test changes them.
 CATALOGUE = {"django_migrations", "django_content_type", "auth_permission"}
+
+
+class Collections:
+    """What migrations left in the collections (roles, for one), to go back to after each test."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, list[dict[str, Any]]] | None = None
+
+    def remember(self, connection: Any) -> None:
+        """Take note of all documents, the first time."""
+        if self._before is None:
+            self._before = {name: list(connection.database[name].find()) for name in _changeable(connection)}
+
+    def restore(self, connection: Any) -> None:
+        """Put back what `remember` found."""
+        for name in _changeable(connection):
+            connection.database[name].delete_many({})
+            if documents := (self._before or {}).get(name):
+                connection.database[name].insert_many(documents)
+
+
+def _changeable(connection: Any) -> list[str]:
+    names = connection.introspection.table_names()
+    return [name for name in names if name not in CATALOGUE and not name.startswith("system.")]
 
 
 def pytest_configure() -> None:
     from django.test import TransactionTestCase
 
-    # Any: the method is not public, and there is no public place for this.
+    # Any: the two methods are not public, and there is no public place for this.
     case_class: Any = TransactionTestCase
-    stock = case_class._fixture_teardown
+    stock_setup, stock_teardown = case_class._fixture_setup.__func__, case_class._fixture_teardown
+    collections = Collections()
 
-    def flush(case: TransactionTestCase) -> None:
+    def setup(cls: type[TransactionTestCase]) -> None:
         from django.db import connection
 
         if connection.vendor == "mongodb":
-            empty_collections(connection)
+            collections.remember(connection)
+        stock_setup(cls)
+
+    def teardown(case: TransactionTestCase) -> None:
+        from django.db import connection
+
+        if connection.vendor == "mongodb":
+            collections.restore(connection)
         else:
-            stock(case)
+            stock_teardown(case)
 
-    case_class._fixture_teardown = flush
-
-
-def empty_collections(connection: Any) -> None:
-    """Delete every document outside the catalogue."""
-    for name in connection.introspection.table_names():
-        if name not in CATALOGUE and not name.startswith("system."):
-            connection.database[name].delete_many({})
+    case_class._fixture_setup = classmethod(setup)
+    case_class._fixture_teardown = teardown

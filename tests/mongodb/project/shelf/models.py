@@ -58,4 +58,4 @@ class Piece(Keyed):
         ]
 
     def __str__(self) -> str:
-        return f"{self.tape_id}/{self.sequence}"
+        return f"{self.tape} {self.sequence}"
