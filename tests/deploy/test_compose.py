@@ -1,0 +1,169 @@
+"""docker-compose.yml keeps the design's promises. No engine starts it here: docs/deployment.md says so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.parts import DEPLOY, PORTS, ROOT, VARIABLE, WORKERS, compose, env_file, run, said, services, strings, tool
+
+SUPPORT = (
+    *("mongodb", "redis-broker", "redis-cache", "nginx"),
+    *("prometheus", "alertmanager", "grafana", "cadvisor"),
+)
+ONE_SHOTS = ("mongodb-init", "migrate", "keys-init", "keys-share")
+LIMITS = {
+    "session-api": (1.0, "1G"),
+    "pipeline-manager": (2.0, "2G"),
+    "session-recorder": (2.0, "2G"),
+    "chunk-processor": (4.0, "4G"),
+    "session-storage": (1.0, "1G"),
+    "mongodb": (4.0, "8G"),
+    "redis-broker": (1.0, "4G"),
+    "redis-cache": (1.0, "4G"),
+}
+
+
+def test_it_follows_the_compose_specification() -> None:
+    check = tool("check-jsonschema", package="requirements/test.txt")
+    ended = run(check, "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml")
+    assert ended.returncode == 0, said(ended)
+
+
+def test_every_service_of_the_design_is_there() -> None:
+    assert set(services()) == {*PORTS, "flower", *SUPPORT, *ONE_SHOTS}
+
+
+@pytest.mark.parametrize("name", sorted(services()))
+def test_a_service_is_hardened_and_limited(name: str) -> None:
+    service = services()[name]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["read_only"] is True
+    assert "/tmp" in service["tmpfs"]
+    assert service["deploy"]["resources"]["limits"]["memory"]
+    assert service["deploy"]["resources"]["limits"]["cpus"]
+    assert not service.get("privileged")
+    assert "user" in service or name == "cadvisor"
+
+
+@pytest.mark.parametrize("name", sorted(LIMITS))
+def test_the_limits_are_the_specifications(name: str) -> None:
+    limits = services()[name]["deploy"]["resources"]["limits"]
+    assert (float(limits["cpus"]), limits["memory"]) == LIMITS[name]
+
+
+@pytest.mark.parametrize("name", sorted({*PORTS, "flower"}))
+def test_our_services_run_as_nobody_and_say_how_they_are(name: str) -> None:
+    service = services()[name]
+    assert service["user"] == "65532:65532"
+    kind, program, *_, code = service["healthcheck"]["test"]
+    assert (kind, program) == ("CMD", "/usr/bin/python3")
+    assert f":{PORTS.get(name, 5555)}/" in code
+    timings = {key: service["healthcheck"][key] for key in ("interval", "timeout", "retries", "start_period")}
+    assert timings == {"interval": "30s", "timeout": "10s", "retries": 3, "start_period": "40s"}
+
+
+def test_everything_that_stays_up_has_a_health_check() -> None:
+    staying = {name: service for name, service in services().items() if name not in ONE_SHOTS}
+    assert [name for name, service in staying.items() if "healthcheck" not in service] == []
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_no_worker_gets_what_opens_recordings_or_signs_tokens(name: str) -> None:
+    service = services()[name]
+    assert [key for key in service["environment"] if key.startswith("ENCRYPTION_")] == []
+    assert {"encryption_password", "encryption_salt", "jwt_secret_key", "secret_key"}.isdisjoint(service["secrets"])
+    assert service["environment"]["JWT_SECRET_KEY_FILE"] == "/run/secrets/worker_secret_key"
+    assert not [mount for mount in service.get("volumes", []) if mount.startswith("keys-all:")]
+
+
+def test_each_service_mounts_its_own_keys_only() -> None:
+    for name in PORTS:
+        keys = [mount for mount in services()[name]["volumes"] if mount.startswith("keys-")]
+        assert [mount.split(":")[0] for mount in keys] == [f"keys-{name}"]
+
+
+def test_only_the_storage_service_can_change_stored_blobs() -> None:
+    writers = [
+        name
+        for name, service in services().items()
+        for mount in service.get("volumes", [])
+        if mount.startswith("chunk-storage:") and not mount.endswith(":ro")
+    ]
+    assert writers == ["session-storage"]
+
+
+def test_the_spool_is_mounted_where_the_chain_needs_it() -> None:
+    for name in ("session-recorder", "chunk-processor", "session-storage", "pipeline-manager"):
+        assert "session-storage:/storage/sessions" in services()[name]["volumes"]
+
+
+def test_the_stores_are_on_the_internal_network_only_and_publish_nothing() -> None:
+    assert compose()["networks"]["session-db-net"]["internal"] is True
+    for name in ("mongodb", "redis-broker", "redis-cache"):
+        assert services()[name]["networks"] == ["session-db-net"]
+        assert "ports" not in services()[name]
+
+
+def test_only_nginx_is_reached_from_outside() -> None:
+    published = {name: service["ports"] for name, service in services().items() if "ports" in service}
+    outside = [name for name, ports in published.items() if any(not port.startswith("127.0.0.1:") for port in ports)]
+    assert outside == ["nginx"]
+
+
+def test_the_chunk_processor_can_be_scaled() -> None:
+    service = services()["chunk-processor"]
+    assert {"container_name", "ports", "hostname"}.isdisjoint(service)
+
+
+def test_services_wait_for_the_migration_and_their_keys() -> None:
+    for name in PORTS:
+        waits = services()[name]["depends_on"]
+        for one_shot in ("migrate", "keys-share"):
+            assert waits[one_shot]["condition"] == "service_completed_successfully"
+
+
+def test_what_is_waited_for_exists_and_can_be_met() -> None:
+    for service in services().values():
+        for name, wish in service.get("depends_on", {}).items():
+            wanted = services()[name]
+            assert wish["condition"] != "service_healthy" or "healthcheck" in wanted
+            assert wish["condition"] != "service_completed_successfully" or wanted["restart"] == "no"
+
+
+def test_every_secret_volume_network_and_file_that_is_named_exists() -> None:
+    whole = compose()
+    for service in services().values():
+        assert set(service.get("secrets", [])) <= set(whole["secrets"])
+        assert set(service.get("networks", [])) <= set(whole["networks"])
+        for source in (mount.split(":")[0] for mount in service.get("volumes", [])):
+            # Paths from the root are the host's own, for cAdvisor.
+            there = (ROOT / source).exists() if source.startswith("./") else source in whole["volumes"]
+            assert there or source.startswith("/"), source
+
+
+def test_a_file_named_in_the_environment_is_a_secret_of_that_service() -> None:
+    for service in services().values():
+        for value in service.get("environment", {}).values():
+            if str(value).startswith("/run/secrets/"):
+                assert Path(value).name in service["secrets"]
+
+
+def test_every_image_that_is_ours_is_built_from_a_stage_of_the_dockerfile() -> None:
+    stages = set(re.findall(r" AS (\w+)$", (DEPLOY / "docker/Dockerfile").read_text(), flags=re.M))
+    built = {s["image"]: s["build"]["target"] for s in services().values() if "build" in s}
+    assert set(built.values()) == {"api", "pipeline", "recorder", "processor", "storage", "flower"} <= stages
+    ours = {s["image"] for s in services().values() if s["image"].startswith("lucid-")}
+    assert ours == set(built)
+
+
+def test_every_variable_that_compose_reads_is_in_the_example() -> None:
+    read = {match["name"] for text in strings(compose()) for match in VARIABLE.finditer(text)}
+    assert read <= set(env_file())
+
+
+def test_stopping_leaves_time_to_close_what_is_open() -> None:
+    for name in PORTS:
+        assert int(services()[name]["stop_grace_period"].removesuffix("s")) >= 60
