@@ -1,0 +1,57 @@
+"""Accounts, browser sessions and revoked tokens in the admin."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
+
+from .models import RevokedToken, User, WebSession
+
+
+@admin.register(User)
+class AccountAdmin(UserAdmin):
+    """People and machines that sign in; roles are groups."""
+
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    show_full_result_count = False
+
+
+class _Listed(admin.ModelAdmin[Any]):
+    """Rows that are only looked at, and deleted to end what they stand for."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(WebSession)
+class WebSessionAdmin(_Listed):
+    """Signed-in browsers. Deleting a row signs that browser out."""
+
+    # The key is the browser's credential, and the data holds more of the kind: neither is shown.
+    list_display = ("shortened", "expire_date")
+    fields = ("shortened", "expire_date")
+    readonly_fields = ("shortened",)
+    ordering = ("-expire_date",)
+
+    @admin.display(description="browser session")
+    def shortened(self, session: WebSession) -> str:
+        """Enough of the key to tell rows apart, too little to use it."""
+        return f"{session.session_key[:6]}…"
+
+
+@admin.register(RevokedToken)
+class RevokedTokenAdmin(_Listed):
+    """Refresh tokens, and families of them, that may not be used again."""
+
+    list_display = ("jti", "expires_at")
+    ordering = ("-expires_at",)
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False

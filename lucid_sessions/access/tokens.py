@@ -1,0 +1,96 @@
+"""Bearer tokens for programs: ten minutes of access, and a refresh token that works once.
+
+Each sign-in begins a family; refreshing hands out the family's next pair and spends the old refresh
+token. A spent token that comes back was copied: then the whole family is revoked, whoever holds it.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from django.contrib.auth.models import update_last_login
+from django.db import IntegrityError
+from django.utils import timezone
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from .models import RevokedToken, User
+
+log = structlog.get_logger(__name__)
+
+FAMILY = "fam"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a client keeps: `access` goes into each request, `refresh` buys the next pair."""
+
+    access: str
+    refresh: str
+
+
+def sign_in(user: User) -> Pair:
+    """The first pair of a new family."""
+    update_last_login(None, user)  # type: ignore[arg-type]
+    return _pair(user, family=uuid4().hex)
+
+
+def refresh(text: str) -> Pair:
+    """The next pair, against a refresh token that is spent by this; InvalidToken when it is no longer good."""
+    token = _checked(text)
+    family = str(token.get(FAMILY, ""))
+    if not family or _is_revoked(family):
+        raise InvalidToken("The refresh token was revoked. Sign in again.")
+    if not _revoke(token["jti"], until=token["exp"]):
+        _revoke(family, until=_latest_end())
+        log.warning("a refresh token was used twice", user=token["sub"], family=family)
+        raise InvalidToken("The refresh token was used before, so its family is revoked. Sign in again.")
+    # The user may have been deactivated since: this asks, as every request does.
+    user: Any = JWTAuthentication().get_user(token)
+    return _pair(user, family=family)
+
+
+def sign_out(text: str) -> None:
+    """Nothing of this token's family can be refreshed any more; a token that is no good needs nothing."""
+    try:
+        token = _checked(text)
+    except InvalidToken:
+        return
+    _revoke(str(token.get(FAMILY, token["jti"])), until=_latest_end())
+
+
+def _checked(text: str) -> RefreshToken:
+    try:
+        # The stubs want a Token; the library takes the text.
+        return RefreshToken(text)  # type: ignore[arg-type]
+    except TokenError as error:
+        raise InvalidToken(f"The refresh token is not valid: {error}. Sign in again.") from error
+
+
+def _pair(user: User, *, family: str) -> Pair:
+    token = RefreshToken.for_user(user)
+    token[FAMILY] = family
+    return Pair(access=str(token.access_token), refresh=str(token))
+
+
+def _is_revoked(jti: str) -> bool:
+    return RevokedToken.objects.filter(jti=jti).exists()
+
+
+def _revoke(jti: str, *, until: int) -> bool:
+    """True when it was revoked by this call: one insert decides, so of two at once only one wins."""
+    now = timezone.now()
+    RevokedToken.objects.filter(expires_at__lt=now).delete()
+    try:
+        RevokedToken.objects.create(jti=jti, expires_at=datetime.fromtimestamp(until, UTC))
+    except IntegrityError:
+        return False
+    return True
+
+
+def _latest_end() -> int:
+    """When the youngest refresh token there can be ends."""
+    return int((timezone.now() + RefreshToken.lifetime).timestamp())

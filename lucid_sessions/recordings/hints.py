@@ -1,0 +1,87 @@
+"""Telling the workers that there is something to do, as soon as there is: best effort, never the truth.
+
+The Celery application registers itself here at start-up. Where none is registered, or the broker is
+away, nothing is lost: the reconciler finds what is due in the database.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+from django.utils import timezone
+
+from .lifecycle import stage_for
+from .models import Chunk
+
+log = structlog.get_logger(__name__)
+
+# A message carries ids only; these bound the work that one message stands for.
+MOST_CHUNKS = 16
+MOST_BYTES = 16 * 1024 * 1024
+
+
+class Publisher(Protocol):
+    """What the Celery application offers."""
+
+    def publish(self, stage: str, chunk_ids: Sequence[UUID], *, spool: str) -> None:
+        """Send the chain from `stage` on for these chunks; raises when the broker does not take it."""
+
+    def depth(self, stage: str, *, spool: str) -> int:
+        """How many messages wait in that stage's queue."""
+
+
+_publisher: Publisher | None = None
+
+
+def register(publisher: Publisher | None) -> None:
+    """From now on hints go to `publisher`; None silences them."""
+    global _publisher
+    _publisher = publisher
+
+
+def publisher() -> Publisher | None:
+    """Who takes hints now."""
+    return _publisher
+
+
+def hint(chunks: Iterable[Chunk]) -> int:
+    """How many of these chunks (any states) were announced to the workers that can go on with them."""
+    if _publisher is None:
+        return 0
+    told = 0
+    for group in groups(chunks):
+        stage = stage_for(group[0].state)
+        if stage is None:
+            continue
+        ids = [chunk.pk for chunk in group]
+        try:
+            _publisher.publish(stage.name, ids, spool=group[0].spool)
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the hint is only lost
+            log.warning("hint not sent", stage=stage.name, chunks=len(ids), error=str(error))
+            return told
+        Chunk.objects.filter(pk__in=ids).update(hinted_at=timezone.now())
+        told += len(ids)
+    return told
+
+
+def groups(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """The chunks in lots for one message each: same state, same spool, bounded in number and bytes.
+
+    A chunk whose last claim was lost without a verdict goes alone: should it be what kills workers,
+    it takes nobody with it and is counted.
+    """
+    open_lots: dict[tuple[str, str], list[Chunk]] = {}
+    for chunk in chunks:
+        if chunk.token:
+            yield [chunk]
+            continue
+        key = (chunk.state, chunk.spool)
+        lot = open_lots.setdefault(key, [])
+        if lot and (
+            len(lot) == MOST_CHUNKS or sum(c.raw_length for c in lot) + chunk.raw_length > MOST_BYTES
+        ):
+            yield lot
+            lot = open_lots[key] = []
+        lot.append(chunk)
+    yield from (lot for lot in open_lots.values() if lot)

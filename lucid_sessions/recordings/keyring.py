@@ -1,0 +1,190 @@
+"""The installation's keys as files: which process may hold what, and how each is found.
+
+    repository.json          public: repository id, recipients, creator, writers, the log's verifier key
+    slots/<recipient>.lsk    the repository's private half, locked by ENCRYPTION_PASSWORD and _SALT
+    recovery/                the offline recipient's private half: move it away, keep it in a safe
+    private/creator.key      signs the birth of session keys      (API only)
+    private/writer.key       signs blobs                          (processor only)
+    private/log.key          signs checkpoints                    (pipeline manager only)
+    private/log.pin          the last checkpoint signed           (pipeline manager only)
+    sessions/<session>/      each session key's private half, sealed to every recipient
+    secrets/                 the embedded profile's random secrets
+
+Workers need `repository.json` and one key of `private/`. Nothing there opens anything.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from lucid_sessions import archive
+from lucid_sessions.durable import write_durably
+from lucid_sessions.errors import Refused, Retryable
+
+EMBEDDED_SECRETS = (
+    "secret_key",
+    "jwt_secret_key",
+    "encryption_password",
+    "encryption_salt",
+    "admin_password",
+)
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The keys under `root`; each is read when first needed, and its absence named then."""
+
+    root: Path
+
+    @property
+    def exists(self) -> bool:
+        """True once `manage.py keys init` has run to its end."""
+        return (self.root / "repository.json").is_file()
+
+    @cached_property
+    def public(self) -> dict[str, Any]:
+        """The public description of the installation."""
+        try:
+            text = (self.root / "repository.json").read_text(encoding="utf-8")
+        except OSError as error:
+            raise Retryable(
+                f"{self.root / 'repository.json'} cannot be read ({error.strerror}): "
+                "run `manage.py keys init`, or set LUCID_KEYS_PATH to where the keys are."
+            ) from error
+        content: dict[str, Any] = json.loads(text)
+        return content
+
+    @property
+    def repository(self) -> bytes:
+        return bytes.fromhex(self.public["repository"])
+
+    @property
+    def recipients(self) -> list[archive.Recipient]:
+        return [archive.Recipient(bytes.fromhex(known["public"])) for known in self.public["recipients"]]
+
+    @property
+    def creator_public(self) -> bytes:
+        return bytes.fromhex(self.public["creator"])
+
+    @property
+    def log_vkey(self) -> str:
+        return str(self.public["log"]["vkey"])
+
+    @property
+    def log_origin(self) -> str:
+        return str(self.public["log"]["origin"])
+
+    @property
+    def log_pin(self) -> Path:
+        return self.root / "private" / "log.pin"
+
+    @cached_property
+    def creator(self) -> archive.Writer:
+        return archive.Writer.from_private(self._private("creator"))
+
+    @cached_property
+    def writer(self) -> archive.Writer:
+        return archive.Writer.from_private(self._private("writer"))
+
+    @cached_property
+    def log_key(self) -> archive.LogKey:
+        return archive.LogKey.from_private(self.log_origin, self._private("log"))
+
+    def _private(self, name: str) -> bytes:
+        path = self.root / "private" / f"{name}.key"
+        try:
+            return bytes.fromhex(path.read_text(encoding="ascii"))
+        except OSError as error:
+            raise Retryable(f"The {name} key {path} cannot be read: {error.strerror}.") from error
+
+    def unlock(self, password: str, salt: str) -> archive.Identity:
+        """The repository's identity; Refused when the password is missing or wrong."""
+        if not password:
+            raise Refused(
+                "Opening recordings needs ENCRYPTION_PASSWORD: set it, or ENCRYPTION_PASSWORD_FILE."
+            )
+        for slot in sorted((self.root / "slots").glob("*.lsk")):
+            try:
+                return archive.open_slot(
+                    slot.read_bytes(),
+                    password=password.encode(),
+                    salt=salt.encode(),
+                    repository=self.repository,
+                )
+            except archive.WrongPassword:
+                continue
+        raise Refused("ENCRYPTION_PASSWORD (or ENCRYPTION_SALT) is wrong: no key slot opens with it.")
+
+    def new_session_key(self, session: UUID, track: str) -> archive.Statement:
+        """The signed statement of a fresh key; its private half is durably sealed to every recipient first."""
+        identity = archive.Identity.generate()
+        born = archive.Statement(self.repository, session, track, identity.recipient.public)
+        statement = born.sign(self.creator)
+        for recipient in self.recipients:
+            sealed = archive.seal_session_key(identity, statement=statement, to=recipient)
+            write_durably(self._sealed(session, track, recipient), sealed)
+        return statement
+
+    def session_identity(self, statement: archive.Statement, *, by: archive.Identity) -> archive.Identity:
+        """The private half of a session key, opened by the repository's identity; Refused once shredded."""
+        statement.verify(self.creator_public)
+        path = self._sealed(statement.session, statement.track, by.recipient)
+        try:
+            sealed = path.read_bytes()
+        except FileNotFoundError:
+            raise Refused(
+                f"The key of session {statement.session}, track {statement.track}, is not there: "
+                "the session was shredded, or the keys were not restored."
+            ) from None
+        return archive.unseal_session_key(sealed, statement=statement, by=by)
+
+    def _sealed(self, session: UUID, track: str, recipient: archive.Recipient) -> Path:
+        return self.root / "sessions" / str(session) / f"{track}-{recipient.key_id.hex()}.sealed"
+
+
+def create(root: Path, *, origin: str, password: str, salt: str) -> Keyring:
+    """A complete new keyring under `root`; a half-made one is made anew, a complete one kept."""
+    ring = Keyring(root)
+    if ring.exists:
+        return ring
+    password = password or new_secret(root, "encryption_password")
+    salt = salt or new_secret(root, "encryption_salt")
+    repository = secrets.token_bytes(16)
+    main, recovery = archive.Identity.generate(), archive.Identity.generate()
+    creator, writer = archive.Writer.generate(), archive.Writer.generate()
+    log_key = archive.LogKey.generate(origin)
+    slot = archive.make_slot(main, password=password.encode(), salt=salt.encode(), repository=repository)
+    write_durably(root / "slots" / f"{main.recipient.key_id.hex()}.lsk", slot)
+    for path, key in (
+        ("private/creator.key", creator.private_bytes),
+        ("private/writer.key", writer.private_bytes),
+        ("private/log.key", log_key.private_bytes),
+        ("recovery/recovery.key", recovery.private_bytes),
+    ):
+        write_durably(root / path, key.hex().encode())
+    public = {
+        "format": "lucid/1 repository",
+        "repository": repository.hex(),
+        "recipients": [
+            {"use": use, "key_id": one.recipient.key_id.hex(), "public": one.recipient.public.hex()}
+            for use, one in (("password", main), ("recovery", recovery))
+        ],
+        "creator": creator.public.hex(),
+        "writers": [{"key_id": writer.key_id.hex(), "public": writer.public.hex()}],
+        "log": {"origin": origin, "vkey": log_key.vkey},
+    }
+    # Written last: its presence says that everything it names is there.
+    write_durably(root / "repository.json", json.dumps(public, indent=2).encode() + b"\n")
+    return Keyring(root)
+
+
+def new_secret(root: Path, name: str) -> str:
+    """The random secret `name` of the embedded profile, made on first use, in a file of mode 0600."""
+    path = root / "secrets" / name
+    if not path.is_file():
+        write_durably(path, secrets.token_urlsafe(32).encode())
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,107 @@
+"""Who may work on a chunk now: claims by conditional update, fenced, renewed while the work lasts.
+
+A claim draws a random token, takes a lease of 20 s and raises the fence. A result counts only while
+state, fence and token are what the claim left there, so a worker that slept through its lease can
+still finish its work but not commit it.
+"""
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, connection
+from django.db.models import F, Q
+from django.utils import timezone
+
+from .lifecycle import Stage
+from .models import Chunk
+
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(seconds=20)
+RENEW_SECONDS = 5.0
+# An instant further ahead than we ever set was written under another clock: it counts as past.
+FURTHEST = timedelta(minutes=15)
+
+
+def past(field: str, now: datetime) -> Q:
+    """The condition that an instant is unset, over, or so far ahead that a clock must have jumped."""
+    return (
+        Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": now + FURTHEST})
+    )
+
+
+def claim(stage: Stage, chunk_ids: Sequence[UUID], *, spool: str | None) -> list[Chunk]:
+    """The chunks of `chunk_ids` that wait for `stage`, now ours; empty when others have them.
+
+    `spool` is the spool mounted here: stages that read it claim only chunks that lie in it.
+    """
+    now = timezone.now()
+    free = Chunk.objects.filter(pk__in=list(chunk_ids), state=stage.needs, quarantined_at__isnull=True)
+    free = free.filter(past("next_attempt_at", now)).filter(past("lease_until", now))
+    if stage.needs_spool:
+        free = free.filter(spool=spool)
+    lost: dict[str, Any] = {}
+    if len(chunk_ids) > 1:
+        # A token that is still there was left by a worker that died: such a chunk is claimed alone.
+        free = free.filter(token="")
+    elif Chunk.objects.filter(pk=chunk_ids[0], token__gt="").exists():
+        lost = {"losses": F("losses") + 1}
+    token = secrets.token_hex(16)
+    if not free.update(token=token, lease_until=now + LEASE, fence=F("fence") + 1, **lost):
+        return []
+    mine = list(Chunk.objects.filter(token=token))
+    order = {pk: place for place, pk in enumerate(chunk_ids)}
+    return sorted(mine, key=lambda chunk: order[chunk.pk])
+
+
+def commit(chunk: Chunk, *, state: str, facts: dict[str, Any]) -> bool:
+    """True when the chunk is now in `state` with these facts by our doing; False when we had lost the claim."""
+    # Nothing is deleted on a lost claim, so an answer that we never got costs at most an orphan.
+    return settle(
+        chunk, **{**facts, "state": state, "attempts": 0, "losses": 0, "reason": "", "next_attempt_at": None}
+    )
+
+
+def settle(chunk: Chunk, **changes: Any) -> bool:
+    """True when `changes` were written and the claim given back; False when it was ours no more."""
+    mine = Chunk.objects.filter(pk=chunk.pk, state=chunk.state, fence=chunk.fence, token=chunk.token)
+    return mine.update(token="", lease_until=None, fence=F("fence") + 1, **changes) == 1
+
+
+@contextlib.contextmanager
+def kept(chunks: Sequence[Chunk]) -> Iterator[None]:
+    """While the block runs, the claim on `chunks` (one token) is renewed; what is unsettled goes back."""
+    if not chunks:
+        yield
+        return
+    done = threading.Event()
+    token = chunks[0].token
+    renewer = threading.Thread(target=_renew, args=(token, done), name="lease", daemon=True)
+    renewer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        _give_back(token)
+        renewer.join()
+
+
+def _renew(token: str, done: threading.Event) -> None:
+    while not done.wait(RENEW_SECONDS):
+        try:
+            Chunk.objects.filter(token=token).update(lease_until=timezone.now() + LEASE)
+        except DatabaseError as error:
+            # The lease may run out: then another takes over and our commit finds that out.
+            log.warning("lease not renewed", error=str(error))
+    connection.close()
+
+
+def _give_back(token: str) -> None:
+    with contextlib.suppress(DatabaseError):
+        Chunk.objects.filter(token=token).update(token="", lease_until=None, fence=F("fence") + 1)

@@ -1,0 +1,107 @@
+"""What every command of ours shares: `--json`, one clear line for an error, exit codes that a script can use.
+
+0 done    1 a check failed    2 wrong usage or input    3 try again later
+"""
+
+import json
+import sys
+from argparse import ArgumentTypeError
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db.utils import DatabaseError, OperationalError
+
+from lucid_sessions.errors import LucidError, Retryable, Tampered
+from lucid_sessions.recordings.models import Session
+from recorder.errors import DiskFull, RecorderError, SpoolBusy, SpoolUnwritable
+
+DONE, CHECK_FAILED, WRONG, LATER = 0, 1, 2, 3
+
+
+class Command(BaseCommand):
+    """A command whose `run` returns an exit code and says what it found through `tell`."""
+
+    requires_system_checks: list[str] = []  # type: ignore[assignment]
+    stealth_options = ("as_json",)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+        self.arguments(parser)
+
+    def arguments(self, parser: CommandParser) -> None:
+        """The command's own arguments."""
+
+    def run(self, options: dict[str, Any]) -> int:
+        """Do it; the exit code."""
+        raise NotImplementedError
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        self.as_json = bool(options["as_json"])
+        try:
+            code = self.run(options)
+        except LucidError as error:
+            code = self._failed(str(error), _code(error))
+        except RecorderError as error:
+            code = self._failed(str(error), LATER if isinstance(error, DiskFull | SpoolBusy) else WRONG)
+        except OperationalError as error:
+            hint = " Run `manage.py migrate` first." if "no such table" in str(error) else ""
+            code = self._failed(f"The database cannot be used: {error}.{hint}", LATER)
+        except DatabaseError as error:
+            code = self._failed(f"The database refused: {error}", LATER)
+        sys.exit(code)
+
+    def _failed(self, message: str, code: int) -> int:
+        if self.as_json:
+            self.stdout.write(json.dumps({"error": message, "exit": code}))
+        self.stderr.write(message)
+        return code
+
+    def tell(self, text: str, **facts: Any) -> None:
+        """Print for a person, or the facts as JSON for a program."""
+        self.stdout.write(json.dumps(facts, default=str) if self.as_json else text)
+
+
+def _code(error: LucidError) -> int:
+    if isinstance(error, Retryable):
+        return LATER
+    return CHECK_FAILED if isinstance(error, Tampered) else WRONG
+
+
+def session_argument(text: str) -> Session:
+    """The session that an argument names: by id, by the beginning of its id, or by its name."""
+    try:
+        found = list(Session.objects.filter(pk=UUID(text)))
+    except ValueError:
+        found = list(Session.objects.filter(name=text)[:2])
+        if not found and len(text) >= 6:
+            recent = Session.objects.order_by("-created_at")[:1000]
+            found = [one for one in recent if str(one.pk).startswith(text.lower())]
+    if not found:
+        raise ArgumentTypeError(f"there is no session {text!r}: `manage.py sessions` lists them")
+    if len(found) > 1:
+        raise ArgumentTypeError(f"{text!r} names more than one session: give its id")
+    return found[0]
+
+
+def output_argument(text: str) -> Path:
+    """A file to write: its directory exists and can be written."""
+    path = Path(text).absolute()
+    if path.is_dir():
+        raise ArgumentTypeError(f"{path} is a directory: name a file in it")
+    if not path.parent.is_dir():
+        raise ArgumentTypeError(f"the directory {path.parent} does not exist: make it first")
+    return path
+
+
+__all__ = [
+    "CHECK_FAILED",
+    "DONE",
+    "LATER",
+    "WRONG",
+    "Command",
+    "SpoolUnwritable",
+    "output_argument",
+    "session_argument",
+]

@@ -1,0 +1,29 @@
+"""manage.py import_video FILE: bring an existing recording into the archive, without re-encoding."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from lucid_sessions.recordings import progress, sessions
+from lucid_sessions.recordings.management.command import DONE
+from lucid_sessions.recordings.management.command import Command as Base
+
+
+class Command(Base):
+    help = "Import an mp4 or mkv by stream copy. The stack must be running."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--name", default="")
+        parser.add_argument("--wait", action="store_true", help="until everything is anchored and sealed")
+
+    def run(self, options: dict[str, Any]) -> int:
+        source = options["file"].absolute().as_uri()
+        sessions.check(source)
+        session = sessions.create(source, name=options["name"] or options["file"].name)
+        sessions.start(session)
+        if not options["wait"]:
+            self.tell(f"{session.pk}  importing {options['file']}", session=session.pk)
+            return DONE
+        return progress.follow(self, session)

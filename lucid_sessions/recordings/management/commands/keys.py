@@ -1,0 +1,66 @@
+"""manage.py keys init|list: the installation's keys."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from lucid_sessions.blobs import FileBlobs
+from lucid_sessions.errors import Refused
+from lucid_sessions.recordings import keyring, ledger_rows
+from lucid_sessions.recordings.management.command import DONE
+from lucid_sessions.recordings.management.command import Command as Base
+
+
+class Command(Base):
+    help = (
+        "Make the installation's keys and its stores (init, kept when they exist), or list the public ones."
+    )
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("action", choices=("init", "list"))
+
+    def run(self, options: dict[str, Any]) -> int:
+        return self._init() if options["action"] == "init" else self._list()
+
+    def _init(self) -> int:
+        root = settings.LUCID_KEYS_PATH
+        if settings.EMBEDDED:
+            for name in keyring.EMBEDDED_SECRETS:
+                keyring.new_secret(root, name)
+        elif not settings.ENCRYPTION_PASSWORD:
+            raise Refused(
+                "ENCRYPTION_PASSWORD is not set: it will lock the archive's key; set it and keep it safe."
+            )
+        existed = keyring.Keyring(root).exists
+        if not settings.LUCID_LEDGER_ORIGIN:
+            raise Refused(
+                "LUCID_LEDGER_ORIGIN is not set: a name for the log, such as sessions.example.org/log."
+            )
+        ring = keyring.create(
+            root,
+            origin=settings.LUCID_LEDGER_ORIGIN,
+            password=settings.ENCRYPTION_PASSWORD,
+            salt=settings.ENCRYPTION_SALT,
+        )
+        FileBlobs.create(settings.CHUNK_STORAGE_PATH)
+        for writer in ring.public["writers"]:
+            ledger_rows.request("writer-added", key=f"writer-added:{writer['key_id']}", facts=writer)
+        word = "are there already" if existed else "were made"
+        recovery = root / "recovery" / "recovery.key"
+        self.tell(
+            f"The keys {word} in {root}.\n"
+            f"Move {recovery} to a safe place away from this machine: it opens everything without a password.",
+            keys=root,
+            existed=existed,
+            recovery=recovery,
+        )
+        return DONE
+
+    def _list(self) -> int:
+        public = keyring.Keyring(settings.LUCID_KEYS_PATH).public
+        lines = [f"repository  {public['repository']}", f"log         {public['log']['vkey']}"]
+        lines += [f"recipient   {one['key_id']} ({one['use']})" for one in public["recipients"]]
+        lines += [f"writer      {one['key_id']}" for one in public["writers"]]
+        self.tell("\n".join(lines), **public)
+        return DONE

@@ -1,0 +1,36 @@
+"""manage.py record SOURCE: record something now, and watch it being archived."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from lucid_sessions.recordings import progress, sessions
+from lucid_sessions.recordings.management.command import DONE
+from lucid_sessions.recordings.management.command import Command as Base
+
+
+class Command(Base):
+    help = "Record a source: synthetic://1280x720, x11://:0, file:///path.mp4. The stack must be running."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("source")
+        parser.add_argument("--name", default="")
+        parser.add_argument("--duration", type=float, help="seconds; without it until Ctrl-C or `stop`")
+        parser.add_argument("--fps", type=int, help="frames a second, 1 to 60")
+        parser.add_argument("--quality", choices=("low", "medium", "high", "ultra"))
+        parser.add_argument("--wait", action="store_true", help="until everything is anchored and sealed")
+
+    def run(self, options: dict[str, Any]) -> int:
+        source = options["source"]
+        config: dict[str, Any] = {}
+        for option, field in (("fps", "frame_rate"), ("quality", "quality"), ("duration", "maximum_seconds")):
+            if options[option] is not None:
+                config[field] = options[option]
+        sessions.recorder_settings(config)
+        sessions.check(source)
+        session = sessions.create(source, name=options["name"] or source, recording_config=config)
+        sessions.start(session)
+        if not options["wait"]:
+            self.tell(f"{session.pk}  recording {source}", session=session.pk, source=source)
+            return DONE
+        return progress.follow(self, session)

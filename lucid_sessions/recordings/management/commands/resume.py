@@ -1,0 +1,21 @@
+"""manage.py resume SESSION."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from lucid_sessions.recordings import sessions
+from lucid_sessions.recordings.management.command import DONE, session_argument
+from lucid_sessions.recordings.management.command import Command as Base
+
+
+class Command(Base):
+    help = "Resume the recording of a session."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("session", type=session_argument)
+
+    def run(self, options: dict[str, Any]) -> int:
+        session = sessions.resume(options["session"])
+        self.tell(f'Session "{session.name}": resume asked for.', session=session.pk, desired=session.desired)
+        return DONE

@@ -1,0 +1,59 @@
+"""manage.py verify [SESSION | --all | --log] [--deep]: is it what was sealed, and is it all there?"""
+
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from lucid_sessions.errors import Refused
+from lucid_sessions.recordings import verification
+from lucid_sessions.recordings.lifecycle import Status
+from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE, session_argument
+from lucid_sessions.recordings.management.command import Command as Base
+from lucid_sessions.recordings.models import Session
+
+UNREADABLE = (Status.CREATED, Status.EXPIRING, Status.DELETED)
+
+
+class Command(Base):
+    help = "Verify sessions against the signed log; --deep also decrypts. Exit 1 when a check failed."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("session", nargs="?", type=session_argument)
+        parser.add_argument("--all", action="store_true", help="every session, and the log itself")
+        parser.add_argument("--deep", action="store_true", help="decrypt and compare with what was recorded")
+
+    def run(self, options: dict[str, Any]) -> int:
+        if bool(options["session"]) == options["all"]:
+            raise Refused("Name one session, or --all.")
+        chosen = [options["session"]] if options["session"] else self._everything()
+        reports = [(s.name, verification.verify(s, deep=options["deep"])) for s in chosen]
+        if options["all"]:
+            reports.append(("the log", verification.verify_log()))
+        if self.as_json:
+            self.tell(
+                "",
+                reports=[
+                    {"name": n, "verdict": r.verdict, "ok": r.integrity, **asdict(r)} for n, r in reports
+                ],
+            )
+        else:
+            self._print(reports)
+        sound = all(report.integrity and not report.missing for _, report in reports)
+        return DONE if sound else CHECK_FAILED
+
+    def _everything(self) -> list[Session]:
+        return list(Session.objects.exclude(status__in=UNREADABLE).order_by("created_at"))
+
+    def _print(self, reports: list[tuple[str, verification.Report]]) -> None:
+        for name, report in reports:
+            self.stdout.write(f"{name}: {report.verdict}")
+            for finding in report.findings:
+                self.stdout.write(f"  {finding.where}: {finding.problem}")
+            for lost in report.missing:
+                self.stdout.write(
+                    f"  missing: track {lost['track']}, sequence {lost['sequence']}: {lost['reason']}"
+                )
+            for gap in report.gaps:
+                span = f"{gap['from_us'] / 1e6:.1f} s to {gap['to_us'] / 1e6:.1f} s"
+                self.stdout.write(f"  gap: track {gap['track']}, {span}: {gap['reason']}")

@@ -1,0 +1,232 @@
+"""From a recorded segment to a stored blob, one function per stage. Start reading here.
+
+    capture -> compress -> encrypt -> store -> anchor
+
+`run` claims the chunks, does each step, and commits each chunk's facts by one conditional update.
+Steps that run in one call pass their bytes in memory, and are committed together, since nothing
+durable lies between; alone, a step leaves its output in the spool's scratch directory, from which
+anything may vanish: then the chunk starts again from its segment.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.utils import timezone
+from recorder.export import split_init
+
+from lucid_sessions import archive
+from lucid_sessions.errors import LucidError, Retryable, Tampered
+from recorder.errors import RecorderError
+from recorder.probe import probe
+
+from . import failpoints, leases, observation, setbacks
+from .installation import Installation
+from .lifecycle import STAGES, State
+from .models import Chunk, Session
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Work:
+    """One claimed chunk, what the steps have found out about it, and the bytes still in memory."""
+
+    chunk: Chunk
+    world: Installation
+    want: str = "zstd"
+    facts: dict[str, Any] = field(default_factory=dict)
+    took: dict[str, int] = field(default_factory=dict)
+    raw: bytes | None = None
+    packed: Any = None
+    blob: Any = None
+
+    def fact(self, name: str) -> Any:
+        """What this run, or an earlier one, established."""
+        return self.facts.get(name, getattr(self.chunk, name))
+
+    @property
+    def place(self) -> archive.Place:
+        chunk = self.chunk
+        return archive.Place(self.world.keys.repository, chunk.session_id, chunk.track, chunk.sequence)
+
+
+def run(stages: Sequence[str], chunk_ids: Sequence[UUID], *, world: Installation) -> int:
+    """How many of the chunks now stand behind the last of `stages`; the others have their reason on the row.
+
+    Chunks that do not wait for the first of `stages`, or that another worker holds, are left alone.
+    """
+    first, last = STAGES[stages[0]], STAGES[stages[-1]]
+    chunks = leases.claim(first, chunk_ids, spool=world.spool.identity)
+    chunks = _without_paused(chunks)
+    failpoints.reach("claimed")
+    done = 0
+    with leases.kept(chunks):
+        for chunk in chunks:
+            done += _advance(Work(chunk, world, want=_wanted(chunk)), stages=stages, state=last.gives)
+    return done
+
+
+def _without_paused(chunks: list[Chunk]) -> list[Chunk]:
+    """The chunks of sessions whose processing is not paused; the others' claims are given back."""
+    sessions = {chunk.session_id for chunk in chunks}
+    paused = set(Session.objects.filter(pk__in=sessions, processing_paused=True).values_list("pk", flat=True))
+    for chunk in chunks:
+        if chunk.session_id in paused:
+            leases.settle(chunk)
+    return [chunk for chunk in chunks if chunk.session_id not in paused]
+
+
+def _wanted(chunk: Chunk) -> str:
+    config = (
+        Session.objects.filter(pk=chunk.session_id).values_list("recording_config", flat=True).first() or {}
+    )
+    return str(config.get("compression", "zstd"))
+
+
+def _advance(work: Work, *, stages: Sequence[str], state: State) -> bool:
+    """True when all of `stages` were done for this chunk and the result counted."""
+    stage = stages[0]
+    try:
+        if work.chunk.losses > setbacks.MOST_ATTEMPTS:
+            raise setbacks.Final(f"{work.chunk.losses} workers in a row died over this chunk.")
+        for stage in stages:
+            _timed(stage, work)
+        _keep_between(work, state)
+        failpoints.reach("before-commit")
+        won = leases.commit(work.chunk, state=state, facts=work.facts)
+        failpoints.reach("committed")
+    except LucidError as error:
+        setbacks.record(work.chunk, stage=stage, error=error)
+        return False
+    if won:
+        _tell(work)
+    if won and state == State.STORED:
+        work.world.scratch.forget(work.chunk.pk)
+    return won
+
+
+def _timed(stage: str, work: Work) -> None:
+    began = time.perf_counter_ns()
+    failpoints.reach(f"{stage}.begin")
+    STEPS[stage](work)
+    failpoints.reach(f"{stage}.done")
+    work.took[stage] = (time.perf_counter_ns() - began) // 1000
+    work.facts["timings"] = {**work.chunk.timings, **work.took}
+
+
+def _tell(work: Work) -> None:
+    for stage, took in work.took.items():
+        observation.tell("stage", stage=stage, seconds=took / 1e6, outcome="success")
+    if work.fact("stored_at"):
+        seconds = sum({**work.chunk.timings, **work.took}.values()) / 1e6
+        observation.tell("chunk", status="success", seconds=seconds, bytes=work.chunk.raw_length)
+
+
+def _keep_between(work: Work, state: State) -> None:
+    if state == State.COMPRESSED:
+        work.world.scratch.keep(work.chunk.pk, "packed", work.packed.payload)
+    elif state == State.ENCRYPTED:
+        work.world.scratch.keep(work.chunk.pk, "sealed", work.blob)
+
+
+def capture(work: Work) -> None:
+    """Take over a closed segment: it decodes, begins with a key frame, and from now on has a hash."""
+    work.raw = _segment(work)
+    if len(work.raw) != work.chunk.raw_length:
+        raise Tampered(
+            f"{work.chunk.path} has {len(work.raw)} bytes, {work.chunk.raw_length} were acknowledged."
+        )
+    if work.chunk.path.endswith(".mp4"):
+        work.facts["frames"] = _frames(work.chunk, work.raw)
+        work.facts["init_length"] = len(split_init(work.raw)[0])
+    work.facts["raw_sha256"] = hashlib.sha256(work.raw).hexdigest()
+
+
+def _frames(chunk: Chunk, raw: bytes) -> int:
+    try:
+        found = probe(raw)
+    except RecorderError as error:
+        raise setbacks.Final(str(error)) from error
+    if chunk.track == "screen" and not found.starts_with_key:
+        raise setbacks.Final(f"{chunk.path} does not begin with a key frame.")
+    return found.frames
+
+
+def compress(work: Work) -> None:
+    """Pack with the codec that pays for this content."""
+    raw = _captured(work)
+    work.packed = archive.compress(raw, want=work.want)
+    work.facts |= {
+        "codec": work.packed.codec,
+        "packed_length": len(work.packed.payload),
+        "packed_sha256": hashlib.sha256(work.packed.payload).hexdigest(),
+    }
+
+
+def encrypt(work: Work) -> None:
+    """Seal to the session's public key, under a fresh random key for every attempt."""
+    chunk = work.chunk
+    work.blob, digest = archive.seal_named(
+        _packed(work),
+        place=work.place,
+        timestamp_ms=chunk.timestamp_ms,
+        recipient=work.world.recipient(chunk.session_id, chunk.track),
+        writer=work.world.keys.writer,
+    )
+    leaf = archive.chunk_leaf(
+        session=chunk.session_id,
+        track=chunk.track,
+        sequence=chunk.sequence,
+        blob_sha256=digest,
+        length=len(work.blob),
+    )
+    work.facts |= {"blob": digest.hex(), "blob_length": len(work.blob), "leaf": leaf.hex()}
+
+
+def store(work: Work) -> None:
+    """Write the blob durably under its hash, and read it back."""
+    work.world.blobs.put(_sealed(work), name=work.fact("blob"))
+    work.facts["stored_at"] = timezone.now()
+
+
+STEPS = {"capture": capture, "compress": compress, "encrypt": encrypt, "store": store}
+
+
+def _segment(work: Work) -> bytes:
+    path = work.world.spool_root / work.chunk.path
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        if not work.world.spool_root.is_dir():
+            raise Retryable(f"The spool {work.world.spool_root} is not mounted.") from None
+        raise Tampered(f"The acknowledged segment {work.chunk.path} is gone from the spool.") from None
+    except OSError as error:
+        raise Retryable(f"The segment {work.chunk.path} cannot be read: {error.strerror}.") from error
+
+
+def _captured(work: Work) -> bytes:
+    if work.raw is None:
+        work.raw = _segment(work)
+        if hashlib.sha256(work.raw).hexdigest() != work.fact("raw_sha256"):
+            raise Tampered(f"The segment {work.chunk.path} is not what was captured.")
+    return work.raw
+
+
+def _packed(work: Work) -> archive.Packed:
+    if work.packed is None:
+        chunk = work.chunk
+        payload = work.world.scratch.take(chunk.pk, "packed", sha256=chunk.packed_sha256)
+        work.packed = archive.Packed(chunk.codec, chunk.raw_length, bytes.fromhex(chunk.raw_sha256), payload)
+    packed: archive.Packed = work.packed
+    return packed
+
+
+def _sealed(work: Work) -> bytes:
+    if work.blob is None:
+        work.blob = work.world.scratch.take(work.chunk.pk, "sealed", sha256=work.chunk.blob)
+    return work.blob  # type: ignore[no-any-return]

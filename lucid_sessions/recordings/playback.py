@@ -1,0 +1,105 @@
+"""The way back: from stored blobs to pictures, believing nothing that was not verified on the way."""
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+from uuid import UUID
+
+from recorder.export import write_mp4
+
+from lucid_sessions import archive
+from lucid_sessions.errors import Refused
+
+from .installation import Installation, identity, installation
+from .lifecycle import ARCHIVED, ENDED
+from .models import Chunk, Session, SessionKey
+from .writers import trusted_writers
+
+HLS_VERSION = 7
+
+
+def archived(session: Session, *, track: str = "screen") -> list[Chunk]:
+    """The session's playable chunks of one track, in order."""
+    return list(Chunk.objects.filter(session=session, track=track, state__in=ARCHIVED).order_by("sequence"))
+
+
+def segment(chunk: Chunk) -> bytes:
+    """The recorded bytes of one chunk, verified and decrypted. Needs ENCRYPTION_PASSWORD.
+
+    Refused: no password, a wrong one, or the session was shredded. Tampered: the blob is not what was
+    sealed for this place. Retryable: the store is away.
+    """
+    world = installation()
+    return open_chunk(chunk, world=world, key=session_identity(chunk.session_id, chunk.track, world=world))
+
+
+def session_identity(session: UUID, track: str, *, world: Installation) -> archive.Identity:
+    """The key that opens one track of one session."""
+    row = SessionKey.objects.filter(session=session, track=track).first()
+    if row is None:
+        raise Refused(f"Session {session} has no key for track {track}.")
+    return world.keys.session_identity(archive.Statement.from_bytes(bytes(row.statement)), by=identity())
+
+
+def open_chunk(chunk: Chunk, *, world: Installation, key: archive.Identity) -> bytes:
+    """The recorded bytes of one chunk, opened with its track's key."""
+    place = archive.Place(world.keys.repository, chunk.session_id, chunk.track, chunk.sequence)
+    return archive.open_blob(
+        world.blobs.get(chunk.blob), place=place, identity=key, writers=trusted_writers(world)
+    )
+
+
+def playlist(session: Session, *, address: Callable[[Chunk], str]) -> str:
+    """An HLS media playlist (RFC 8216) over the session's archived screen segments.
+
+    Each segment is a file of its own: its head serves as the map, the rest as the media, both by range.
+    A jump in time, and a change of picture size, is a discontinuity; a running session has no end yet.
+    """
+    chunks = archived(session)
+    if not chunks:
+        raise Refused(f'Session "{session.name}" has nothing to play yet: no segment is archived.')
+    longest = max(chunk.end_us - chunk.start_us for chunk in chunks)
+    lines = [
+        "#EXTM3U",
+        f"#EXT-X-VERSION:{HLS_VERSION}",
+        f"#EXT-X-TARGETDURATION:{-(-longest // 1_000_000)}",
+        "#EXT-X-MEDIA-SEQUENCE:1",
+        f"#EXT-X-PLAYLIST-TYPE:{'VOD' if session.status in ENDED else 'EVENT'}",
+        "#EXT-X-INDEPENDENT-SEGMENTS",
+    ]
+    previous: Chunk | None = None
+    for chunk in chunks:
+        lines += _entry(chunk, previous, address=address(chunk))
+        previous = chunk
+    if session.status in ENDED:
+        lines.append("#EXT-X-ENDLIST")
+    return "\n".join(lines) + "\n"
+
+
+def _entry(chunk: Chunk, previous: Chunk | None, *, address: str) -> Iterator[str]:
+    if previous is not None and (previous.end_us, previous.epoch) != (chunk.start_us, chunk.epoch):
+        yield "#EXT-X-DISCONTINUITY"
+    # The map has to be repeated: each segment carries its own, and ranges are relative to it.
+    yield f'#EXT-X-MAP:URI="{address}",BYTERANGE="{chunk.init_length}@0"'
+    yield f"#EXTINF:{(chunk.end_us - chunk.start_us) / 1_000_000:.6f},"
+    yield f"#EXT-X-BYTERANGE:{chunk.raw_length - chunk.init_length}@{chunk.init_length}"
+    yield address
+
+
+def export(session: Session, out: Path) -> list[Path]:
+    """One MP4 an epoch, by stream copy: `out`, then out-2.mp4 and so on; whole files or none.
+
+    Every chunk is verified and decrypted on the way.
+    """
+    world = installation()
+    chunks = archived(session)
+    if not chunks:
+        raise Refused(f'Session "{session.name}" has nothing to export: no segment is archived.')
+    key = session_identity(session.pk, "screen", world=world)
+    written = []
+    epochs = groupby(chunks, key=lambda chunk: (chunk.sequence >> 32, chunk.epoch))
+    for number, (_, members) in enumerate(epochs, start=1):
+        target = out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
+        write_mp4(target, (open_chunk(chunk, world=world, key=key) for chunk in members))
+        written.append(target)
+    return written

@@ -1,0 +1,174 @@
+"""What an owner does with a session: create, start, pause, resume, stop. Each is one conditional update."""
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from django.conf import settings
+from django.db.models import F
+from django.utils import timezone
+
+from lucid_sessions.errors import Refused, Retryable
+from recorder.errors import RecorderError
+from recorder.settings import Settings
+from recorder.sources import check_source
+
+from .installation import installation
+from .lifecycle import ENDED, Desired, Status
+from .models import Session, SessionKey
+
+log = structlog.get_logger(__name__)
+
+# What a source can deliver; a key is born for each before anything is recorded.
+TRACKS: dict[str, tuple[str, ...]] = {
+    "synthetic": ("screen",),
+    "x11": ("screen",),
+    "file": ("screen", "audio"),
+}
+COMPRESSIONS = ("none", "zstd", "lz4", "gzip")
+
+
+def create(
+    source: str,
+    *,
+    name: str,
+    recording_config: Mapping[str, Any] | None = None,
+    storage_config: Mapping[str, Any] | None = None,
+    owner: Any = None,
+    **metadata: Any,
+) -> Session:
+    """A new session with its keys; Refused, leaving nothing, when source or configuration cannot work."""
+    config = dict(recording_config or {})
+    kind = urlsplit(source).scheme
+    if kind not in TRACKS:
+        raise Refused(
+            f"source: {source!r} is of an unknown kind. Use one of {', '.join(f'{k}://' for k in TRACKS)}."
+        )
+    recorder_settings(config)
+    if config.get("compression", "zstd") not in COMPRESSIONS:
+        raise Refused(
+            f"compression: {config['compression']!r} is unknown. Use one of {', '.join(COMPRESSIONS)}."
+        )
+    session = Session(
+        source=source,
+        name=name,
+        recording_config=config,
+        storage_config=dict(storage_config or {}),
+        owner=owner,
+        **metadata,
+    )
+    keys = installation().keys
+    rows = []
+    for track in TRACKS[kind]:
+        statement = keys.new_session_key(session.pk, track)
+        rows.append(
+            SessionKey(
+                session=session, track=track, public=statement.public.hex(), statement=statement.to_bytes()
+            )
+        )
+    session.save(force_insert=True)
+    SessionKey.objects.bulk_create(rows)
+    return session
+
+
+def check(source: str) -> None:
+    """Refused, with one clear line, when the source cannot be recorded from here."""
+    try:
+        check_source(source)
+    except RecorderError as error:
+        raise Refused(str(error)) from error
+
+
+def recorder_settings(config: Mapping[str, Any]) -> Settings:
+    """The recorder's settings from a session's `recording_config`; Refused naming the field."""
+    width, height = resolution(str(config.get("resolution") or settings.DEFAULT_RESOLUTION))
+    try:
+        return Settings(
+            frame_rate=config.get("frame_rate", settings.DEFAULT_FRAME_RATE),
+            width=width,
+            height=height,
+            quality=config.get("quality", settings.DEFAULT_QUALITY),
+            segment_seconds=config.get("segment_seconds", settings.LUCID_SEGMENT_SECONDS),
+            cursor=config.get("cursor_enabled", True),
+            maximum_seconds=config.get("maximum_seconds"),
+        )
+    except RecorderError as error:
+        raise Refused(str(error)) from error
+
+
+def resolution(text: str) -> tuple[int, int]:
+    """Width and height of a `1280x720`."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise Refused(f"resolution: {text!r} is not WIDTHxHEIGHT, such as 1280x720.")
+    return int(width), int(height)
+
+
+def start(session: Session) -> Session:
+    """The session waits for a recorder; Refused when started before, Retryable while there is no room."""
+    admit()
+    return _move(session, (Status.CREATED,), status=Status.STARTING, desired=Desired.RECORD)
+
+
+def pause(session: Session) -> Session:
+    """The recorder closes the running segment and waits; the pause becomes a gap with its reason."""
+    return _move(session, (Status.STARTING, Status.RECORDING), desired=Desired.PAUSE)
+
+
+def resume(session: Session) -> Session:
+    """Recording goes on in a new epoch."""
+    return _move(session, (Status.PAUSED, Status.RECORDING), desired=Desired.RECORD)
+
+
+def stop(session: Session) -> Session:
+    """The recorder closes the tail; a session that no recorder has taken yet just ends. Twice is once."""
+    session.refresh_from_db()
+    if session.desired == Desired.STOP or session.status in ENDED:
+        return session
+    live = (Status.STARTING, Status.RECORDING, Status.PAUSED)
+    return _move(session, live, status=Status.STOPPING, desired=Desired.STOP)
+
+
+def _move(session: Session, sources: tuple[Status, ...], **changes: Any) -> Session:
+    """The session after one conditional update; Refused when it is in none of `sources`."""
+    rows = Session.objects.filter(pk=session.pk, status__in=sources)
+    won = rows.update(version=F("version") + 1, **changes)
+    session.refresh_from_db()
+    if not won:
+        raise Refused(
+            f'Session "{session.name}" is {session.status}: this needs it to be {" or ".join(sources)}.'
+        )
+    return session
+
+
+def admit() -> None:
+    """Retryable when there is too little room to accept a new recording."""
+    for variable, path in (
+        ("SESSION_STORAGE_PATH", settings.SESSION_STORAGE_PATH),
+        ("CHUNK_STORAGE_PATH", settings.CHUNK_STORAGE_PATH),
+    ):
+        try:
+            free = shutil.disk_usage(path).free / 1024**3
+        except OSError as error:
+            raise Retryable(f"{variable}={path} cannot be used: {error.strerror}.") from error
+        if free < settings.LUCID_STORAGE_MIN_FREE_GIB:
+            raise Retryable(
+                f"No new recording: the disk of {variable}={path} has {free:.1f} GiB free, "
+                f"{settings.LUCID_STORAGE_MIN_FREE_GIB:g} are needed. "
+                "Free space or lower LUCID_STORAGE_MIN_FREE_GIB."
+            )
+
+
+def fail(session_id: Any, reason: str) -> None:
+    """The session ends with a reason, unless it has ended already."""
+    live = (Status.CREATED, Status.STARTING, Status.RECORDING, Status.PAUSED, Status.STOPPING)
+    rows = Session.objects.filter(pk=session_id, status__in=live)
+    rows.update(
+        status=Status.PROCESSING,
+        desired=Desired.STOP,
+        reason=reason,
+        ended_at=timezone.now(),
+        version=F("version") + 1,
+    )

@@ -1,0 +1,253 @@
+"""Every setting, read once from the environment, typed, with no insecure default.
+
+`LUCID_PROFILE=embedded` (the default) is one machine, one user: secrets are random files under
+`LUCID_HOME`, made by `manage.py keys init`. `LUCID_PROFILE=production` takes every secret from the
+environment or from the file that `NAME_FILE` names, and refuses to start with a placeholder.
+"""
+
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from lucid_sessions.mongodb import settings as mongodb
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+PLACEHOLDERS = ("change", "your-", "your_", "placeholder", "example")
+
+
+def _choice(name: str, default: str, *known: str) -> str:
+    value = env.str(name, default)
+    if value not in known:
+        raise ImproperlyConfigured(f"{name}={value} is unknown: choose one of {', '.join(known)}.")
+    return value
+
+
+def _path(name: str, default: Path) -> Path:
+    return Path(env.str(name, "") or default).absolute()
+
+
+LUCID_PROFILE = _choice("LUCID_PROFILE", "embedded", "embedded", "production")
+EMBEDDED = LUCID_PROFILE == "embedded"
+LUCID_HOME = _path("LUCID_HOME", BASE_DIR / "var")
+LUCID_KEYS_PATH = _path("LUCID_KEYS_PATH", LUCID_HOME / "keys")
+
+
+def _secret(name: str, *, needed: bool = True) -> str:
+    """The secret `name`; in the embedded profile also from its file under the keys directory."""
+    value = env.str(name, "").strip()
+    own = LUCID_KEYS_PATH / "secrets" / name.lower()
+    if not value and EMBEDDED and own.is_file():
+        return own.read_text(encoding="ascii").strip()
+    if EMBEDDED and not value:
+        # Before `keys init` nothing can sign or open anything: every use of the empty value fails.
+        return ""
+    if needed and (len(value) < 16 or any(word in value.lower() for word in PLACEHOLDERS)):
+        raise ImproperlyConfigured(
+            f"{name} is missing, shorter than 16 characters or still a placeholder: "
+            f"set {name} (or {name}_FILE) to a random value of your own."
+        )
+    return value
+
+
+SECRET_KEY = _secret("SECRET_KEY")
+JWT_SECRET_KEY = _secret("JWT_SECRET_KEY") or SECRET_KEY
+# Only playback, deep verification, export and restore need these two; workers run without.
+ENCRYPTION_PASSWORD = _secret("ENCRYPTION_PASSWORD", needed=bool(env.str("ENCRYPTION_PASSWORD", "")))
+ENCRYPTION_SALT = _secret("ENCRYPTION_SALT", needed=bool(env.str("ENCRYPTION_SALT", "")))
+
+DEBUG = env.bool("DEBUG", False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
+ALLOWED_ORIGINS = env.list("ALLOWED_ORIGINS", default=[])
+CSRF_TRUSTED_ORIGINS = ALLOWED_ORIGINS
+APP_NAME = env.str("APP_NAME", "Lucid Sessions")
+SERVICE = env.str("LUCID_SERVICE", "session-api")
+HOST_NAME = env.str("LUCID_HOST", socket.gethostname())
+
+# --- Metadata store -------------------------------------------------------------------------
+MONGODB_URL = env.str("MONGODB_URL", "")
+DATABASE_URL = env.str("DATABASE_URL", f"sqlite:///{LUCID_HOME / 'lucid.sqlite3'}")
+MONGO = bool(MONGODB_URL)
+DATABASE_ROUTERS: list[str] = []
+MIGRATION_MODULES: dict[str, str] = {}
+if MONGO:
+    DATABASES = {"default": mongodb.database(MONGODB_URL)}
+    DEFAULT_AUTO_FIELD = mongodb.AUTO_FIELD
+    DATABASE_ROUTERS = mongodb.ROUTERS
+    MIGRATION_MODULES = mongodb.MIGRATION_MODULES
+    _CONTRIB = mongodb.CONTRIB_APPS
+else:
+    DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+    DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+    _CONTRIB = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes"]
+    if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        DATABASES["default"] |= {
+            # A file, in tests too: the tests' workers are other processes and threads.
+            "TEST": {"NAME": env.str("LUCID_TEST_DATABASE", "") or None},
+            "OPTIONS": {
+                "timeout": 20,
+                # A transaction that begins by reading cannot upgrade while another writes.
+                "transaction_mode": "IMMEDIATE",
+                "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;"
+                "PRAGMA temp_store=MEMORY;PRAGMA journal_size_limit=67108864;",
+            },
+        }
+
+# --- Applications ---------------------------------------------------------------------------
+INSTALLED_APPS = [
+    *_CONTRIB,
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "lucid_sessions.access.apps.AccessConfig",
+    "lucid_sessions.recordings.apps.RecordingsConfig",
+    "lucid_sessions.operations.apps.OperationsConfig",
+    "lucid_sessions.console.apps.ConsoleConfig",
+]
+AUTH_USER_MODEL = "access.User"
+SESSION_ENGINE = "lucid_sessions.access.web_sessions"
+MIDDLEWARE = [
+    "lucid_sessions.operations.middleware.ApiMetrics",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+ROOT_URLCONF = "lucid_sessions.urls"
+WSGI_APPLICATION = "lucid_sessions.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = _path("STATIC_ROOT", LUCID_HOME / "static")
+WHITENOISE_USE_FINDERS = EMBEDDED
+
+# --- Storage --------------------------------------------------------------------------------
+SESSION_STORAGE_PATH = _path("SESSION_STORAGE_PATH", LUCID_HOME / "spool")
+CHUNK_STORAGE_PATH = _path("CHUNK_STORAGE_PATH", LUCID_HOME / "blobs")
+LUCID_LEDGER_PATH = _path("LUCID_LEDGER_PATH", LUCID_HOME / "ledger")
+LUCID_LEDGER_ORIGIN = env.str("LUCID_LEDGER_ORIGIN", f"{HOST_NAME}/lucid-sessions" if EMBEDDED else "")
+# Below this much room no recording begins (specification: 10 GiB).
+LUCID_STORAGE_MIN_FREE_GIB = env.float("LUCID_STORAGE_MIN_FREE_GIB", 1.0 if EMBEDDED else 10.0)
+MAX_STORAGE_SIZE_GB = env.int("MAX_STORAGE_SIZE_GB", 1000)
+
+# --- Recording defaults ---------------------------------------------------------------------
+DEFAULT_FRAME_RATE = env.int("DEFAULT_FRAME_RATE", 30)
+DEFAULT_RESOLUTION = env.str("DEFAULT_RESOLUTION", "1920x1080")
+DEFAULT_QUALITY = _choice("DEFAULT_QUALITY", "high", "low", "medium", "high", "ultra")
+DEFAULT_COMPRESSION = _choice("DEFAULT_COMPRESSION", "zstd", "none", "zstd", "lz4", "gzip")
+LUCID_SEGMENT_SECONDS = env.float("LUCID_SEGMENT_SECONDS", 4.0)
+LUCID_MAX_SESSIONS = env.int("LUCID_MAX_SESSIONS", 32)
+
+# --- Pipeline -------------------------------------------------------------------------------
+PIPELINE_BUFFER_SIZE = env.int("PIPELINE_BUFFER_SIZE", 1000)
+PIPELINE_WORKER_COUNT = env.int("PIPELINE_WORKER_COUNT", 4)
+PIPELINE_TIMEOUT_SECONDS = env.int("PIPELINE_TIMEOUT_SECONDS", 30)
+# Stages that a worker runs inline when the stage before has just run in it.
+LUCID_FUSE = env.list("LUCID_FUSE", default=["compress", "encrypt", "store"])
+# On several hosts: queues that need the spool are named `<stage>.<spool>`.
+LUCID_QUEUE_PER_SPOOL = env.bool("LUCID_QUEUE_PER_SPOOL", False)
+REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+CACHE_URL = env.str("CACHE_URL", "")
+
+# --- REST API -------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "lucid_sessions.recordings.api.problems.as_problem",
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=10),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SECRET_KEY,
+    "AUDIENCE": "lucid-sessions-api",
+    "ISSUER": "lucid-sessions",
+    "USER_ID_CLAIM": "sub",
+    "UPDATE_LAST_LOGIN": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Lucid Sessions",
+    "DESCRIPTION": "Record, archive, prove and play remote-desktop sessions.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Browser security -----------------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "media-src": [SELF, "blob:"],
+        "worker-src": [SELF, "blob:"],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+LOGIN_URL = "/admin/login/"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+if not EMBEDDED:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+# --- Observation ----------------------------------------------------------------------------
+PROMETHEUS_ENABLED = env.bool("PROMETHEUS_ENABLED", True)
+LOG_LEVEL = _choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMAT = _choice("LOG_FORMAT", "console" if EMBEDDED else "json", "json", "console")
+LOGGING_CONFIG = "lucid_sessions.operations.logs.configure"
+LOGGING = {"level": LOG_LEVEL, "form": LOG_FORMAT}

@@ -1,0 +1,1 @@
+"""Celery's side: the application, the chain and the schedule. Adapters only."""

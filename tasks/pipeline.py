@@ -1,0 +1,89 @@
+"""The chain as Celery tasks, one a stage. No decision is made here: `recordings.pipeline` does the work.
+
+    capture -> compress -> encrypt -> store -> anchor
+
+Messages carry chunk ids, never bytes, never keys. A worker that also serves the next stages (LUCID_FUSE)
+runs them inline and takes them off the chain that it passes on.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from celery import Task, chain
+from django.conf import settings
+
+from lucid_sessions.recordings import hints, pipeline, sealing
+from lucid_sessions.recordings.installation import installation
+from lucid_sessions.recordings.lifecycle import STAGES, stages_from
+
+from .celery import app
+
+
+class Step(Task):
+    """A stage as a task: acknowledged late, never retried by Celery (the row says when it is due again)."""
+
+    acks_late = True
+    ignore_result = True
+    max_retries = 0
+
+
+def _step(stage: str) -> Callable[..., Any]:
+    @app.task(base=Step, bind=True, name=f"pipeline.{stage}")
+    def step(self: Step, chunk_ids: list[str]) -> None:
+        stages = [stage, *_fused(self)]
+        pipeline.run(stages, [UUID(one) for one in chunk_ids], world=installation())
+
+    return step
+
+
+def _fused(task: Step) -> list[str]:
+    """The next stages of this message's chain that this worker serves too, taken off the chain."""
+    serves = set(app.amqp.queues.consume_from)
+    waiting = list(task.request.chain or ())
+    fused = []
+    # Celery keeps what remains of a chain in reverse.
+    while waiting:
+        following = waiting[-1]
+        name = following["task"].removeprefix("pipeline.")
+        if name not in settings.LUCID_FUSE or following["options"]["queue"] not in serves:
+            break
+        fused.append(name)
+        waiting.pop()
+    task.request.chain = waiting
+    return fused
+
+
+@app.task(base=Step, name="pipeline.anchor")
+def anchor(_chunk_ids: list[str]) -> None:
+    """Make sure that a seal follows; it takes whatever is stored by then."""
+    sealing.seal_soon(installation())
+
+
+STEPS = {**{stage: _step(stage) for stage in STAGES if stage != "anchor"}, "anchor": anchor}
+
+
+class CeleryPublisher:
+    """Hints as real Celery chains on the stages' queues."""
+
+    def publish(self, stage: str, chunk_ids: Sequence[UUID], *, spool: str) -> None:
+        """Send the chain from `stage` on."""
+        ids = [str(one) for one in chunk_ids]
+        chain(
+            *(STEPS[name].si(ids).set(queue=queue_of(name, spool)) for name in stages_from(stage))
+        ).apply_async()
+
+    def depth(self, stage: str, *, spool: str) -> int:
+        """Messages that wait in the stage's queue."""
+        with app.connection_for_read() as connection:
+            return int(connection.default_channel.client.llen(queue_of(stage, spool)))
+
+
+def queue_of(stage: str, spool: str) -> str:
+    """The stage's queue; on several hosts, that of the host whose spool the stage must read."""
+    if settings.LUCID_QUEUE_PER_SPOOL and STAGES[stage].needs_spool:
+        return f"{stage}.{spool}"
+    return stage
+
+
+hints.register(CeleryPublisher())
