@@ -120,8 +120,9 @@ def _grow_zstd(view: memoryview, length: int) -> bytes:
     try:
         # zstandard sizes its buffer by the frame and not by max_output_size: check the frame first. After
         # that the buffer is exactly `length`, and a frame that goes on beyond it is an error in libzstd.
-        if zstandard.get_frame_parameters(view[:18]).content_size != length:
-            raise Tampered(f"the zstd frame states another size than {length} bytes")
+        frame = zstandard.get_frame_parameters(view[:18])
+        if frame.content_size != length or frame.window_size > MAX_WINDOW:
+            raise Tampered(f"the zstd frame states another size than {length} bytes, or an oversized window")
         if not hasattr(_local, "grow"):
             _local.grow = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
         raw: bytes = _local.grow.decompress(view, allow_extra_data=False)

@@ -76,8 +76,8 @@ class Statement:
         )
         if (magic, version, suite, zero) != (_MAGIC, _VERSION, _X25519, 0):
             raise Tampered("this is not a session statement of version 1")
-        if any(track[length:]):
-            raise Tampered("the session statement's track is not padded with zeros")
+        if length > len(track) or any(track[length:]):
+            raise Tampered("the session statement's track is not as long as it states")
         try:
             name = track[:length].decode("ascii")
             return cls(repository, UUID(bytes=session), name, public, bytes(statement[_SIGNED.size :]))
