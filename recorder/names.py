@@ -82,7 +82,7 @@ class SegmentName:
 
     @classmethod
     def parse_part(cls, name: str) -> SegmentName:
-        """The segment that a file in progress tells of, its `end_us` still at `start_us`; else `ValueError`."""
+        """The segment that a file in progress tells of, `end_us` still at `start_us`; else `ValueError`."""
         match = _IN_PROGRESS.fullmatch(name)
         if match is None:
             raise ValueError(f"{name!r} is not the name of a segment in progress.")

@@ -1,0 +1,177 @@
+"""Taking over a file: its packets as they are, cut at key frames, faster than time passes.
+
+The timeline is the decode time of the file, beginning at zero. A take that continues another begins at the
+key frame where that one ended, so nothing is missing and nothing comes twice.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from recorder.clock import Timeline, us_of
+from recorder.errors import BadSource, DiskFull, SpoolUnwritable
+from recorder.orders import Mailbox, Orders, Reporter
+from recorder.sources.file import FileSource, MediaStream, open_file
+from recorder.take import Take
+from recorder.track import TrackWriter
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+NAP = 0.05
+
+
+@dataclass
+class _Track:
+    """One stream on its way into segments: what to add to its times, and where it stands, in ticks."""
+
+    media: MediaStream
+    writer: TrackWriter
+    shift: int
+    delay: int
+    next_cut: int
+    end: int
+
+
+class FileImport:
+    """One take of a file. `run` returns why it ended, or raises why it could not go on."""
+
+    def __init__(
+        self, take: Take, orders: Orders, *, source: FileSource, mailbox: Mailbox, reporter: Reporter
+    ):
+        self._take, self._orders, self._source = take, orders, source
+        self._mailbox, self._reporter = mailbox, reporter
+        self._tracks: dict[str, _Track] = {}
+        self._next_beat = 0.0
+        self._frames = 0
+        self.trouble: DiskFull | SpoolUnwritable | None = None
+
+    def run(self) -> str:
+        """Copy until the end of the file, a stop or the maximum duration; why it ended."""
+        self._origin = _Origin.of(self._orders.source)
+        self._take.begin(Timeline.starting_now(), host=self._orders.host, timed_by="medium")
+        for media, packet in self._source.packets():
+            if not self._goes_on():
+                return self._mailbox.why
+            at_us = self._origin.us(media, packet)
+            if self._is_over(at_us):
+                return f"maximum duration of {self._orders.settings.maximum_seconds:g} s reached"
+            if at_us >= self._orders.resume_us.get(media.track, 0):
+                self._copy(media, packet)
+        if "screen" not in self._tracks and not self._orders.resume_us.get("screen"):
+            raise BadSource(f"{self._source.path} holds no key frame. Give a video that can be decoded.")
+        return "end of the file"
+
+    def finish(self) -> int:
+        """Close what is open; where the pictures end, microseconds."""
+        ends = dict(self._orders.resume_us)
+        for name, track in self._tracks.items():
+            ends[name] = track.writer.close(track.end)
+            self.trouble = self.trouble or track.writer.trouble
+        self._source.close()
+        return ends.get("screen", 0)
+
+    def facts(self) -> dict[str, int]:
+        """Figures so far."""
+        return {
+            "frames": self._frames,
+            "dropped_frames": 0,
+            "segments": self._take.segments,
+            "bytes": self._take.bytes,
+        }
+
+    def _copy(self, media: MediaStream, packet: Packet[Any]) -> None:
+        track = self._tracks.get(media.track)
+        if track is None:
+            if not packet.is_keyframe:
+                return  # what comes before the first key frame cannot be decoded
+            track = self._tracks[media.track] = self._open(media, packet)
+        packet.dts = media.ticks(packet.dts or 0) + track.shift
+        packet.pts = media.ticks(packet.pts or 0) + track.shift
+        packet.time_base = Fraction(1, media.timescale)
+        duration = media.ticks(packet.duration or 0)
+        at = packet.dts + track.delay
+        track.end = packet.dts + (duration or max(1, packet.dts - track.end))
+        track.writer.put(packet, cut=self._is_cut(track, packet, at))
+        self._frames += media.track == "screen"
+        if track.writer.trouble:
+            raise track.writer.trouble
+
+    def _open(self, media: MediaStream, packet: Packet[Any]) -> _Track:
+        """The muxer counts from the first packet's presentation; make that its place in decode order."""
+        segment_ticks = round(self._orders.settings.segment_seconds * media.timescale)
+        start = self._origin.ticks(media, packet)
+        first, delay = media.ticks(packet.pts or 0), media.ticks((packet.pts or 0) - (packet.dts or 0))
+        writer = TrackWriter(
+            self._take,
+            media.track,
+            timescale=media.timescale,
+            segment_ticks=segment_ticks,
+            cut_at="request" if media.track == "screen" else "fragment",
+            add_stream=media.add_to,
+        )
+        if media.track == "screen":
+            self._reporter.tell("recording", start_us=us_of(start, media.timescale))
+        return _Track(media, writer, start - first, delay, start + segment_ticks, start - delay)
+
+    def _is_cut(self, track: _Track, packet: Packet[Any], at: int) -> bool:
+        if not (packet.is_keyframe and at >= track.next_cut):
+            return False
+        segment_ticks = round(self._orders.settings.segment_seconds * track.media.timescale)
+        track.next_cut = at + segment_ticks
+        return True
+
+    def _is_over(self, at_us: int) -> bool:
+        limit = self._orders.settings.maximum_seconds
+        return limit is not None and at_us >= limit * 1_000_000
+
+    def _goes_on(self) -> bool:
+        """Keep the supervisor informed; wait out a pause; False once a stop has come."""
+        paused = False
+        while True:
+            if time.monotonic() >= self._next_beat:
+                self._next_beat = time.monotonic() + 1
+                self._reporter.beat(**self.facts())
+            if self._mailbox.command != "pause":
+                break
+            if not paused:
+                self._reporter.tell("paused")
+            paused = True
+            time.sleep(NAP)
+        if paused and self._mailbox.command == "record":
+            self._reporter.tell("recording")
+        return self._mailbox.command == "record"
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where the file's timeline begins: its first key frame is decoded and shown then, seconds."""
+
+    decoded: Fraction
+    shown: Fraction
+
+    @classmethod
+    def of(cls, url: str) -> _Origin:
+        """Read from the file's beginning; `BadSource` when there is no key frame."""
+        source = open_file(url)
+        try:
+            for media, packet in source.packets():
+                if media.track == "screen" and packet.is_keyframe:
+                    base = Fraction(media.stream.time_base or 1)
+                    return cls((packet.dts or 0) * base, (packet.pts or 0) * base)
+        finally:
+            source.close()
+        raise BadSource(f"{source.path} holds no key frame. Give a video that can be decoded.")
+
+    def ticks(self, media: MediaStream, packet: Packet[Any]) -> int:
+        """A packet's place on the session's timeline; sound from before the first picture is negative."""
+        begin = self.decoded if media.track == "screen" else self.shown
+        time_base = Fraction(media.stream.time_base or 1)
+        return round(((packet.dts or 0) * time_base - begin) * media.timescale)
+
+    def us(self, media: MediaStream, packet: Packet[Any]) -> int:
+        """The same in microseconds."""
+        return us_of(self.ticks(media, packet), media.timescale)

@@ -1,0 +1,145 @@
+"""Recording a live source: paced, paused and resumed, and closed whatever happens."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from recorder.clock import Timeline, ticks_of, us_of
+from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.orders import Mailbox, Missing, Orders, Reporter
+from recorder.screen import TRACK, Segmenter
+from recorder.sources import LiveSource
+from recorder.take import Take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAP = 0.1  # seconds: the longest wait before commands are looked at again
+NS = 1_000_000_000
+
+
+class LiveRecording:
+    """One take of a live source. `run` returns why it ended, or raises why it could not go on."""
+
+    def __init__(
+        self, take: Take, orders: Orders, *, source: LiveSource, mailbox: Mailbox, reporter: Reporter
+    ):
+        self._take, self._orders, self._source = take, orders, source
+        self._mailbox, self._reporter = mailbox, reporter
+        self._segmenter = Segmenter(take, orders.settings)
+        self._missing = orders.missing
+        self._interval_ns = NS // orders.settings.frame_rate
+        self._next_ns = self._next_beat_ns = 0
+        self._began_us = 0
+        self._dropped = 0
+        self._recording = False
+
+    def run(self) -> str:
+        """Record until stopped or until the maximum duration; why it ended."""
+        self._timeline = self._begin()
+        for now_us in self._moments():
+            if self._mailbox.command == "pause":
+                self._pause(now_us)
+            else:
+                self._watch()
+            if self._is_over():
+                return f"maximum duration of {self._orders.settings.maximum_seconds:g} s reached"
+        return self._mailbox.why
+
+    @property
+    def trouble(self) -> DiskFull | SpoolUnwritable | None:
+        """Why the spool takes no more, once it does not."""
+        return self._segmenter.trouble
+
+    def finish(self) -> int:
+        """Close what is open and account for what is missing; the end of the track, microseconds."""
+        if self._take.timeline is None:
+            return self._missing.from_us if self._missing else 0
+        now_us = self._timeline.now_us()
+        end_us = self._segmenter.close(now_us)
+        if self._missing is not None:
+            self._account(now_us)
+            return max(now_us, end_us)
+        return end_us
+
+    def _begin(self) -> Timeline:
+        """Fix the timeline and record the first picture; of the first take, at exactly zero."""
+        origin = self._orders.origin_ns
+        self._source.grab(0)  # the first grab is slow: not on the timeline
+        timeline = self._timeline = Timeline.starting_now() if origin is None else Timeline.since(origin)
+        self._take.begin(timeline, host=self._orders.host)
+        self._began_us = 0 if origin is None else timeline.now_us()
+        if self._mailbox.command != "stop":
+            self._record(self._began_us)
+        return timeline
+
+    def _moments(self) -> Iterator[int]:
+        while self._mailbox.command != "stop":
+            if self._segmenter.trouble:
+                raise self._segmenter.trouble
+            self._beat()
+            yield self._timeline.now_us()
+
+    def _watch(self) -> None:
+        pause_ns = self._next_ns - time.monotonic_ns()
+        if pause_ns > 0:
+            time.sleep(min(NAP, pause_ns / NS))
+            return
+        patience = min(NAP, self._segmenter.due_in(self._timeline.now_us()))
+        changed = self._source.wait(patience)
+        now_us = self._timeline.now_us()
+        if changed or self._segmenter.due_in(now_us) == 0:
+            self._record(now_us)
+
+    def _record(self, at_us: int) -> None:
+        began_ns = time.monotonic_ns()
+        picture = self._source.grab(at_us)
+        self._account(at_us)
+        if self._segmenter.push(picture, at_us) and not self._recording:
+            self._recording = True
+            self._reporter.tell("recording", start_us=at_us, origin_wall_ms=self._timeline.origin_wall_ms)
+        spent_ns = time.monotonic_ns() - began_ns
+        self._dropped += spent_ns // self._interval_ns
+        # The pace is kept over a late frame, but an idle stretch earns no burst.
+        self._next_ns = max(self._next_ns + self._interval_ns, began_ns)
+
+    def _pause(self, now_us: int) -> None:
+        if self._recording:
+            self._recording = False
+            end_us = self._segmenter.close(now_us)
+            self._missing = Missing(end_us, "paused", uncertain=False)
+            self._reporter.tell("paused", end_us=end_us)
+        time.sleep(NAP / 2)
+
+    def _account(self, until_us: int) -> None:
+        if self._missing is None:
+            return
+        gap, self._missing = self._missing, None
+        self._take.gap(
+            TRACK,
+            gap.from_us,
+            to_us=us_of(ticks_of(until_us)),
+            reason=gap.reason,
+            uncertain=gap.uncertain,
+        )
+
+    def _is_over(self) -> bool:
+        limit = self._orders.settings.maximum_seconds
+        return limit is not None and self._timeline.now_us() - self._began_us >= limit * 1_000_000
+
+    def _beat(self) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._next_beat_ns:
+            self._next_beat_ns = now_ns + NS
+            self._reporter.beat(**self.facts())
+
+    def facts(self) -> dict[str, int]:
+        """Figures so far."""
+        return {
+            "frames": self._segmenter.frames,
+            "dropped_frames": self._dropped,
+            "segments": self._take.segments,
+            "bytes": self._take.bytes,
+            "wall_step_ms": self._take.timeline.wall_step_ms() if self._take.timeline else 0,
+        }

@@ -1,0 +1,162 @@
+"""The screen track of a live source: pictures go in whenever they change, gapless segments come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import PictureType
+from av.video.stream import VideoStream
+
+from recorder.clock import TICKS, ticks_of
+from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.settings import Settings
+from recorder.take import Take
+from recorder.track import TrackWriter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]  # height x width x 4: blue, green, red, unused
+
+TRACK = "screen"
+HEARTBEAT_TICKS = TICKS  # an unchanged screen still gives one frame a second: bounds what a crash loses
+X264 = "keyint=infinite:scenecut=0:bframes=0:repeat-headers=0:rc-lookahead=0:sliced-threads=0"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One quality: encoder, its options, and the pixels that it takes."""
+
+    encoder: str
+    pixels: str
+    options: dict[str, str]
+
+
+PRESETS = {
+    "low": Preset("libx264", "yuv420p", {"preset": "ultrafast", "crf": "30"}),
+    "medium": Preset("libx264", "yuv420p", {"preset": "superfast", "crf": "26"}),
+    "high": Preset("libx264", "yuv420p", {"preset": "veryfast", "crf": "21"}),
+    # Red, green and blue as they are: any conversion to luma and chroma would lose some of the screen.
+    "ultra": Preset("libx264rgb", "bgr0", {"preset": "ultrafast", "qp": "0"}),
+}
+
+
+class Segmenter:
+    """Encodes pictures with their exact times; a picture of another size begins a new epoch."""
+
+    def __init__(self, take: Take, settings: Settings) -> None:
+        self._take, self._settings = take, settings
+        self._preset = PRESETS[settings.quality]
+        self._segment_ticks = round(settings.segment_seconds * TICKS)
+        self._writer: TrackWriter | None = None
+        self._trouble: DiskFull | SpoolUnwritable | None = None
+        self._size = (0, 0)
+        self._next_cut = 0
+        self._last = -1
+        self.frames = 0
+
+    @property
+    def trouble(self) -> DiskFull | SpoolUnwritable | None:
+        """Why the spool takes no more, once it does not."""
+        return self._trouble or (self._writer.trouble if self._writer else None)
+
+    def due_in(self, now_us: int) -> float:
+        """Seconds until a frame is needed although nothing changed."""
+        if self._writer is None:
+            return 0.0
+        return max(0, min(self._next_cut, self._last + HEARTBEAT_TICKS) - ticks_of(now_us)) / TICKS
+
+    def push(self, picture: Picture, at_us: int) -> bool:
+        """Add what the screen showed from `at_us` on; False when it was no later than the one before."""
+        tick = ticks_of(at_us)
+        if tick <= self._last:
+            return False
+        size = self._encoded_size(picture)
+        if self._writer is None or size != self._size:
+            self._open(size, tick)
+        cut = tick >= self._next_cut
+        while tick >= self._next_cut:
+            self._next_cut += self._segment_ticks
+        self._last = tick
+        self._encode(self._frame(picture), tick, cut=cut)
+        self.frames += 1
+        return True
+
+    def close(self, at_us: int) -> int:
+        """End the epoch: its last frame lasts until `at_us`; where the track ended, microseconds."""
+        return self._close(max(ticks_of(at_us), self._last + 1))
+
+    def _open(self, size: tuple[int, int], tick: int) -> None:
+        if self._writer is not None:
+            self._close(tick)
+        self._size, self._next_cut = size, tick
+        self._writer = TrackWriter(
+            self._take,
+            TRACK,
+            timescale=TICKS,
+            segment_ticks=self._segment_ticks,
+            cut_at="request",
+            add_stream=self._add_stream,
+        )
+
+    def _close(self, tick: int) -> int:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return 0
+        try:
+            self._put(writer, self._stream(writer).encode(None), cut=False)
+        finally:
+            end = writer.close(tick)
+            self._trouble = self._trouble or writer.trouble
+        return end
+
+    def _add_stream(self, container: OutputContainer) -> VideoStream:
+        options = {**self._preset.options, "tune": "zerolatency", "forced-idr": "1", "x264-params": X264}
+        stream = container.add_stream(self._preset.encoder, rate=self._settings.frame_rate, options=options)
+        assert isinstance(stream, VideoStream)  # noqa: S101 -- the encoders above make pictures
+        stream.width, stream.height = self._size
+        stream.pix_fmt = self._preset.pixels
+        stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
+        stream.codec_context.thread_count = 1
+        if self._preset.pixels == "yuv420p":
+            stream.codec_context.color_primaries = stream.codec_context.color_trc = 1
+            stream.codec_context.colorspace = stream.codec_context.color_range = 1
+        container.start_encoding()
+        return stream
+
+    def _encode(self, frame: av.VideoFrame, tick: int, *, cut: bool) -> None:
+        assert self._writer is not None  # noqa: S101 -- push has opened it
+        frame.pts, frame.time_base = tick, Fraction(1, TICKS)
+        # A frame type left over from a capture would make x264 obey it: only boundaries are forced.
+        frame.pict_type = PictureType.I if cut else PictureType.NONE
+        self._put(self._writer, self._stream(self._writer).encode(frame), cut=cut)
+
+    @staticmethod
+    def _put(writer: TrackWriter, packets: list[Any], *, cut: bool) -> None:
+        for packet in packets:
+            writer.put(packet, cut=cut and packet.is_keyframe)
+
+    @staticmethod
+    def _stream(writer: TrackWriter) -> VideoStream:
+        assert isinstance(writer.stream, VideoStream)  # noqa: S101 -- made by _add_stream
+        return writer.stream
+
+    def _encoded_size(self, picture: Picture) -> tuple[int, int]:
+        height, width = picture.shape[:2]
+        if self._preset.pixels == "yuv420p":  # chroma is shared by 2 x 2 pixels: an odd last line is cut off
+            return width & ~1, height & ~1
+        return width, height
+
+    def _frame(self, picture: Picture) -> av.VideoFrame:
+        width, height = self._size
+        if picture.shape[:2] != (height, width):
+            picture = np.ascontiguousarray(picture[:height, :width])
+        frame = av.VideoFrame.from_numpy_buffer(picture, "bgra")
+        if self._preset.pixels == "bgr0":
+            return frame.reformat(format="bgr0")
+        return frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")

@@ -1,0 +1,79 @@
+"""Where recordings come from, by address: `synthetic://`, `x11://`, `file://`.
+
+Each kind is a module with `check(url)` and an opener; it is imported when it is asked for, so that a recorder
+carries only what it uses. RDP, VNC and RTSP join this table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from recorder.errors import BadSource
+from recorder.settings import Settings
+
+if TYPE_CHECKING:
+    from recorder.screen import Picture
+    from recorder.sources.file import FileSource
+
+KINDS = ("synthetic", "x11", "file")
+MEDIA_TIMED = frozenset({"file"})  # their timeline is the medium's own, not the clock's
+
+
+class LiveSource(Protocol):
+    """A screen that changes while it is watched. `wait` and `grab` raise `SourceLost` when it goes away."""
+
+    def wait(self, timeout: float) -> bool:
+        """Whether the screen has changed since the last `grab`; returns at once when it has."""
+        ...
+
+    def grab(self, at_us: int) -> Picture:
+        """What the screen shows; valid until the next call. `at_us` is the session's time."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the screen."""
+        ...
+
+
+def kind_of(url: str) -> str:
+    """The kind of an address; `BadSource` when there is none such."""
+    kind = urlsplit(url).scheme
+    if kind not in KINDS:
+        raise BadSource(
+            f"Source {url!r} is of an unknown kind. Write one of synthetic://1280x720, x11://:0, file:///path.mp4."
+        )
+    return kind
+
+
+def check_source(url: str) -> None:
+    """Nothing, if the source can be recorded from here and now; else `BadSource` with one clear line."""
+    kind = kind_of(url)
+    if kind == "synthetic":
+        from recorder.sources import synthetic
+
+        synthetic.check(url)
+    elif kind == "x11":
+        from recorder.sources import x11
+
+        x11.check(url)
+    else:
+        from recorder.sources import file
+
+        file.check(url)
+
+
+def open_source(url: str, settings: Settings) -> LiveSource | FileSource:
+    """The source at an address, opened; `BadSource` when that cannot be."""
+    kind = kind_of(url)
+    if kind == "synthetic":
+        from recorder.sources.synthetic import open_synthetic
+
+        return open_synthetic(url, settings)
+    if kind == "x11":
+        from recorder.sources.x11 import open_x11
+
+        return open_x11(url, settings)
+    from recorder.sources.file import open_file
+
+    return open_file(url)

@@ -1,0 +1,57 @@
+"""The pointer of an X display: the server leaves it out of the picture, so it is drawn in here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xcffib.xfixes
+
+if TYPE_CHECKING:
+    from recorder.screen import Picture
+
+
+class Cursor:
+    """Knows shape and place of the pointer."""
+
+    def __init__(self, x: Any, fixes: Any, *, root: int) -> None:
+        self._x, self._fixes, self._root = x, fixes, root
+        fixes.SelectCursorInput(root, xcffib.xfixes.CursorNotifyMask.DisplayCursor)
+        self._place = (-1, -1)
+        self._changed = True
+        self._shape()
+
+    def reshape(self) -> None:
+        """The server says that the pointer looks different now."""
+        self._shape()
+        self._changed = True
+
+    def has_moved(self) -> bool:
+        """Whether place or shape changed since the last time this was asked."""
+        pointer = self._x.core.QueryPointer(self._root).reply()
+        place = (pointer.root_x, pointer.root_y)
+        changed, self._changed = self._changed or place != self._place, False
+        self._place = place
+        return changed
+
+    def draw(self, picture: Picture) -> None:
+        """Blend the pointer into a picture of the whole screen."""
+        left, top = self._place[0] - self._hot[0], self._place[1] - self._hot[1]
+        height, width = self._pixels.shape[:2]
+        rows = slice(max(0, top), max(0, min(picture.shape[0], top + height)))
+        columns = slice(max(0, left), max(0, min(picture.shape[1], left + width)))
+        under = picture[rows, columns, :3]
+        if not under.size:
+            return
+        part = self._pixels[
+            rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ].astype(np.uint16)
+        # The server's pixels are premultiplied by their opacity.
+        blended = part[..., :3] + under.astype(np.uint16) * (255 - part[..., 3:]) // 255
+        under[:] = blended.clip(0, 255)
+
+    def _shape(self) -> None:
+        image = self._fixes.GetCursorImage().reply()
+        pixels = np.array(image.cursor_image, dtype=np.uint32)
+        self._pixels = pixels.view(np.uint8).reshape(image.height, image.width, 4)
+        self._hot = (image.xhot, image.yhot)

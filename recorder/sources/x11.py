@@ -1,0 +1,191 @@
+"""`x11://:0`: an X display, read when it says that it changed (XDamage), through shared memory (MIT-SHM)."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import xcffib
+import xcffib.damage
+import xcffib.randr
+import xcffib.shm
+import xcffib.xfixes
+import xcffib.xproto
+
+from recorder.errors import BadSource, SourceLost
+from recorder.sources.cursor import Cursor
+from recorder.sources.shared_image import SharedImage
+
+if TYPE_CHECKING:
+    from recorder.screen import Picture
+    from recorder.settings import Settings
+
+POINTER_EVERY = 0.05  # seconds between looks at the pointer: it moves without damage
+ALL_PLANES, Z_PIXMAP = 0xFFFFFFFF, 2
+NEEDED = ("DAMAGE", "MIT-SHM", "XFIXES", "RANDR")
+
+
+class X11Source:
+    """The root window of one display. Reads nothing while nothing changes."""
+
+    def __init__(self, display: str, *, cursor: bool) -> None:
+        self._display = display
+        self._dirty, self._resized = True, False
+        self._x = _connect(display)
+        try:
+            with self._watched():
+                self._set_up(cursor=cursor)
+        except (SourceLost, OSError) as error:
+            self.close()
+            raise BadSource(f"Display {display} cannot be recorded: {error}") from error
+        except BadSource:
+            self.close()
+            raise
+
+    def wait(self, timeout: float) -> bool:
+        """Whether the screen or the pointer has changed; returns at once when it has."""
+        until = time.monotonic() + timeout
+        with self._watched():
+            while not self._changed():
+                patience = min(POINTER_EVERY, until - time.monotonic())
+                if patience <= 0:
+                    return False
+                select.select([self._x.get_file_descriptor()], [], [], patience)
+        return True
+
+    def grab(self, _at_us: int) -> Picture:
+        """The screen now, with the pointer drawn in."""
+        with self._watched():
+            self._changed()
+            if self._resized:
+                self._resize()
+            self._damage.Subtract(self._damage_id, 0, 0)
+            self._dirty = False
+            self._read()
+        if self._cursor:
+            self._cursor.draw(self._image.pixels)
+        return self._image.pixels
+
+    def close(self) -> None:
+        """Leave the display."""
+        with suppress(xcffib.XcffibException):
+            self._x.disconnect()
+
+    def _set_up(self, *, cursor: bool) -> None:
+        _check_extensions(self._x, self._display)
+        screen = self._x.get_setup().roots[self._x.pref_screen]
+        if screen.root_depth not in (24, 32):
+            raise BadSource(
+                f"Display {self._display} has {screen.root_depth} bits a pixel. Start it with 24."
+            )
+        self._root = screen.root
+        self._damage, self._shm = self._x(xcffib.damage.key), self._x(xcffib.shm.key)
+        fixes, randr = self._x(xcffib.xfixes.key), self._x(xcffib.randr.key)
+        self._damage.QueryVersion(1, 1).reply()
+        self._shm.QueryVersion().reply()
+        fixes.QueryVersion(5, 0).reply()
+        randr.QueryVersion(1, 5).reply()
+        randr.SelectInput(self._root, xcffib.randr.NotifyMask.ScreenChange)
+        self._cursor = Cursor(self._x, fixes, root=self._root) if cursor else None
+        self._attach()
+        self._damage_id = self._x.generate_id()
+        self._damage.Create(self._damage_id, self._root, xcffib.damage.ReportLevel.NonEmpty)
+        self._x.flush()
+
+    def _changed(self) -> bool:
+        while (event := self._x.poll_for_event()) is not None:
+            if isinstance(event, xcffib.damage.NotifyEvent):
+                self._dirty = True
+            elif isinstance(event, xcffib.randr.ScreenChangeNotifyEvent):
+                self._dirty = self._resized = True
+            elif self._cursor and isinstance(event, xcffib.xfixes.CursorNotifyEvent):
+                self._cursor.reshape()
+        if self._cursor and self._cursor.has_moved():
+            self._dirty = True
+        return self._dirty
+
+    def _attach(self) -> None:
+        size = self._x.core.GetGeometry(self._root).reply()
+        self._image = SharedImage(size.width, size.height)
+        self._segment = self._x.generate_id()
+        try:
+            self._shm.AttachChecked(self._segment, self._image.name, False).check()
+        except xcffib.ProtocolException as error:
+            raise BadSource(
+                f"Display {self._display} cannot share memory with this program. "
+                "Record it on its own machine (containers: with the host's IPC namespace)."
+            ) from error
+        finally:
+            self._image.forget_name()
+
+    def _resize(self) -> None:
+        self._resized = False
+        self._shm.Detach(self._segment)
+        outgrown = self._image
+        self._attach()
+        outgrown.release()
+
+    def _read(self) -> None:
+        try:
+            self._get_image()
+        except xcffib.ProtocolException:  # it became smaller between the event and now
+            self._resize()
+            self._get_image()
+
+    def _get_image(self) -> None:
+        image = self._image
+        where = 0, 0, image.width, image.height
+        self._shm.GetImage(self._root, *where, ALL_PLANES, Z_PIXMAP, self._segment, 0).reply()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except (xcffib.XcffibException, xcffib.ProtocolException, OSError) as error:
+            raise SourceLost(
+                f"Display {self._display} went away ({type(error).__name__}). Start it again and record anew."
+            ) from error
+
+
+def display_of(url: str) -> str:
+    """The display that an `x11://` address names; `BadSource` when it names none."""
+    parts = urlsplit(url)
+    if ":" not in parts.netloc or parts.path.strip("/") or parts.query:
+        raise BadSource(f"{url} names no display. Write x11://:0, with the number in $DISPLAY.")
+    return parts.netloc
+
+
+def open_x11(url: str, settings: Settings) -> X11Source:
+    """The display at an address; `BadSource` when there is none or it lacks an extension."""
+    return X11Source(display_of(url), cursor=settings.cursor)
+
+
+def check(url: str) -> None:
+    """`BadSource` unless the display answers and can be recorded."""
+    display = display_of(url)
+    x = _connect(display)
+    try:
+        _check_extensions(x, display)
+    except xcffib.XcffibException as error:
+        raise BadSource(f"Display {display} does not answer. Check that its server runs.") from error
+    finally:
+        x.disconnect()
+
+
+def _connect(display: str) -> Any:
+    try:
+        return xcffib.Connection(display=display)  # type: ignore[no-untyped-call]
+    except xcffib.XcffibException as error:
+        raise BadSource(
+            f"There is no display {display} that lets us in. Check that its server runs, and XAUTHORITY."
+        ) from error
+
+
+def _check_extensions(x: Any, display: str) -> None:
+    for name in NEEDED:
+        if not x.core.QueryExtension(len(name), name).reply().present:
+            raise BadSource(f"Display {display} lacks the extension {name}. Use a server that has it.")

@@ -1,0 +1,146 @@
+"""One take while it is recorded: its lock, its numbers, its markers."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+from uuid import UUID
+
+from recorder import clock, durable
+from recorder.clock import Timeline
+from recorder.errors import SpoolBusy, Unreadable
+from recorder.names import ClosedMarker, Ending, GapMarker, SegmentName, sequence_of
+from recorder.spool import Spool, unwritable
+
+STAMP = "take.json"
+TimedBy = Literal["clock", "medium"]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Where a take's timeline stands, so that another take can continue it."""
+
+    boot_id: str
+    origin_ns: int
+    origin_wall_ms: int
+    host: str
+    timed_by: TimedBy = "clock"
+
+    def write(self, directory: Path) -> None:
+        """Keep it in the take's directory, durably."""
+        durable.write(directory / STAMP, json.dumps(self.__dict__, sort_keys=True).encode() + b"\n")
+
+    @classmethod
+    def read(cls, directory: Path) -> Stamp | None:
+        """A take's stamp; None when it recorded nothing or the stamp is damaged."""
+        try:
+            return cls(**json.loads((directory / STAMP).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+class Lock:
+    """An exclusive lock that goes with its holder, however the holder ends."""
+
+    def __init__(self, path: Path, *, busy: str) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._file)
+            raise SpoolBusy(busy) from error
+
+    def release(self) -> None:
+        """Let others have it."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def lock_take(directory: Path) -> Lock:
+    """The lock of a take's directory: recording and recovery both need it."""
+    return Lock(directory / "lock", busy=f"{directory} is being recorded or recovered by another program.")
+
+
+class Take:
+    """The files of one take: hands out names in order and writes its markers. Holds the lock."""
+
+    def __init__(self, spool: Spool, session: UUID, *, take: int) -> None:
+        self.spool, self.session, self.number = spool, session, take
+        self.directory = spool.make_take(session, take)
+        try:
+            self._lock = lock_take(self.directory)
+        except OSError as error:
+            raise unwritable(self.directory, error) from error
+        self.timeline: Timeline | None = None
+        self.tracks: dict[str, int] = {}
+        self.bytes = self.segments = 0
+        self._gaps: Counter[str] = Counter()
+        self._epoch = 0
+
+    def begin(self, timeline: Timeline, *, host: str, timed_by: TimedBy = "clock") -> None:
+        """Fix the timeline; from now on segments can be named."""
+        self.timeline = timeline
+        stamp = Stamp(clock.boot_id(), timeline.origin_ns, timeline.origin_wall_ms, host, timed_by)
+        try:
+            stamp.write(self.directory)
+        except OSError as error:
+            raise unwritable(self.directory, error) from error
+
+    def next_epoch(self) -> int:
+        """The number of a new epoch, from 1."""
+        self._epoch += 1
+        return self._epoch
+
+    def next_segment(self, track: str, *, epoch: int, start_us: int) -> SegmentName:
+        """The name of a track's next segment, its end still at its start."""
+        if self.timeline is None:
+            raise Unreadable("A segment was begun before the timeline was fixed; this is a defect.")
+        counter = self.tracks[track] = self.tracks.get(track, 0) + 1
+        sequence = sequence_of(self.number, counter)
+        # An imported file runs ahead of the clock: no segment is dated after it was written.
+        wall = max(0, min(self.timeline.wall_ms(start_us), time.time_ns() // 1_000_000))
+        return SegmentName(self.session, track, sequence, epoch, start_us, start_us, wall)
+
+    def withdraw_segment(self, track: str) -> None:
+        """Give a number back whose segment never came to be."""
+        self.tracks[track] -= 1
+
+    def committed(self, length: int) -> None:
+        """Count one segment that reached its final name."""
+        self.segments, self.bytes = self.segments + 1, self.bytes + length
+
+    def gap(self, track: str, from_us: int, *, to_us: int, reason: str, uncertain: bool) -> None:
+        """Record that a track has nothing between two times; nothing is written for an empty stretch."""
+        if to_us <= from_us:
+            return
+        self._gaps[track] += 1
+        place = self.session, track, self.number, self._gaps[track]
+        self.spool.write_gap(GapMarker(*place, from_us, to_us, reason, uncertain))
+
+    def close(self, end_us: int, *, reason: str, ending: Ending) -> None:
+        """Record that each track of this take is complete, and give up the lock."""
+        try:
+            for track, last in ({"screen": 0} | self.tracks).items():
+                marker = ClosedMarker(self.session, track, self.number, last, end_us, reason, ending)
+                self._write_closed(marker)
+        finally:
+            self._lock.release()
+
+    def _write_closed(self, marker: ClosedMarker) -> None:
+        try:
+            self.spool.write_closed(marker)
+        except OSError:
+            if not self.spool.release_reserve():
+                raise
+            self.spool.write_closed(marker)
