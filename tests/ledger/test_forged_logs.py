@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from lucid_sessions.archive import Checkpoint, LogKey, leaf_hash, merkle_root, sign_checkpoint
+from lucid_sessions.archive import (
+    Checkpoint,
+    LogKey,
+    bundle_entries,
+    leaf_hash,
+    merkle_root,
+    sign_checkpoint,
+    unbundle_entries,
+)
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.ledger import Log
 from tests.ledger.logs import KEY, reader, records, sealer
@@ -52,6 +60,26 @@ def test_a_changed_tile_or_bundle_at_the_edge_stops_the_sealer(place: Path, tile
     with pytest.raises(Tampered):
         sealer(place).extend(records(SIZE, SIZE + 1))
     assert (place / "ledger" / "checkpoint").read_bytes() == (place / "sealer" / "pin").read_bytes() == before
+
+
+@pytest.mark.parametrize(("index", "suffix"), [(0, ""), (1, ".p/44")])
+def test_a_forged_record_with_a_forged_tile_to_match_is_noticed(place: Path, index: int, suffix: str) -> None:
+    tile, bundle = (place / "ledger" / "tile" / kind / f"00{index}{suffix}" for kind in ("0", "entries"))
+    stored = unbundle_entries(bundle.read_bytes())
+    stored[3] = b"forged"
+    bundle.write_bytes(bundle_entries(stored))
+    tile.write_bytes(b"".join(map(leaf_hash, stored)))
+    for number in (0, 3, 40):
+        with pytest.raises(Tampered, match=str(place)):
+            reader(place).record(256 * index + number)
+
+
+def test_a_published_ledger_newer_than_its_pin_must_still_be_whole(place: Path) -> None:
+    (place / "sealer" / "pin").write_bytes((place / "older" / "checkpoint").read_bytes())
+    _flip(place / "ledger" / "tile" / "0" / "001.p" / "44", 5)
+    _flip(place / "ledger" / "tile" / "entries" / "001.p" / "44", 5)
+    with pytest.raises(Tampered, match="hash to"):
+        sealer(place).extend([])
 
 
 def test_every_flipped_bit_of_a_bundle_is_noticed(tmp_path: Path) -> None:
