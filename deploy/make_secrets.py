@@ -37,7 +37,9 @@ def make(into: Path, *, host: str, database: str) -> list[str]:
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     into.chmod(0o700)
     made = [name for name in RANDOM if _keep(into / name, text=secrets.token_hex(32))]
-    made += [name for name, text in _derived(into, database=database).items() if _keep(into / name, text=text)]
+    made += [
+        name for name, text in _derived(into, database=database).items() if _keep(into / name, text=text)
+    ]
     if not (into / "tls_key").exists():
         _self_signed(into, host=host)
         made += ["tls_certificate", "tls_key"]

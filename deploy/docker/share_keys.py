@@ -28,7 +28,9 @@ def share(all_keys: Path, *, to: Path) -> None:
         for pattern in patterns:
             found = sorted(all_keys.glob(pattern))
             if not found:
-                raise FileNotFoundError(f"{all_keys / pattern} is not there: run `manage.py keys init` first.")
+                raise FileNotFoundError(
+                    f"{all_keys / pattern} is not there: run `manage.py keys init` first."
+                )
             for source in found:
                 _copy(source, to=to / service / source.relative_to(all_keys))
         if service in WITH_SESSION_KEYS:

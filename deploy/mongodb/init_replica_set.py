@@ -46,9 +46,7 @@ def form_set(client: MongoClient[dict[str, Any]], *, member: str) -> None:
     except OperationFailure as error:
         if error.code != NOT_YET_INITIALISED:
             raise
-        client.admin.command(
-            "replSetInitiate", {"_id": REPLICA_SET, "members": [{"_id": 0, "host": member}]}
-        )
+        client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [{"_id": 0, "host": member}]})
         print(f"replica set {REPLICA_SET} formed with {member}")
 
 

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +42,7 @@ def env_file(path: Path = ROOT / ".env.example") -> dict[str, str]:
     """The variables that an .env file sets."""
     lines = path.read_text(encoding="utf-8").splitlines()
     pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    return {name: value for name, value in pairs}
+    return dict(pairs)
 
 
 def filled(text: str, *, variables: Mapping[str, str]) -> str:

@@ -5,7 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.parts import DEPLOY, PORTS, ROOT, VARIABLE, WORKERS, compose, env_file, run, said, services, strings, tool
+from tests.deploy.parts import (
+    DEPLOY,
+    PORTS,
+    ROOT,
+    VARIABLE,
+    WORKERS,
+    compose,
+    env_file,
+    run,
+    said,
+    services,
+    strings,
+    tool,
+)
 
 SUPPORT = (
     *("mongodb", "redis-broker", "redis-cache", "nginx"),
@@ -74,7 +87,9 @@ def test_everything_that_stays_up_has_a_health_check() -> None:
 def test_no_worker_gets_what_opens_recordings_or_signs_tokens(name: str) -> None:
     service = services()[name]
     assert [key for key in service["environment"] if key.startswith("ENCRYPTION_")] == []
-    assert {"encryption_password", "encryption_salt", "jwt_secret_key", "secret_key"}.isdisjoint(service["secrets"])
+    assert {"encryption_password", "encryption_salt", "jwt_secret_key", "secret_key"}.isdisjoint(
+        service["secrets"]
+    )
     assert service["environment"]["JWT_SECRET_KEY_FILE"] == "/run/secrets/worker_secret_key"
     assert not [mount for mount in service.get("volumes", []) if mount.startswith("keys-all:")]
 
@@ -109,7 +124,9 @@ def test_the_stores_are_on_the_internal_network_only_and_publish_nothing() -> No
 
 def test_only_nginx_is_reached_from_outside() -> None:
     published = {name: service["ports"] for name, service in services().items() if "ports" in service}
-    outside = [name for name, ports in published.items() if any(not port.startswith("127.0.0.1:") for port in ports)]
+    outside = [
+        name for name, ports in published.items() if any(not port.startswith("127.0.0.1:") for port in ports)
+    ]
     assert outside == ["nginx"]
 
 

@@ -54,7 +54,12 @@ def test_each_secret_of_the_example_is_a_placeholder_that_is_refused(name: str) 
 @pytest.mark.parametrize("name", [*PORTS, "keys-init", "migrate"])
 def test_the_settings_accept_what_compose_gives(name: str, secret_files: Path) -> None:
     opens = name in ("session-api", "keys-init")
-    assert _load(_given(name, secret_files=secret_files)).split() == ["production", str(opens), "True", "//celery"]
+    assert _load(_given(name, secret_files=secret_files)).split() == [
+        "production",
+        str(opens),
+        "True",
+        "//celery",
+    ]
 
 
 @pytest.mark.parametrize("name", WORKERS)

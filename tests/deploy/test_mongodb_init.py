@@ -43,7 +43,9 @@ class Store:
     def client(self) -> "MongoClient[dict[str, Any]]":
         """A client by the URL that the application gets."""
         url = (self.secrets / "mongodb_url").read_text()
-        return MongoClient(url.replace("mongodb:27017", f"127.0.0.1:{self.port}"), serverSelectionTimeoutMS=5000)
+        return MongoClient(
+            url.replace("mongodb:27017", f"127.0.0.1:{self.port}"), serverSelectionTimeoutMS=5000
+        )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     keyfile.chmod(0o400)
     (home / "db").mkdir()
     command = ["--dbpath", home / "db", "--bind_ip", "127.0.0.1", "--port", str(made.port), "--nounixsocket"]
-    cluster = ["--replSet", "rs0", "--keyFile", keyfile, "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"]
+    cluster = [
+        "--replSet",
+        "rs0",
+        "--keyFile",
+        keyfile,
+        "--wiredTigerCacheSizeGB",
+        "0.25",
+        "--oplogSize",
+        "64",
+    ]
     with started(mongod_program(), *command, log=home / "alone.log") as program:
         until(lambda: _root_made(made), program=program, log=home / "alone.log")
     with started(mongod_program(), *command, *cluster, log=home / "set.log") as program:
