@@ -1,7 +1,5 @@
 """What can go wrong while recording; every message names the thing and the fix."""
 
-# ruff: noqa: N818 -- named for what happened, as in lucid_sessions.errors
-
 
 class RecorderError(Exception):
     """Something about a recording went wrong; the message says what, to what, and what to do."""

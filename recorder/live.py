@@ -32,7 +32,7 @@ class LiveRecording:
         self._interval_ns = NS // orders.settings.frame_rate
         self._next_ns = self._next_beat_ns = 0
         self._began_us = 0
-        self._dropped = 0
+        self._dropped = self._told_segments = 0
         self._recording = False
 
     def run(self) -> str:
@@ -130,7 +130,8 @@ class LiveRecording:
 
     def _beat(self) -> None:
         now_ns = time.monotonic_ns()
-        if now_ns >= self._next_beat_ns:
+        if now_ns >= self._next_beat_ns or self._take.segments != self._told_segments:
+            self._told_segments = self._take.segments
             self._next_beat_ns = now_ns + NS
             self._reporter.beat(**self.facts())
 

@@ -55,7 +55,7 @@ class Part:
         except OSError as error:
             self._make_room(error)
             target = self._take.spool.commit(self.path, name)
-        self._take.committed(self._length)
+        self._take.committed(name, self._length)
         return target
 
     def discard(self) -> None:

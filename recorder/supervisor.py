@@ -1,7 +1,173 @@
-"""One supervisor per host."""
+"""One supervisor per host: one child for each session that is to be recorded, whatever happens to either."""
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable, Sequence
+from threading import Event as Flag
+from uuid import UUID
+
+from recorder.charge import Charge, Desk, Policy
+from recorder.errors import RecorderError, SpoolBusy
+from recorder.recovery import recover, unclosed
+from recorder.spool import Spool
+from recorder.take import Lock
 from recorder.view import NO_TAKE, Desired, Event, EventKind, Tenure, View, Wanted
 
-__all__ = ["NO_TAKE", "Desired", "Event", "EventKind", "Tenure", "View", "Wanted"]
+__all__ = [
+    "NO_TAKE",
+    "Desired",
+    "Event",
+    "EventKind",
+    "Policy",
+    "Supervisor",
+    "Tenure",
+    "View",
+    "Wanted",
+]
+
+log = logging.getLogger("recorder")
+STEP = 0.2
+BEAT_EVERY = 2.0
+RESERVE_EVERY = 30.0
+LAST_REPORTS_WITHIN = 3.0
+STALLED_AFTER = 2.0
+
+
+class Supervisor:
+    """Keeps this host's recordings as the view wants them. `run` until `stop`, which any thread may call.
+
+    `committed(session, take)` is called soon after a child has committed a segment: a hint for whoever takes
+    segments out of the spool. What the view raises is logged, and tried again; it stops no recording.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        view: View,
+        *,
+        host: str,
+        policy: Policy | None = None,
+        committed: Callable[[UUID, int], None] | None = None,
+    ) -> None:
+        self._spool, self._view = spool, view
+        self._desk = Desk(spool, view, host, policy or Policy(), committed)
+        self._charges: dict[UUID, Charge] = {}
+        self._unclosed: set[tuple[UUID, int]] = set()
+        self._stopping = Flag()
+        self._next_beat = self._next_reserve = self._next_recovery = 0.0
+
+    def stop(self) -> None:
+        """Have `run` close all recordings and return."""
+        self._stopping.set()
+
+    @property
+    def children(self) -> dict[UUID, int]:
+        """The process number of each running child, by session."""
+        running = ((session, charge.keeper) for session, charge in list(self._charges.items()))
+        return {session: keeper.pid for session, keeper in running if keeper is not None}
+
+    def run(self) -> None:
+        """Supervise until stopped. `SpoolBusy` when another supervisor has this spool."""
+        busy = f"Another recorder supervisor works on the spool {self._spool.root}. Stop it first."
+        with Lock(self._spool.root / "supervisor.lock", busy=busy):
+            self._unclosed = set(unclosed(self._spool))
+            last = time.monotonic()
+            while not self._stopping.is_set():
+                self._step(stalled=time.monotonic() - last > STALLED_AFTER)
+                last = time.monotonic()
+                self._stopping.wait(STEP)
+            self._close()
+
+    def _step(self, *, stalled: bool) -> None:
+        now = time.monotonic()
+        if stalled:
+            for charge in self._charges.values():
+                charge.excuse()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_EVERY
+            self._beat()
+        self._keep_house(now)
+        for charge in list(self._charges.values()):
+            charge.look()
+        wanted = self._wanted()
+        if wanted is not None:
+            self._steer(wanted)
+
+    def _steer(self, wanted: Sequence[Wanted]) -> None:
+        by_session = {one.session: one for one in wanted}
+        unclosed_here = {session for session, _ in self._unclosed}
+        for session in by_session:
+            self._charges.setdefault(session, Charge(session, self._desk))
+        for session, charge in list(self._charges.items()):
+            if session not in unclosed_here:
+                charge.steer(by_session.get(session), room=self._no_room)
+            if session not in by_session and charge.idle:
+                del self._charges[session]
+
+    def _no_room(self) -> str | None:
+        """Why no further session is admitted; None when one is."""
+        policy = self._desk.policy
+        if len(self.children) >= policy.maximum_sessions:
+            return (
+                f"Host {self._desk.host} already records {policy.maximum_sessions} sessions, its maximum. "
+                "Stop one, raise the maximum or add a host."
+            )
+        free = self._spool.free_bytes()
+        if free < policy.minimum_free_bytes:
+            return (
+                f"The spool {self._spool.root} has {free / 2**30:.1f} GiB free, "
+                f"{policy.minimum_free_bytes / 2**30:.1f} GiB are needed. Free space there."
+            )
+        return None
+
+    def _keep_house(self, now: float) -> None:
+        """Close the takes of dead recorders; hold the reserve again once there is room."""
+        if self._unclosed and now >= self._next_recovery:
+            self._next_recovery = now + 1
+            for session, take in sorted(self._unclosed):
+                self._recover(session, take)
+        if now >= self._next_reserve:
+            self._next_reserve = now + RESERVE_EVERY
+            try:
+                self._spool.hold_reserve()
+            except RecorderError as error:
+                log.warning("%s", error)
+
+    def _recover(self, session: UUID, take: int) -> None:
+        try:
+            recover(self._spool, session, take=take, reason="the recorder stopped unexpectedly")
+        except SpoolBusy:
+            return  # its child still lives, and is about to notice that its supervisor does not
+        except (RecorderError, OSError):
+            log.warning("Take %s of session %s is not recovered yet.", take, session, exc_info=True)
+            return
+        self._unclosed.discard((session, take))
+
+    def _wanted(self) -> Sequence[Wanted] | None:
+        try:
+            return self._view.wanted()
+        except Exception:
+            log.warning("What is wanted cannot be read now; everything goes on as it is.", exc_info=True)
+            return None
+
+    def _beat(self) -> None:
+        try:
+            self._view.beat()
+        except Exception:
+            log.warning("The host's lease could not be renewed now.", exc_info=True)
+
+    def _close(self) -> None:
+        """Have all children close their takes, wait for them, and deliver what can be delivered."""
+        for charge in self._charges.values():
+            charge.interrupt()
+        while self.children:
+            for charge in self._charges.values():
+                charge.look()
+            time.sleep(STEP / 4)
+        until = time.monotonic() + LAST_REPORTS_WITHIN
+        while any(not charge.idle for charge in self._charges.values()) and time.monotonic() < until:
+            for charge in self._charges.values():
+                charge.look()
+            time.sleep(STEP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -43,6 +44,30 @@ class Stamp:
             return cls(**json.loads((directory / STAMP).read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
+
+
+@dataclass(frozen=True, order=True)
+class Progress:
+    """The last committed segment of a track: its counter and end. Outlives the segment's file."""
+
+    counter: int
+    end_us: int
+
+    @staticmethod
+    def read_all(directory: Path) -> dict[str, Progress]:
+        """By track; what is missing or damaged is left out."""
+        found = {}
+        for path in directory.glob("last_*.json"):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                found[path.stem.removeprefix("last_")] = Progress(**json.loads(path.read_bytes()))
+        return found
+
+    def write(self, directory: Path, track: str) -> None:
+        """Note it. Not synced: it only speaks for segments that were removed, long after they were synced."""
+        with contextlib.suppress(OSError):
+            temporary = directory / f".last_{track}.tmp"
+            temporary.write_text(json.dumps(self.__dict__))
+            temporary.replace(directory / f"last_{track}.json")
 
 
 class Lock:
@@ -116,9 +141,10 @@ class Take:
         """Give a number back whose segment never came to be."""
         self.tracks[track] -= 1
 
-    def committed(self, length: int) -> None:
+    def committed(self, name: SegmentName, length: int) -> None:
         """Count one segment that reached its final name."""
         self.segments, self.bytes = self.segments + 1, self.bytes + length
+        Progress(name.counter, name.end_us).write(self.directory, name.track)
 
     def gap(self, track: str, from_us: int, *, to_us: int, reason: str, uncertain: bool) -> None:
         """Record that a track has nothing between two times; nothing is written for an empty stretch."""

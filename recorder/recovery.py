@@ -1,0 +1,75 @@
+"""After a crash: whole fragments of what was open become segments, and the take is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+from recorder import durable, mp4
+from recorder.clock import us_of
+from recorder.names import ClosedMarker, SegmentName
+from recorder.spool import Spool
+from recorder.take import Progress, Stamp, lock_take
+
+
+def unclosed(spool: Spool) -> Iterator[tuple[UUID, int]]:
+    """Takes whose recorder did not close them: still being recorded, or dead."""
+    for session, take, directory in spool.takes():
+        if not spool.closed(directory) or spool.parts(directory):
+            yield session, take
+
+
+def recover(spool: Spool, session: UUID, *, take: int, reason: str) -> ClosedMarker:
+    """Make a dead take complete and say how it stands; a take that is closed already stays as it is.
+
+    `SpoolBusy` while its recorder still lives. Doing it twice, or half of it and then all, gives the same.
+    """
+    directory = spool.make_take(session, take)
+    with lock_take(directory):
+        stamp = Stamp.read(directory)
+        for part in spool.parts(directory):
+            if stamp is not None and stamp.timed_by == "medium":
+                part.unlink()  # the file is still there, and the next take begins at the last key frame kept
+            else:
+                _recover_part(spool, part)
+        _close(spool, session, take=take, reason=reason)
+        return spool.closed(directory)["screen"]
+
+
+def _recover_part(spool: Spool, part: Path) -> None:
+    """Cut a segment in progress to its last whole fragment and commit it; nothing whole: remove it."""
+    try:
+        name = SegmentName.parse_part(part.name)
+    except ValueError:
+        return
+    content = part.read_bytes()
+    scale = mp4.timescale(content)
+    whole = list(mp4.fragments(content)) if scale else []
+    if not whole:
+        part.unlink()
+        durable.sync_directory(part.parent)
+        return
+    with part.open("r+b") as file:
+        file.truncate(whole[-1].end)
+    spool.commit(part, replace(name, end_us=us_of(whole[-1].until, scale)))
+
+
+def _close(spool: Spool, session: UUID, *, take: int, reason: str) -> None:
+    directory = spool.take_directory(session, take)
+    last, closed = _last(spool, directory), spool.closed(directory)
+    end_us = max((progress.end_us for progress in last.values()), default=0)
+    for track, progress in last.items():
+        if track not in closed:
+            place = session, track, take, progress.counter
+            spool.write_closed(ClosedMarker(*place, end_us, reason, "interrupted"))
+
+
+def _last(spool: Spool, directory: Path) -> dict[str, Progress]:
+    """The last segment of each track, also when the archive has it already and its file is gone."""
+    last = {"screen": Progress(0, 0)} | Progress.read_all(directory)
+    for _, name in spool.segments(directory):
+        known = last.get(name.track, Progress(0, 0))
+        last[name.track] = max(known, Progress(name.counter, name.end_us))
+    return last
