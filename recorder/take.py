@@ -111,7 +111,7 @@ class Take:
         self.tracks: dict[str, int] = {}
         self.bytes = self.segments = 0
         self._gaps: Counter[str] = Counter()
-        self._epoch = 0
+        self._epochs: Counter[str] = Counter()
 
     def begin(self, timeline: Timeline, *, host: str, timed_by: TimedBy = "clock") -> None:
         """Fix the timeline; from now on segments can be named."""
@@ -122,10 +122,10 @@ class Take:
         except OSError as error:
             raise unwritable(self.directory, error) from error
 
-    def next_epoch(self) -> int:
-        """The number of a new epoch, from 1."""
-        self._epoch += 1
-        return self._epoch
+    def next_epoch(self, track: str) -> int:
+        """The number of a track's new epoch, from 1."""
+        self._epochs[track] += 1
+        return self._epochs[track]
 
     def next_segment(self, track: str, *, epoch: int, start_us: int) -> SegmentName:
         """The name of a track's next segment, its end still at its start."""

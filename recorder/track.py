@@ -50,7 +50,7 @@ class TrackWriter:
     ) -> None:
         self._take, self._track, self._timescale = take, track, timescale
         self._segment_ticks, self._cut_at = segment_ticks, cut_at
-        self.epoch = take.next_epoch()
+        self.epoch = take.next_epoch(track)
         self._sink = _BoxSink()
         options = {**MUXER, "video_track_timescale": str(timescale)}
         self._container = av.open(self._sink, "w", format="mp4", options=options, buffer_size=1 << 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
 from recorder.errors import BadSource, SourceLost
+from recorder.sources.reorder import with_decode_times
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -61,14 +63,26 @@ class FileSource:
         ]
 
     def packets(self) -> Iterator[tuple[MediaStream, Packet[Any]]]:
-        """All packets of the kept streams, in the file's order; those without any time are passed over."""
+        """All packets of the kept streams, about in the file's order, but for those without a time."""
         kept = {media.stream.index: media for media in (self.screen, self.audio) if media}
         try:
-            for packet in self._container.demux([media.stream for media in kept.values()]):
-                if packet.size and packet.dts is not None and packet.pts is not None:
+            for packet in self._stamped([media.stream for media in kept.values()]):
+                if packet.dts is not None:
                     yield kept[packet.stream.index], packet
         except (FFmpegError, OSError) as error:
             raise SourceLost(f"{self.path} cannot be read further: {error}. Check the file.") from error
+
+    def _stamped(self, streams: list[Stream]) -> Iterator[Packet[Any]]:
+        packets = (p for p in self._container.demux(streams) if p.size and p.pts is not None)
+        if FORMATS[self._container.format.name] == "mp4":
+            yield from packets
+            return
+        sound: deque[Packet[Any]] = deque()
+        for packet in with_decode_times(_set_aside(packets, sound, screen=self.screen.stream.index)):
+            yield packet
+            while sound:
+                yield sound.popleft()
+        yield from sound
 
     def close(self) -> None:
         """Close the file."""
@@ -76,6 +90,16 @@ class FileSource:
 
     def _kept(self) -> set[int]:
         return {media.stream.index for media in (self.screen, self.audio) if media}
+
+
+def _set_aside(
+    packets: Iterator[Packet[Any]], sound: deque[Packet[Any]], *, screen: int
+) -> Iterator[Packet[Any]]:
+    for packet in packets:
+        if packet.stream.index == screen:
+            yield packet
+        else:
+            sound.append(packet)
 
 
 def path_of(url: str) -> Path:
