@@ -57,8 +57,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     shutil.copyfile(made.secrets / "mongodb_keyfile", keyfile)
     keyfile.chmod(0o400)
     (home / "db").mkdir()
-    command = ["--dbpath", home / "db", "--bind_ip", "127.0.0.1", "--port", str(made.port), "--nounixsocket"]
-    cluster = [
+    command: list[str | Path] = [
+        "--dbpath",
+        home / "db",
+        "--bind_ip",
+        "127.0.0.1",
+        "--port",
+        str(made.port),
+        "--nounixsocket",
+    ]
+    cluster: list[str | Path] = [
         "--replSet",
         "rs0",
         "--keyFile",
