@@ -6,3 +6,11 @@ from django.apps import AppConfig
 class OperationsConfig(AppConfig):
     name = "lucid_sessions.operations"
     label = "operations"
+
+    def ready(self) -> None:
+        """Count what the pipeline does in this process."""
+        from lucid_sessions.recordings import observation
+
+        from . import metrics
+
+        observation.register(metrics.observe)

@@ -1,0 +1,62 @@
+"""Answers that never keep the asker waiting: looked up in the background, kept for a moment."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class Watched(Generic[Answer]):
+    """The latest answer of a question that may hang.
+
+    At most one thread asks at a time. A question that has hung for `patience` seconds counts as answered
+    by `otherwise`, and so does one that was never answered.
+    """
+
+    def __init__(
+        self, ask: Callable[[], Answer], *, otherwise: Answer, fresh: float = 1.5, patience: float = 1.5
+    ) -> None:
+        """`fresh` is how many seconds an answer serves before it is looked up again."""
+        self._ask = ask
+        self._otherwise = otherwise
+        self._fresh = fresh
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._answer = otherwise
+        self._answered = -1e9
+        self._asked = -1e9
+        self._done = threading.Event()
+        self._done.set()
+
+    def begin(self) -> None:
+        """Ask again in the background when the last answer has grown old."""
+        with self._lock:
+            now = time.monotonic()
+            if not self._done.is_set() or now - self._answered < self._fresh:
+                return
+            self._asked = now
+            self._done.clear()
+        threading.Thread(target=self._look, name="watched", daemon=True).start()
+
+    def latest(self, *, within: float) -> Answer:
+        """The answer, after waiting at most `within` seconds for a fresh one."""
+        self.begin()
+        self._done.wait(max(0.0, within))
+        with self._lock:
+            hanging = not self._done.is_set() and time.monotonic() - self._asked > self._patience
+            return self._otherwise if hanging else self._answer
+
+    def _look(self) -> None:
+        began = time.monotonic()
+        try:
+            answer = self._ask()
+        except Exception:  # noqa: BLE001 - whatever a driver raises, the thing does not answer
+            answer = self._otherwise
+        with self._lock:
+            self._answer = answer
+            self._answered = time.monotonic()
+            # A costly question is asked seldom: it takes at most a twentieth of the time.
+            self._fresh = max(self._fresh, 20 * (self._answered - began))
+            self._done.set()

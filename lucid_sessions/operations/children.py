@@ -1,0 +1,138 @@
+"""One supervised program: in a process group of its own, stopped within a bound, with nothing left of it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+LEASH = Path(__file__).with_name("leash.py")
+# Waits between restarts: doubling from the first to the longest, and from the first again after good health.
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 5.0
+HEALTHY_SECONDS = 10.0
+LOG_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run, and how it wants to be stopped.
+
+    `orphaned` is sent when the supervisor is killed: SIGTERM where an orderly end is worth having,
+    SIGKILL where the engine makes good a sudden death anyway.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: Path
+    orphaned: signal.Signals = signal.SIGKILL
+    stop_seconds: float = 10.0
+
+
+@dataclass
+class Child:
+    """A program and its process, when it has one. Start it from a thread that lives as long as we do."""
+
+    program: Program
+    # None: it writes where we write.
+    log: Path | None
+    restarts: int = 0
+    _running: "subprocess.Popen[bytes] | None" = None
+    _began: float = 0.0
+    _wait: float = FIRST_WAIT
+    _due: float = field(default=0.0)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None when it does not run."""
+        return self._running.pid if self._running else None
+
+    def start(self) -> None:
+        """The program runs, leashed to this process."""
+        command = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(self.program.orphaned))]
+        with contextlib.ExitStack() as opened:
+            out = opened.enter_context(_fresh(self.log)) if self.log else None
+            self._running = subprocess.Popen(
+                [*command, *self.program.command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT if out else None,
+                env=dict(self.program.environment),
+                cwd=self.program.directory,
+                start_new_session=True,
+            )
+        self._began = time.monotonic()
+
+    def ended(self) -> int | None:
+        """Its exit status (negative: the signal that ended it), once; None while it runs or waits."""
+        if self._running is None or (status := self._running.poll()) is None:
+            return None
+        self._sweep()
+        self._running = None
+        if time.monotonic() - self._began > HEALTHY_SECONDS:
+            self._wait = FIRST_WAIT
+        self._due = time.monotonic() + self._wait
+        return status
+
+    @property
+    def restart_in(self) -> float:
+        """Seconds until `restart_when_due` starts it again."""
+        return max(0.0, self._due - time.monotonic())
+
+    def restart_when_due(self) -> None:
+        """Start an ended program again, once its wait is over; the next wait is twice as long."""
+        if self._running is None and self._due and not self.restart_in:
+            self._wait = min(LONGEST_WAIT, self._wait * 2)
+            self._due = 0.0
+            self.restarts += 1
+            self.start()
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM; it is not started again."""
+        self._due = 0.0
+        if self._running:
+            self._running.terminate()
+
+    def wait_stopped(self) -> bool:
+        """True when it stopped by itself within its bound; else it, and what it started, was killed."""
+        if self._running is None:
+            return True
+        try:
+            self._running.wait(self.program.stop_seconds)
+            in_time = True
+        except subprocess.TimeoutExpired:
+            in_time = False
+        self.kill()
+        return in_time
+
+    def kill(self) -> None:
+        """It, and whatever is left in its process group, is gone when this returns."""
+        self._due = 0.0
+        if self._running:
+            self._sweep()
+            self._running.wait()
+            self._running = None
+
+    def _sweep(self) -> None:
+        if self._running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._running.pid, signal.SIGKILL)
+
+    def last_words(self, lines: int = 5) -> str:
+        """The end of its log."""
+        if self.log is None or not self.log.is_file():
+            return ""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def _fresh(log: Path) -> IO[bytes]:
+    """The log, open for appending; one that has grown large steps aside for a new one."""
+    if log.is_file() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    return log.open("ab")

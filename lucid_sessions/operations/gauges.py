@@ -1,0 +1,193 @@
+"""Figures that the database knows: asked in the background, so that a scrape never waits for it.
+
+One service exports them (pipeline-manager; embedded: the API), since all of them would say the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+import redis
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, Sum
+from django.utils import timezone
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from lucid_sessions.recordings import reconcile
+from lucid_sessions.recordings.lifecycle import ARCHIVED, LIVE, OTHER_QUEUES, STAGES
+from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session, Take
+
+from .background import Watched
+
+# How long a scrape waits for fresh figures before it takes the last ones.
+WAIT_SECONDS = 0.5
+FRESH_SECONDS = 5.0
+SESSION_SECONDS = (60, 300, 600, 1800, 3600, 7200, 14400, 28800)
+# A gap's reason is free text; a label's value may not be.
+ASKED_FOR = "paused"
+
+
+class Figures(NamedTuple):
+    """What was found at one time."""
+
+    created: int = 0
+    active: int = 0
+    seconds: tuple[float, ...] = ()
+    storage: Mapping[str, int] = {}
+    depth: Mapping[str, int] = {}
+    gaps: Mapping[str, int] = {}
+    dropped: int = 0
+    oldest_unanchored: float = 0.0
+    checkpoint_age: float | None = None
+    oldest_unverified: float = 0.0
+
+
+class Gauges(Collector):
+    """The latest figures as Prometheus metrics; none at all while the database has never answered."""
+
+    def __init__(self) -> None:
+        """Nothing is asked before the first scrape."""
+        self._figures: Watched[Figures | None] = Watched(
+            look, otherwise=None, fresh=FRESH_SECONDS, patience=3 * FRESH_SECONDS
+        )
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: registering must not ask the database."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics by the names of the specification."""
+        found = self._figures.latest(within=WAIT_SECONDS)
+        if found is not None:
+            yield from _sessions(found)
+            yield from _pipeline(found)
+            yield from _recorder(found)
+
+
+def _sessions(found: Figures) -> Iterator[Metric]:
+    created = CounterMetricFamily("sessions_created", "Total number of sessions created", labels=["status"])
+    created.add_metric(["created"], found.created)
+    yield created
+    yield GaugeMetricFamily("sessions_active", "Number of active sessions", value=found.active)
+    buckets = [(str(float(top)), sum(took <= top for took in found.seconds)) for top in SESSION_SECONDS]
+    buckets.append(("+Inf", len(found.seconds)))
+    yield HistogramMetricFamily(
+        "session_duration_seconds",
+        "Session duration in seconds",
+        buckets=buckets,
+        sum_value=sum(found.seconds),
+    )
+
+
+def _pipeline(found: Figures) -> Iterator[Metric]:
+    yield _labelled("storage_used_bytes", "Storage used in bytes", "type", found.storage)
+    yield _labelled("pipeline_queue_depth", "Messages that wait, by queue", "queue", found.depth)
+    yield GaugeMetricFamily(
+        "pipeline_oldest_unanchored_seconds",
+        "Age of the oldest chunk that is neither anchored nor quarantined",
+        value=found.oldest_unanchored,
+    )
+    if found.checkpoint_age is not None:
+        yield GaugeMetricFamily(
+            "ledger_checkpoint_age_seconds", "Age of the newest signed checkpoint", value=found.checkpoint_age
+        )
+    yield GaugeMetricFamily(
+        "scrub_oldest_unverified_seconds",
+        "Longest time since a stored chunk was verified",
+        value=found.oldest_unverified,
+    )
+
+
+def _recorder(found: Figures) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "recorder_dropped_frames", "Frames that a recorder could not keep up with", value=found.dropped
+    )
+    gaps = CounterMetricFamily("recorder_gaps", "Stretches of time that were not recorded", labels=["reason"])
+    for reason, count in found.gaps.items():
+        gaps.add_metric([reason], count)
+    yield gaps
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, figure in values.items():
+        family.add_metric([value], figure)
+    return family
+
+
+def look() -> Figures:
+    """The figures now; raises what the database's or Redis's driver raises."""
+    try:
+        newest = Checkpoint.objects.order_by("-size").values_list("created_at", flat=True).first()
+        return Figures(
+            created=Session.objects.count(),
+            active=Session.objects.filter(status__in=LIVE).count(),
+            seconds=_durations(),
+            storage=_storage(),
+            depth=_depths(),
+            gaps=_gaps(),
+            dropped=_dropped(),
+            oldest_unanchored=reconcile.oldest_unanchored_seconds(),
+            checkpoint_age=_age(newest) if newest else None,
+            oldest_unverified=_oldest_unverified(),
+        )
+    finally:
+        connection.close()
+
+
+def _durations() -> tuple[float, ...]:
+    ended = Session.objects.filter(ended_at__isnull=False, started_at__isnull=False).order_by()
+    times = ended.values_list("started_at", "ended_at")
+    return tuple(max(0.0, (end - start).total_seconds()) for start, end in times if start and end)
+
+
+def _storage() -> dict[str, int]:
+    blobs = Chunk.objects.filter(state__in=ARCHIVED).aggregate(total=Sum("blob_length"))["total"]
+    spooled = Chunk.objects.filter(path__gt="").aggregate(total=Sum("raw_length"))["total"]
+    return {"chunks": blobs or 0, "spool": spooled or 0}
+
+
+def _depths() -> dict[str, int]:
+    """Messages a queue; a stage's queues on several hosts count together. Empty while Redis is away."""
+    names = {stage: [stage] for stage in (*STAGES, *OTHER_QUEUES)}
+    if settings.LUCID_QUEUE_PER_SPOOL:
+        spools = set(Take.objects.order_by().values_list("spool", flat=True).distinct())
+        for stage in STAGES.values():
+            names[stage.name] += [f"{stage.name}.{spool}" for spool in spools if stage.needs_spool]
+    try:
+        with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1) as client:
+            return {stage: sum(int(client.llen(one)) for one in queues) for stage, queues in names.items()}
+    except redis.RedisError:
+        return {}
+
+
+def _gaps() -> dict[str, int]:
+    counts = {ASKED_FOR: 0, "other": 0}
+    for row in Gap.objects.order_by().values("reason").annotate(count=Count("pk")):
+        counts[ASKED_FOR if row["reason"].startswith(ASKED_FOR) else "other"] += row["count"]
+    return counts
+
+
+def _dropped() -> int:
+    figures = Session.objects.exclude(statistics={}).order_by().values_list("statistics", flat=True)
+    return sum(int(one.get("dropped_frames", 0)) for one in figures)
+
+
+def _oldest_unverified() -> float:
+    """Since the longest-neglected stored chunk was verified, or stored when it never was."""
+    stored = Chunk.objects.filter(state__in=ARCHIVED)
+    never = stored.filter(verified_at__isnull=True).order_by("stored_at")
+    oldest = [
+        never.values_list("stored_at", flat=True).first(),
+        stored.filter(verified_at__isnull=False)
+        .order_by("verified_at")
+        .values_list("verified_at", flat=True)
+        .first(),
+    ]
+    return max((_age(one) for one in oldest if one), default=0.0)
+
+
+def _age(since: datetime) -> float:
+    return max(0.0, (timezone.now() - since).total_seconds())

@@ -1,0 +1,106 @@
+"""The programs that a stack is made of: how each is called, and with what environment."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from django.conf import settings
+
+from .children import Program
+from .private_redis import Redis
+
+# A recorder closes and files its open segments before it goes.
+RECORDER_STOP_SECONDS = 20.0
+# Longer than Celery's own soft shutdown would make Ctrl-C feel broken; what is cut short is done again.
+WORKER_STOP_SECONDS = 8.0
+PYTHON = sys.executable
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a child of this process inherits, with the home that this one has, and `more`."""
+    return {**os.environ, **own_environment(settings.LUCID_HOME), **more}
+
+
+def own_environment(home: Path) -> dict[str, str]:
+    """What every program of a stack in `home` is told, whatever else it inherits."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "lucid_sessions.settings",
+        "LUCID_HOME": str(home),
+        # Where every process leaves its figures for whichever answers /metrics.
+        "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
+        "PYTHONUNBUFFERED": "1",
+        # Large buffers are kept for the next chunk rather than given back: 1.4 times as fast, measured.
+        "MALLOC_MMAP_THRESHOLD_": "33554432",
+        "MALLOC_TRIM_THRESHOLD_": "268435456",
+    }
+
+
+def redis(chosen: Redis) -> Program:
+    """The private Redis."""
+    return _program("redis", chosen.command, environment())
+
+
+def api(address: str, port: int, env: Mapping[str, str], *, workers: int = 1) -> Program:
+    """Django behind granian."""
+    command = (
+        *(PYTHON, "-m", "granian", "--interface", "wsgi", "--host", address, "--port", str(port), "--no-ws"),
+        *("--workers", str(workers), "--blocking-threads", "8", "--workers-kill-timeout", "8"),
+        *("--respawn-failed-workers", "--log-level", "warning", "lucid_sessions.wsgi:application"),
+    )
+    # Its workers outlive a killed parent, so the parent gets the chance to end them.
+    return _program("api", command, env, orphaned=signal.SIGTERM)
+
+
+def worker(
+    queues: Sequence[str], env: Mapping[str, str], *, pool: str, concurrency: int, events: bool = False
+) -> Program:
+    """A Celery worker on `queues`."""
+    command = (
+        *(PYTHON, "-m", "celery", "-A", "tasks", "worker", "-n", "worker@%h", "-Q", ",".join(queues)),
+        *("--pool", pool, "--concurrency", str(concurrency), "--loglevel", settings.LOG_LEVEL),
+        *("--without-gossip", "--without-mingle"),
+    )
+    # A prefork pool has children that a killed parent would leave behind.
+    orphaned = signal.SIGTERM if pool == "prefork" else signal.SIGKILL
+    return _program(
+        "worker",
+        (*command, *(("-E",) if events else ())),
+        env,
+        orphaned=orphaned,
+        stop_seconds=WORKER_STOP_SECONDS,
+    )
+
+
+def beat(env: Mapping[str, str]) -> Program:
+    """The clock of the static schedule."""
+    schedule = settings.LUCID_HOME / "beat" / "schedule"
+    command = (PYTHON, "-m", "celery", "-A", "tasks", "beat", "-s", str(schedule), "--pidfile=")
+    return _program("beat", (*command, "--loglevel", "WARNING"), env)
+
+
+def recorder(env: Mapping[str, str]) -> Program:
+    """The recorder of this host."""
+    command = (PYTHON, "manage.py", "recorder")
+    return _program("recorder", command, env, orphaned=signal.SIGTERM, stop_seconds=RECORDER_STOP_SECONDS)
+
+
+def flower(address: str, port: int, env: Mapping[str, str]) -> Program:
+    """Flower; it has no login of its own, so `address` is one that only a proxy or this machine reaches."""
+    command = (
+        *(PYTHON, "-m", "celery", "-A", "tasks", "flower", f"--address={address}", f"--port={port}"),
+        *("--persistent=False", "--max_tasks=10000", "--enable_events=False"),
+    )
+    return _program("flower", command, env)
+
+
+def _program(
+    name: str,
+    command: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    orphaned: signal.Signals = signal.SIGKILL,
+    stop_seconds: float = 10.0,
+) -> Program:
+    return Program(name, tuple(command), env, settings.BASE_DIR, orphaned=orphaned, stop_seconds=stop_seconds)
