@@ -61,7 +61,7 @@ def claim(stage: Stage, chunk_ids: Sequence[UUID], *, spool: str | None) -> list
 
 
 def commit(chunk: Chunk, *, state: str, facts: dict[str, Any]) -> bool:
-    """True when the chunk is now in `state` with these facts by our doing; False when we had lost the claim."""
+    """True when the chunk is now in `state` with these facts by our doing; False when the claim was lost."""
     # Nothing is deleted on a lost claim, so an answer that we never got costs at most an orphan.
     return settle(
         chunk, **{**facts, "state": state, "attempts": 0, "losses": 0, "reason": "", "next_attempt_at": None}

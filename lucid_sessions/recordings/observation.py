@@ -1,25 +1,31 @@
-"""Where the engine tells what it did; metrics listen here. Nobody listening costs nothing.
-
-stage            stage, seconds, outcome (success, waits, quarantined, recompute), error_type
-chunk            status (success, failure, quarantined), seconds, bytes: once when stored or failed
-session_created  status
-session_ended    seconds
-frames_dropped   count
-"""
+"""Where the pipeline tells what it did; metrics listen here. Nobody listening costs nothing."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
-Listener = Callable[..., None]
-_listeners: list[Listener] = []
+
+@dataclass(frozen=True)
+class StageDone:
+    """One stage of one chunk: how long it took, and how it ended."""
+
+    stage: str
+    seconds: float
+    outcome: Literal["success", "waits", "quarantined", "recompute"]
+    raw_bytes: int
+    error_type: str = ""
 
 
-def register(listener: Listener) -> None:
-    """From now on `listener(kind, **facts)` hears of everything in this process; twice is once."""
+_listeners: list[Callable[[StageDone], None]] = []
+
+
+def register(listener: Callable[[StageDone], None]) -> None:
+    """From now on `listener` hears of every stage in this process; twice is once."""
     if listener not in _listeners:
         _listeners.append(listener)
 
 
-def tell(kind: str, **facts: object) -> None:
+def tell(event: StageDone) -> None:
     """Let every listener know."""
     for listener in _listeners:
-        listener(kind, **facts)
+        listener(event)

@@ -121,10 +121,7 @@ def _timed(stage: str, work: Work) -> None:
 
 def _tell(work: Work) -> None:
     for stage, took in work.took.items():
-        observation.tell("stage", stage=stage, seconds=took / 1e6, outcome="success")
-    if work.fact("stored_at"):
-        seconds = sum({**work.chunk.timings, **work.took}.values()) / 1e6
-        observation.tell("chunk", status="success", seconds=seconds, bytes=work.chunk.raw_length)
+        observation.tell(observation.StageDone(stage, took / 1e6, "success", work.chunk.raw_length))
 
 
 def _keep_between(work: Work, state: State) -> None:

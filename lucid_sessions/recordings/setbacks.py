@@ -2,7 +2,8 @@
 
 `Retryable` of the environment waits without limit, with the reason shown. `Refused` is the chunk's own
 fault: eight attempts at one stage, then quarantine. `Tampered` quarantines at once and is an alarm.
-What is missing between two stages is computed anew: back to CAPTURED. Quarantine keeps every byte; `manage.py requeue` puts a chunk back.
+What is missing between two stages is computed anew: back to CAPTURED. Quarantine keeps every byte;
+`manage.py requeue` puts a chunk back.
 """
 
 import random
@@ -33,7 +34,7 @@ class Final(Refused):
 def record(chunk: Chunk, *, stage: str, error: LucidError) -> None:
     """Write on the row what failed and when it is tried again, or that it will not be."""
     outcome = _record(chunk, stage=stage, error=error)
-    observation.tell("stage", stage=stage, outcome=outcome, error_type=type(error).__name__)
+    observation.tell(observation.StageDone(stage, 0.0, outcome, chunk.raw_length, type(error).__name__))
     level = "error" if outcome == "quarantined" else "warning"
     getattr(log, level)(f"chunk {outcome}", chunk=str(chunk.pk), stage=stage, reason=str(error))
 
@@ -60,6 +61,6 @@ def _hopeless(error: LucidError, attempts: int) -> bool:
 
 
 def wait(attempts: int) -> float:
-    """Seconds until the next attempt: doubling, bounded, and jittered so that crowds do not return at once."""
+    """Seconds until the next attempt: doubling, bounded, and jittered so that crowds come spread out."""
     longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 16))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret

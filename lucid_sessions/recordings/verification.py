@@ -18,7 +18,7 @@ from lucid_sessions.errors import LucidError, Refused, Tampered
 from lucid_sessions.ledger import Log
 
 from . import leaves
-from .installation import Installation, installation
+from .installation import Installation, identity, installation
 from .lifecycle import State
 from .models import Chunk, LedgerRecord, Session
 from .playback import session_identity
@@ -64,16 +64,15 @@ class Report:
         """One line for a person."""
         how = "decrypted and compared" if self.deep else "hashes, signatures and proofs"
         state = "complete" if self.complete else "not sealed yet" if not self.sealed else "INCOMPLETE"
-        word = (
-            "intact"
-            if self.integrity
-            else f"{len(self.findings)} PROBLEM{'S' if len(self.findings) > 1 else ''}"
-        )
-        return f"{word}, {state}: {self.checked} chunks ({how}), {len(self.gaps)} gaps, {len(self.missing)} missing"
+        word = "intact" if self.integrity else f"NOT INTACT ({len(self.findings)} found)"
+        lost = f"{len(self.gaps)} gaps, {len(self.missing)} missing"
+        return f"{word}, {state}: {self.checked} chunks ({how}), {lost}"
 
 
 def verify(session: Session, *, deep: bool = False, world: Installation | None = None) -> Report:
     """The report on one session. `deep` needs ENCRYPTION_PASSWORD. Retryable when a store is away."""
+    if deep:
+        identity()  # a missing or wrong password is not a finding about the recording
     return _Examination(session, deep=deep, world=world or installation()).report()
 
 

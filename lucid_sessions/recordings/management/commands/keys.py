@@ -50,7 +50,7 @@ class Command(Base):
         recovery = root / "recovery" / "recovery.key"
         self.tell(
             f"The keys {word} in {root}.\n"
-            f"Move {recovery} to a safe place away from this machine: it opens everything without a password.",
+            f"Move {recovery} to a safe place off this machine: it opens everything without a password.",
             keys=root,
             existed=existed,
             recovery=recovery,

@@ -1,0 +1,53 @@
+"""What many tests stand on: a world of their own (spool, blobs, ledger, keys) on real files."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+
+from lucid_sessions.blobs import FileBlobs
+from lucid_sessions.recordings import hints, keyring
+from lucid_sessions.recordings import installation as outside
+from lucid_sessions.recordings.installation import Installation
+
+
+@pytest.fixture(scope="session")
+def keys_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete keyring; making one costs a key derivation, so each test gets a copy."""
+    root = tmp_path_factory.mktemp("keys") / "keys"
+    keyring.create(
+        root,
+        origin=django_settings.LUCID_LEDGER_ORIGIN,
+        password=django_settings.ENCRYPTION_PASSWORD,
+        salt=django_settings.ENCRYPTION_SALT,
+    )
+    return root
+
+
+@pytest.fixture
+def world(tmp_path: Path, keys_root: Path, settings: pytest.FixtureRequest) -> Iterator[Installation]:
+    """An installation of this test's own, which the settings describe."""
+    shutil.copytree(keys_root, tmp_path / "keys")
+    settings.SESSION_STORAGE_PATH = tmp_path / "spool"
+    settings.CHUNK_STORAGE_PATH = tmp_path / "blobs"
+    settings.LUCID_LEDGER_PATH = tmp_path / "ledger"
+    settings.LUCID_KEYS_PATH = tmp_path / "keys"
+    outside.installation.cache_clear()
+    FileBlobs.create(tmp_path / "blobs")
+    before = hints.publisher()
+    hints.register(None)
+    yield outside.installation()
+    hints.register(before)
+    outside.installation.cache_clear()
+
+
+@pytest.fixture
+def without_password(world: Installation, settings: pytest.FixtureRequest) -> Iterator[Installation]:
+    """The world of a worker, to which nobody gave ENCRYPTION_PASSWORD."""
+    settings.ENCRYPTION_PASSWORD = settings.ENCRYPTION_SALT = ""
+    outside.identity.cache_clear()
+    yield replace(world)
+    outside.identity.cache_clear()

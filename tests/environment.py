@@ -1,0 +1,21 @@
+"""Loaded before Django's settings: gives each test process a home of its own, removed at its end."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+HOME = tempfile.mkdtemp(prefix="lucid-test-")
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+os.environ.update(
+    LUCID_PROFILE="embedded",
+    LUCID_HOME=HOME,
+    SECRET_KEY="a key for tests only, long enough to be taken for one 0123456789",
+    ENCRYPTION_PASSWORD="correct horse battery staple",
+    ENCRYPTION_SALT="a salt that only tests use",
+    LUCID_LEDGER_ORIGIN="test.invalid/lucid-sessions",
+    LUCID_TEST_DATABASE=f"{HOME}/test.sqlite3",
+    LUCID_STORAGE_MIN_FREE_GIB="0",
+    LOG_LEVEL="WARNING",
+)
