@@ -1,0 +1,42 @@
+# Everything starts here: `make` alone says what there is.
+PORT ?= 8087
+PYTHON ?=
+ARGS ?=
+BIN = .venv/bin
+RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstrap.txt
+TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
+
+.DEFAULT_GOAL = help
+.PHONY: help demo run test check bench clean
+
+help: ## What there is
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: .venv/.installed-run ## Record, archive, verify, export; half a minute
+	@$(BIN)/python manage.py demo
+
+run: .venv/.installed-run ## The whole stack at http://127.0.0.1:8087 (PORT=...), until Ctrl-C
+	@$(BIN)/python manage.py run --port $(PORT)
+
+test: .venv/.installed-test ## All tests (ARGS=... goes to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.installed-test ## Format, lint, types, imports, tests: the one gate
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy lucid_sessions recorder tasks manage.py
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+bench: .venv/.installed-test ## The figures, with the machine
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove the environment, caches and the demonstration; recordings in var/ stay
+	rm -rf .venv var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed-run: $(RUN_FILES) deploy/scripts/setup
+	@PYTHON="$(PYTHON)" deploy/scripts/setup run
+
+.venv/.installed-test: $(TEST_FILES) deploy/scripts/setup
+	@PYTHON="$(PYTHON)" deploy/scripts/setup test
