@@ -5,6 +5,7 @@ away, nothing is lost: the reconciler finds what is due in the database.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from typing import Protocol
 from uuid import UUID
 
@@ -38,6 +39,11 @@ def register(publisher: Publisher | None) -> None:
     """From now on hints go to `publisher`; None silences them."""
     global _publisher
     _publisher = publisher
+
+
+def connect() -> None:
+    """Load the Celery application, which registers itself. By name: nothing here may import it."""
+    import_module("tasks.pipeline")
 
 
 def publisher() -> Publisher | None:

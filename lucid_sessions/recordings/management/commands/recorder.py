@@ -2,25 +2,28 @@
 
 import signal
 import threading
+import time
 from typing import Any
+from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import DatabaseError, close_old_connections
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import intake
+from lucid_sessions.recordings import hints, intake
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
 from recorder.errors import RecorderError
-from recorder.supervisor import Supervisor
+from recorder.supervisor import Policy, Supervisor
 
 log = structlog.get_logger(__name__)
 
-SCAN_SECONDS = 0.25
-RELEASE_EVERY = 8
+# Without news from a child the spool is still looked at this often.
+SCAN_SECONDS = 1.0
 
 
 class Command(Base):
@@ -30,36 +33,55 @@ class Command(Base):
         parser.add_argument("--host", help="this host's name in the database (LUCID_HOST)")
 
     def run(self, options: dict[str, Any]) -> int:
-        import tasks.celery  # noqa: F401
+        hints.connect()
 
         spool = installation().spool
         view = DatabaseView(
             spool, intake.Intake(spool), **({"host": options["host"]} if options["host"] else {})
         )
-        supervisor = Supervisor(spool, view, host=view.host)
-        done = threading.Event()
+        filing = Filing(intake.Intake(spool))
+        policy = Policy(
+            maximum_sessions=settings.LUCID_MAX_SESSIONS,
+            minimum_free_bytes=int(settings.LUCID_STORAGE_MIN_FREE_GIB * 1024**3),
+        )
+        supervisor = Supervisor(spool, view, host=view.host, policy=policy, committed=filing.soon)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: supervisor.stop())
-        filing = threading.Thread(target=_file, args=(intake.Intake(spool), done), name="intake", daemon=True)
         filing.start()
         try:
             supervisor.run()
         finally:
-            done.set()
-            filing.join()
+            filing.finish()
         return DONE
 
 
-def _file(files: intake.Intake, done: threading.Event) -> None:
-    """Rows and hints as soon as segments are committed; what could not be filed now is found again later."""
-    round_number = 0
-    while not done.wait(SCAN_SECONDS):
-        round_number += 1
-        try:
-            files.scan()
-            if round_number % RELEASE_EVERY == 0:
-                intake.release(files.spool)
-        except (DatabaseError, LucidError, RecorderError, OSError) as error:
-            log.warning("spool not filed", reason=str(error))
-            close_old_connections()
-            done.wait(1.0)
+class Filing(threading.Thread):
+    """Rows and hints as soon as segments are committed; what could not be filed is found again later."""
+
+    def __init__(self, files: intake.Intake) -> None:
+        super().__init__(name="intake", daemon=True)
+        self.files = files
+        self._soon = threading.Event()
+        self._over = False
+
+    def soon(self, _session: UUID, _take: int) -> None:
+        """A segment was committed."""
+        self._soon.set()
+
+    def finish(self) -> None:
+        """One more look, then the end."""
+        self._over = True
+        self._soon.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._over:
+            self._soon.wait(SCAN_SECONDS)
+            self._soon.clear()
+            try:
+                self.files.scan()
+                intake.release(self.files.spool)
+            except (DatabaseError, LucidError, RecorderError, OSError) as error:
+                log.warning("spool not filed", reason=str(error))
+                close_old_connections()
+                time.sleep(SCAN_SECONDS)
