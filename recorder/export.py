@@ -53,7 +53,7 @@ def write_mp4(out: Path, parts: Iterable[bytes]) -> Exported:
             os.fsync(file.fileno())
         durable.rename(temporary, out)
     except FFmpegError as error:
-        if isinstance(error, OSError) and error.errno and error.filename != SOURCE:
+        if isinstance(error, OSError):  # only the target is a file: the parts come from memory
             raise unwritable(out, error) from error
         raise Unreadable(f"{out.name} cannot be made: {error}. Verify the recording.") from error
     except OSError as error:
@@ -63,13 +63,11 @@ def write_mp4(out: Path, parts: Iterable[bytes]) -> Exported:
     return exported
 
 
-SOURCE = "<none>"
-
-
 def _copy(temporary: Path, parts: Iterable[bytes]) -> Exported:
-    with av.open(_Chain(parts), "r", format="mp4") as source:
-        if not source.streams:
-            raise Unreadable("There is nothing to export: the epoch has no segments.")
+    chain = _Chain(parts)
+    if chain.is_empty:
+        raise Unreadable("There is nothing to export: the epoch has no segments. Verify the recording.")
+    with av.open(chain, "r", format="mp4") as source:
         time_base = Fraction(source.streams[0].time_base or 1)
         options = {"movflags": "faststart", "video_track_timescale": str(time_base.denominator)}
         with av.open(str(temporary), "w", format="mp4", options=options) as target:
@@ -118,8 +116,11 @@ class _Chain(io.RawIOBase):
 
     def __init__(self, parts: Iterable[bytes]) -> None:
         self._parts = iter(parts)
-        self._init: bytes | None = None
-        self._rest = memoryview(b"")
+        self._init = b""
+        self._rest = memoryview(next(self._parts, b""))
+        self.is_empty = not self._rest
+        if not self.is_empty:
+            self._init, _ = split_init(bytes(self._rest))
 
     def readable(self) -> bool:
         return True
@@ -136,9 +137,6 @@ class _Chain(io.RawIOBase):
 
     def _media(self, part: bytes) -> bytes:
         init, media = split_init(part)
-        if self._init is None:
-            self._init = init
-            return part
         if init != self._init:
             raise Unreadable("These segments are of several epochs; export each epoch to its own file.")
         return media

@@ -1,0 +1,196 @@
+"""Pictures become segments that decode alone, follow each other exactly, and show what was drawn."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import av
+import numpy as np
+import pytest
+
+from recorder.clock import TICKS, Timeline, ticks_of, us_of
+from recorder.errors import Unreadable
+from recorder.export import split_init, write_mp4
+from recorder.names import SegmentName
+from recorder.probe import probe
+from recorder.screen import Segmenter
+from recorder.settings import Settings
+from recorder.sources.desktop import Desktop, clock_text
+from recorder.spool import Spool
+from recorder.take import Take
+
+from .stage import assert_gapless, packet_hashes, pictures, segments
+
+START = 1_234_567
+
+
+class Recorded:
+    """Pictures pushed at odd times, as a damage-driven source does."""
+
+    def __init__(self, root: Path, *, settings: Settings) -> None:
+        self.spool = Spool(root)
+        self.take = Take(self.spool, uuid4(), take=1)
+        self.take.begin(Timeline.starting_now(), host="here")
+        self.segmenter = Segmenter(self.take, settings)
+        self.times: list[int] = []
+
+    def push(self, picture: Any, at_us: int) -> None:
+        if self.segmenter.push(picture, at_us):
+            self.times.append(at_us)
+
+    def names(self) -> list[SegmentName]:
+        return [name for _, name in segments(self.spool, self.take.directory)]
+
+    def paths(self) -> list[Path]:
+        return [path for path, _ in segments(self.spool, self.take.directory)]
+
+
+def record(root: Path, *, quality: Any = "low", frames: int = 100) -> Recorded:
+    recorded = Recorded(root, settings=Settings(quality=quality, segment_seconds=1))
+    rng, at_us = np.random.default_rng(3), START
+    picture = rng.integers(0, 255, (90, 120, 4), dtype=np.uint8)
+    for number in range(frames):
+        picture[20:40, 20:60] = number
+        recorded.push(picture, at_us)
+        at_us += int(rng.integers(1_000, 90_000))
+    recorded.segmenter.close(at_us)
+    return recorded
+
+
+@pytest.mark.parametrize("quality", ["low", "medium", "high", "ultra"])
+def test_each_segment_ends_exactly_where_the_next_begins(tmp_path: Path, quality: str) -> None:
+    recorded = record(tmp_path, quality=quality)
+    names = recorded.names()
+    assert len(names) > 3
+    assert_gapless(names)
+    assert ticks_of(names[0].start_us) == ticks_of(START)
+    assert sum(probe(path).frames for path in recorded.paths()) == len(recorded.times)
+
+
+def test_every_frame_keeps_its_time_in_the_export(tmp_path: Path) -> None:
+    recorded = record(tmp_path)
+    parts = [path.read_bytes() for path in recorded.paths()]
+    exported = write_mp4(tmp_path / "out.mp4", parts)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        times = [packet.pts for packet in packets]
+        assert stream.time_base == Fraction(1, TICKS)
+    begin = ticks_of(START)
+    assert times == [ticks_of(at) - begin for at in recorded.times]
+    end = ticks_of(recorded.names()[-1].end_us)
+    assert packets[-1].duration == end - ticks_of(recorded.times[-1])
+    assert exported.duration_us == us_of(end - begin)
+
+
+def test_the_export_holds_the_very_packets_of_the_segments(tmp_path: Path) -> None:
+    recorded = record(tmp_path)
+    write_mp4(tmp_path / "out.mp4", (path.read_bytes() for path in recorded.paths()))
+    in_segments = [packet for path in recorded.paths() for packet in packet_hashes(path)]
+    assert packet_hashes(tmp_path / "out.mp4") == in_segments
+    content = (tmp_path / "out.mp4").read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+def test_another_size_begins_another_epoch_without_a_hole(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality="low"))
+    for number in range(20):
+        side = 64 if number < 10 else 96
+        recorded.push(np.full((side, side, 4), number, dtype=np.uint8), number * 40_000)
+    recorded.segmenter.close(800_000)
+    first, second = recorded.names()
+    assert (first.epoch, second.epoch) == (1, 2)
+    assert first.end_us == second.start_us
+    assert [probe(path).width for path in recorded.paths()] == [64, 96]
+
+
+def test_segments_of_two_epochs_do_not_go_into_one_file(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality="low"))
+    for number, side in enumerate((64, 96)):
+        recorded.push(np.zeros((side, side, 4), dtype=np.uint8), number * 40_000)
+    recorded.segmenter.close(80_000)
+    with pytest.raises(Unreadable, match="several epochs"):
+        write_mp4(tmp_path / "out.mp4", (path.read_bytes() for path in recorded.paths()))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["takes"]
+
+
+def test_ultra_loses_not_one_bit_of_the_screen(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality="ultra"))
+    drawn = [np.random.default_rng(n).integers(0, 255, (37, 53, 4), dtype=np.uint8) for n in range(5)]
+    for number, picture in enumerate(drawn):
+        recorded.push(picture, number * 100_000)
+    recorded.segmenter.close(500_000)
+    for picture, seen in zip(drawn, pictures(recorded.paths()[0]), strict=True):
+        assert np.array_equal(picture[..., :3], seen)
+
+
+def test_a_picture_with_odd_sides_loses_only_its_last_line(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality="high"))
+    recorded.push(np.zeros((91, 121, 4), dtype=np.uint8), 0)
+    recorded.segmenter.close(100_000)
+    facts = probe(recorded.paths()[0])
+    assert (facts.width, facts.height) == (120, 90)
+
+
+def test_a_still_screen_asks_for_one_frame_a_second(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality="low"))
+    recorded.push(np.zeros((32, 32, 4), dtype=np.uint8), 0)
+    assert recorded.segmenter.due_in(250_000) == pytest.approx(0.75)
+    assert recorded.segmenter.due_in(1_000_000) == 0
+    recorded.segmenter.close(1_500_000)
+
+
+def test_a_frame_that_is_not_later_is_left_out(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality="low"))
+    picture = np.zeros((32, 32, 4), dtype=np.uint8)
+    assert recorded.segmenter.push(picture, 100)
+    assert not recorded.segmenter.push(picture, 100)
+    recorded.segmenter.close(10_000)
+
+
+def test_the_recording_shows_the_clock_that_was_drawn(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality="ultra"))
+    for number in range(3):
+        at_us = 3_661_250_000 + number * 100_000
+        recorded.push(Desktop(640, 360).draw(at_us, frame=number), at_us)
+    recorded.segmenter.close(3_661_600_000)
+    assert clock_text(3_661_250_000) == "01:01:01.2"
+    seen = pictures(recorded.paths()[0])[-1]
+    assert not np.array_equal(seen, Desktop(640, 360).draw(3_661_399_000, frame=2)[..., :3])
+    assert np.array_equal(seen, Desktop(640, 360).draw(3_661_450_000, frame=2)[..., :3])
+
+
+def test_names_and_ticks_convert_back_and_forth_exactly() -> None:
+    for ticks in (*range(2_000), 324_000_000_001):
+        assert ticks_of(us_of(ticks)) == ticks
+
+
+def test_every_segment_has_an_initialisation_of_its_own(tmp_path: Path) -> None:
+    recorded = record(tmp_path)
+    inits = {split_init(path.read_bytes())[0] for path in recorded.paths()}
+    assert len(inits) == 1
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "half", "no init", "flipped sample table"])
+def test_a_damaged_segment_is_unreadable(tmp_path: Path, damage: str) -> None:
+    whole = record(tmp_path).paths()[0].read_bytes()
+    init, media = split_init(whole)
+    broken = {
+        "empty": b"",
+        "text": b"this is no video" * 100,
+        "half": init + media[:40],
+        "no init": media,
+        "flipped sample table": init + media.replace(b"trun", b"tram", 1),
+    }[damage]
+    with pytest.raises(Unreadable):
+        probe(broken)
+
+
+def test_an_export_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(Unreadable):
+        write_mp4(tmp_path / "there" / "out.mp4", [b"no segment at all"])
+    with pytest.raises(Unreadable, match="nothing to export"):
+        write_mp4(tmp_path / "there" / "out.mp4", [])
+    assert list((tmp_path / "there").iterdir()) == []
