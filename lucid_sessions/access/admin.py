@@ -1,6 +1,6 @@
 """Accounts, browser sessions and revoked tokens in the admin."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -18,8 +18,14 @@ class AccountAdmin(UserAdmin):
     show_full_result_count = False
 
 
-class _Listed(admin.ModelAdmin[Any]):
-    """Rows that are only looked at, and deleted to end what they stand for."""
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+
+class _Listed(ModelAdmin):
+    """Rows that are only looked at."""
 
     show_full_result_count = False
 
@@ -29,15 +35,18 @@ class _Listed(admin.ModelAdmin[Any]):
     def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
         return False
 
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
 
 @admin.register(WebSession)
 class WebSessionAdmin(_Listed):
-    """Signed-in browsers. Deleting a row signs that browser out."""
+    """Signed-in browsers."""
 
-    # The key is the browser's credential, and the data holds more of the kind: neither is shown.
+    # The key is the browser's credential: neither shown, nor in a link, nor in a form.
     list_display = ("shortened", "expire_date")
-    fields = ("shortened", "expire_date")
-    readonly_fields = ("shortened",)
+    list_display_links = None
+    actions = None
     ordering = ("-expire_date",)
 
     @admin.display(description="browser session")
@@ -52,6 +61,3 @@ class RevokedTokenAdmin(_Listed):
 
     list_display = ("jti", "expires_at")
     ordering = ("-expires_at",)
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        return False

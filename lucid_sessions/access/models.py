@@ -43,12 +43,6 @@ class WebSession(AbstractBaseSession):
     def __str__(self) -> str:
         return f"web session until {self.expire_date}"
 
-    @classmethod
-    def get_session_store_class(cls) -> type:
-        from .web_sessions import SessionStore
-
-        return SessionStore
-
 
 class RevokedToken(models.Model):
     """A refresh token that may not be used again (simplejwt's blacklist app cannot run on MongoDB)."""

@@ -39,7 +39,7 @@ def sign_in(user: User) -> Pair:
 
 
 def refresh(text: str) -> Pair:
-    """The next pair, against a refresh token that is spent by this; InvalidToken when it is no longer good."""
+    """The next pair, for a refresh token that is spent by this; InvalidToken when it is no longer good."""
     token = _checked(text)
     family = str(token.get(FAMILY, ""))
     if not family or _is_revoked(family):

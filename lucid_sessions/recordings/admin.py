@@ -1,0 +1,243 @@
+"""The domain in Django's own admin: sessions with their actions, evidence to look at and never to touch.
+
+Lists are ordered by indexed columns, counted only as far as that is cheap, and filtered without joins or
+date trees: on MongoDB those read whole collections.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from lucid_sessions.errors import LucidError
+
+from . import requeue, sessions
+from .lifecycle import State
+from .models import (
+    Checkpoint,
+    Chunk,
+    Closure,
+    Gap,
+    LedgerRecord,
+    LedgerRequest,
+    Session,
+    SessionKey,
+    Take,
+)
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    Pages = Paginator[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+    Pages = Paginator
+
+COUNTED = 10_000
+TRACKS = ("screen", "input", "audio", "thumb")
+
+
+class BoundedPaginator(Pages):
+    """Pages through the first COUNTED rows: counting on costs more than the page itself."""
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows there are, but never more than COUNTED."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[:COUNTED].count())
+
+
+class Evidence(ModelAdmin):
+    """Rows that a verdict may rest on: shown whole, never added, changed or deleted by hand."""
+
+    show_full_result_count = False
+    paginator = BoundedPaginator
+    list_per_page = 50
+    actions: Any = None
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Session)
+class SessionAdmin(Evidence):
+    """Sessions. They are described over the API or the command line, and steered here too."""
+
+    list_display = ("name", "status", "owner", "project", "environment", "created_at", "ended_at", "reason")
+    list_filter = ("status",)
+    search_fields = ("name",)
+    ordering = ("-created_at", "-id")
+    actions = ("start", "pause", "resume", "stop", "put_back")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
+        """Owners come in a second query: rows are not joined."""
+        rows: QuerySet[Session] = super().get_queryset(request)
+        return rows.prefetch_related("owner")
+
+    def has_record_permission(self, request: HttpRequest) -> bool:
+        """May this user steer recorders?"""
+        return bool(request.user.has_perm("recordings.record_session"))
+
+    @admin.action(description="Start recording", permissions=["record"])
+    def start(self, request: HttpRequest, rows: "QuerySet[Session]") -> None:
+        self._each(request, rows, sessions.start)
+
+    @admin.action(description="Pause recording", permissions=["record"])
+    def pause(self, request: HttpRequest, rows: "QuerySet[Session]") -> None:
+        self._each(request, rows, sessions.pause)
+
+    @admin.action(description="Resume recording", permissions=["record"])
+    def resume(self, request: HttpRequest, rows: "QuerySet[Session]") -> None:
+        self._each(request, rows, sessions.resume)
+
+    @admin.action(description="Stop recording", permissions=["record"])
+    def stop(self, request: HttpRequest, rows: "QuerySet[Session]") -> None:
+        self._each(request, rows, sessions.stop)
+
+    @admin.action(description="Put quarantined chunks back to work", permissions=["record"])
+    def put_back(self, request: HttpRequest, rows: "QuerySet[Session]") -> None:
+        back = sum(requeue.requeue(session=str(session.pk)) for session in rows)
+        self.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
+
+    def _each(
+        self, request: HttpRequest, rows: "QuerySet[Session]", act: Callable[[Session], Session]
+    ) -> None:
+        """Each on its own: one that refuses says why, and the others go on."""
+        for session in rows:
+            try:
+                act(session)
+            except LucidError as error:
+                self.message_user(request, str(error), messages.ERROR)
+            else:
+                self.log_change(request, session, f"told to {act.__name__}")
+                self.message_user(request, f'"{session.name}": {act.__name__}.', messages.SUCCESS)
+
+
+class Quarantined(admin.SimpleListFilter):
+    """Only what a person has to look at, or only the rest."""
+
+    title = "quarantined"
+    parameter_name = "quarantined"
+
+    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "yes"), ("no", "no")]
+
+    def queryset(self, _request: HttpRequest, rows: "QuerySet[Any]") -> "QuerySet[Any]":
+        if self.value() is None:
+            return rows
+        return rows.filter(quarantined_at__isnull=self.value() == "no")
+
+
+class Track(admin.SimpleListFilter):
+    """One kind of track. Named here: asking the table which there are would read all of it."""
+
+    title = "track"
+    parameter_name = "track"
+
+    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in TRACKS]
+
+    def queryset(self, _request: HttpRequest, rows: "QuerySet[Any]") -> "QuerySet[Any]":
+        return rows.filter(track=self.value()) if self.value() in TRACKS else rows
+
+
+@admin.register(Chunk)
+class ChunkAdmin(Evidence):
+    """Chunks: how far each has got, and what holds it up."""
+
+    list_display = ("__str__", "session_id", "state", "quarantined_at", "attempts", "reason", "created_at")
+    list_filter = ("state", Quarantined, Track)
+    # Shows the search box; what is searched for is in `get_search_results`.
+    search_fields = ("blob",)
+    search_help_text = "A whole blob or leaf hash, or the id of a chunk or a session."
+    ordering = ("-created_at", "-id")
+    actions = ("put_back",)
+
+    def get_search_results(
+        self, _request: HttpRequest, rows: "QuerySet[Chunk]", term: str
+    ) -> tuple["QuerySet[Chunk]", bool]:
+        """Exact matches only, each one look-up in an index: a part of a hash would read every row."""
+        term = term.strip().lower()
+        if not term:
+            return rows, False
+        found = Q(blob=term) | Q(leaf=term)
+        try:
+            name = UUID(term)
+        except ValueError:
+            return rows.filter(found), False
+        return rows.filter(Q(pk=name) | Q(session=name)), False
+
+    def has_record_permission(self, request: HttpRequest) -> bool:
+        """May this user put chunks back to work?"""
+        return bool(request.user.has_perm("recordings.record_session"))
+
+    @admin.action(description="Put back to work", permissions=["record"])
+    def put_back(self, request: HttpRequest, rows: "QuerySet[Chunk]") -> None:
+        chunks = list(rows.filter(quarantined_at__isnull=False).exclude(state=State.EXPIRED)[: requeue.MOST])
+        back = requeue.put_back(chunks)
+        for chunk in chunks:
+            self.log_change(request, chunk, "put back to work")
+        self.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
+
+
+@admin.register(Take)
+class TakeAdmin(Evidence):
+    """Which recorder held which session, and why it let go."""
+
+    list_display = ("__str__", "session_id", "host", "spool", "claimed_at", "ended_at", "reason")
+    ordering = ("-claimed_at",)
+
+
+@admin.register(Gap)
+class GapAdmin(Evidence):
+    """What was not recorded, and why."""
+
+    list_display = ("session_id", "track", "take", "from_us", "to_us", "reason", "uncertain")
+
+
+@admin.register(Closure)
+class ClosureAdmin(Evidence):
+    """Tracks that are complete."""
+
+    list_display = ("session_id", "take", "track", "last_counter", "end_us", "ending", "reason")
+
+
+@admin.register(SessionKey)
+class SessionKeyAdmin(Evidence):
+    """The public halves of the sessions' keys."""
+
+    list_display = ("session_id", "track", "public")
+
+
+@admin.register(LedgerRecord)
+class LedgerRecordAdmin(Evidence):
+    """The log's entries."""
+
+    list_display = ("index", "kind", "key", "body", "created_at", "applied")
+    ordering = ("-index",)
+
+
+@admin.register(LedgerRequest)
+class LedgerRequestAdmin(Evidence):
+    """What the sealer is asked to append."""
+
+    list_display = ("kind", "key", "created_at", "record")
+    ordering = ("-created_at",)
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(Evidence):
+    """What the log key has signed."""
+
+    list_display = ("size", "root", "created_at")
+    ordering = ("-size",)

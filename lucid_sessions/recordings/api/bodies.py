@@ -1,0 +1,151 @@
+"""What goes over the wire for sessions and chunks."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from ..models import Chunk, Session
+from .configuration import (
+    Metadata,
+    RecordingConfig,
+    ShownSource,
+    Source,
+    StorageConfig,
+    address_of,
+    recording_defaults,
+    storage_defaults,
+)
+from .strict import Strict
+
+NO_RDP = "RDP recording is not in this release: give a `source` of kind synthetic or x11."
+
+
+class NewSession(Strict):
+    """A session to be recorded."""
+
+    refused = {"rdp_config": NO_RDP}
+
+    name = serializers.CharField(max_length=200)
+    description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
+    source: Any = Source()
+    recording_config = RecordingConfig(required=False)
+    storage_config = StorageConfig(required=False)
+    metadata = Metadata(required=False)
+
+    def arguments(self) -> dict[str, Any]:
+        """What `sessions.create` wants to know, defaults filled in."""
+        given = self.validated_data
+        return {
+            "source": address_of(given["source"]),
+            "name": given["name"],
+            "description": given.get("description", ""),
+            "recording_config": recording_defaults() | given.get("recording_config", {}),
+            "storage_config": storage_defaults() | given.get("storage_config", {}),
+            **given.get("metadata", {}),
+        }
+
+
+class SessionChanges(Strict):
+    """What may change. What is recorded cannot: create another session for that."""
+
+    refused = {"rdp_config": NO_RDP, "source": "cannot change. Create another session."}
+
+    name = serializers.CharField(max_length=200, required=False)
+    description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
+    recording_config = RecordingConfig(required=False, help_text="Only until the session is started.")
+    storage_config = StorageConfig(required=False)
+    metadata = Metadata(required=False)
+
+
+class Seal(serializers.Serializer[Any]):
+    """The ledger's record of the finished session."""
+
+    revision = serializers.IntegerField(source="sealed_revision", help_text="0: not sealed yet.")
+    record = serializers.IntegerField(source="sealed_record", allow_null=True, help_text="Index in the log.")
+
+
+class SessionBody(serializers.ModelSerializer[Session]):
+    """A session."""
+
+    source: Any = ShownSource()
+    recording_config = RecordingConfig()
+    storage_config = StorageConfig()
+    metadata = Metadata(source="*")
+    seal = Seal(source="*")
+
+    class Meta:
+        model = Session
+        fields = (
+            "id",
+            "name",
+            "description",
+            "status",
+            "reason",
+            "source",
+            "recording_config",
+            "storage_config",
+            "metadata",
+            "processing_paused",
+            "seal",
+            "version",
+            "created_at",
+            "started_at",
+            "ended_at",
+        )
+        read_only_fields = fields
+
+    def to_representation(self, instance: Session) -> dict[str, Any]:
+        """Sessions of the command line may leave settings out: the defaults are shown in their place."""
+        body = super().to_representation(instance)
+        body["recording_config"] = recording_defaults() | body["recording_config"]
+        body["storage_config"] = storage_defaults() | body["storage_config"]
+        return body
+
+
+class ChunkBody(serializers.ModelSerializer[Chunk]):
+    """A segment on its way into, or in, the archive. Its times are microseconds of the timeline."""
+
+    take = serializers.SerializerMethodField(help_text="The recorder's tenure that made it.")
+    number = serializers.SerializerMethodField(help_text="Its place within take and track, from 1.")
+
+    class Meta:
+        model = Chunk
+        fields = (
+            "id",
+            "track",
+            "sequence",
+            "take",
+            "number",
+            "epoch",
+            "start_us",
+            "end_us",
+            "timestamp_ms",
+            "state",
+            "quarantined_at",
+            "reason",
+            "attempts",
+            "next_attempt_at",
+            "frames",
+            "codec",
+            "raw_length",
+            "raw_sha256",
+            "packed_length",
+            "blob",
+            "blob_length",
+            "leaf",
+            "record",
+            "created_at",
+            "stored_at",
+            "anchored_at",
+            "verified_at",
+            "timings",
+        )
+        read_only_fields = fields
+
+    def get_take(self, chunk: Chunk) -> int:
+        """The upper half of the sequence."""
+        return chunk.sequence >> 32
+
+    def get_number(self, chunk: Chunk) -> int:
+        """The lower half of the sequence."""
+        return chunk.sequence & 0xFFFFFFFF

@@ -1,0 +1,175 @@
+"""The parts of a session's description: source, recording, storage, metadata; checked field by field."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from lucid_sessions.errors import Refused
+from recorder.settings import LARGEST_SIDE, QUALITIES, SMALLEST_SIDE
+
+from .. import sessions
+from .strict import Strict
+
+# What a client may make a recorder open: never a path of its host.
+KINDS = ("synthetic", "x11")
+FILE_REFUSED = "Files of the host are not opened for clients. Run `manage.py import_video FILE` there."
+PRIORITIES = ("low", "normal", "high")
+RETENTION_DAYS = 90
+
+
+class Source(Strict):
+    """What is recorded."""
+
+    kind = serializers.ChoiceField(
+        choices=KINDS,
+        help_text="synthetic: a drawn desktop with a clock. x11: a display of the recorder's host.",
+    )
+    display = serializers.RegexField(
+        r"^:\d{1,5}(\.\d{1,2})?$", required=False, help_text="For x11: the display, such as `:0`."
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        """The checked source; a file has its own answer."""
+        if isinstance(data, Mapping) and data.get("kind") == "file":
+            raise serializers.ValidationError({"kind": FILE_REFUSED})
+        return super().to_internal_value(data)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A display goes with x11, and only there."""
+        if (attrs["kind"] == "x11") != ("display" in attrs):
+            fault = "is needed for x11." if attrs["kind"] == "x11" else "goes with x11 only."
+            raise serializers.ValidationError({"display": fault})
+        return attrs
+
+
+def address_of(source: Mapping[str, str]) -> str:
+    """The recorder's address of a checked source."""
+    return f"{source['kind']}://{source.get('display', '')}"
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {
+            "kind": {"type": "string", "enum": ["synthetic", "x11", "file"]},
+            "display": {"type": "string"},
+            "name": {"type": "string", "description": "For file: its name without the directory."},
+        },
+    }
+)
+class ShownSource(serializers.CharField):
+    """A source as it is answered: nothing of the host's directories."""
+
+    def to_representation(self, value: str) -> Any:
+        """The kind, and what tells sources of that kind apart."""
+        parts = urlsplit(value)
+        shown = {"kind": parts.scheme}
+        if parts.scheme == "x11":
+            shown["display"] = value.removeprefix("x11://")
+        elif parts.scheme == "file":
+            shown["name"] = parts.path.rpartition("/")[2]
+        return shown
+
+
+class RecordingConfig(Strict):
+    """How the source is recorded. What is not given has the installation's default."""
+
+    frame_rate = serializers.IntegerField(min_value=1, max_value=60, required=False)
+    resolution = serializers.CharField(
+        max_length=9, required=False, help_text="WIDTHxHEIGHT, where the source can choose: `1280x720`."
+    )
+    quality = serializers.ChoiceField(choices=QUALITIES, required=False)
+    compression = serializers.ChoiceField(choices=sessions.COMPRESSIONS, required=False)
+    cursor_enabled = serializers.BooleanField(required=False)
+    audio_enabled = serializers.BooleanField(
+        required=False, help_text="Only false: sound is not recorded in this release."
+    )
+    bitrate = serializers.IntegerField(
+        allow_null=True, required=False, help_text="Only null: `quality` steers the encoder in this release."
+    )
+    maximum_seconds = serializers.FloatField(
+        min_value=0.1, max_value=31 * 86400, allow_null=True, required=False, help_text="Ends by itself then."
+    )
+
+    def validate_resolution(self, value: str) -> str:
+        """Two sides that the recorder can encode."""
+        try:
+            sides = sessions.resolution(value)
+        except Refused as error:
+            raise serializers.ValidationError(str(error)) from error
+        if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
+            raise serializers.ValidationError(f"Each side is {SMALLEST_SIDE} to {LARGEST_SIDE} pixels.")
+        return value
+
+    def validate_audio_enabled(self, value: bool) -> bool:
+        """Promised only when it can be kept."""
+        if value:
+            raise serializers.ValidationError("Sound is not recorded in this release: leave it out or false.")
+        return value
+
+    def validate_bitrate(self, value: int | None) -> None:
+        """Promised only when it can be kept."""
+        if value is not None:
+            raise serializers.ValidationError("Not in this release: choose a quality instead.")
+
+
+def recording_defaults() -> dict[str, Any]:
+    """What a session is recorded with when its owner says nothing: written down, so that it stays true."""
+    return {
+        "frame_rate": settings.DEFAULT_FRAME_RATE,
+        "resolution": settings.DEFAULT_RESOLUTION,
+        "quality": settings.DEFAULT_QUALITY,
+        "compression": settings.DEFAULT_COMPRESSION,
+        "cursor_enabled": True,
+        "audio_enabled": False,
+        "bitrate": None,
+        "maximum_seconds": None,
+    }
+
+
+class StorageConfig(Strict):
+    """How long and how much is kept. Retention reads it; a legal hold goes before it."""
+
+    retention_days = serializers.IntegerField(min_value=1, max_value=3650, required=False)
+    max_size_gb = serializers.FloatField(
+        min_value=0.001, max_value=1_000_000, allow_null=True, required=False
+    )
+    backup_enabled = serializers.BooleanField(required=False)
+    encryption_enabled = serializers.BooleanField(required=False, help_text="Only true: it cannot be off.")
+
+    def validate_encryption_enabled(self, value: bool) -> bool:
+        """There is no unencrypted archive."""
+        if not value:
+            raise serializers.ValidationError("Encryption cannot be turned off: leave it out or true.")
+        return value
+
+
+def storage_defaults() -> dict[str, Any]:
+    """What is kept when the owner says nothing."""
+    return {
+        "retention_days": RETENTION_DAYS,
+        "max_size_gb": None,
+        "backup_enabled": True,
+        "encryption_enabled": True,
+    }
+
+
+class Metadata(Strict):
+    """What a session is about, for people and for filters."""
+
+    project = serializers.CharField(max_length=100, allow_blank=True, required=False)
+    environment = serializers.CharField(max_length=50, allow_blank=True, required=False)
+    tags = serializers.ListField(child=serializers.CharField(max_length=50), max_length=10, required=False)
+    priority = serializers.ChoiceField(choices=PRIORITIES, required=False)
+    owner = serializers.CharField(
+        source="owner.username",
+        read_only=True,
+        allow_null=True,
+        default=None,
+        help_text="Who created it: always the one who asked.",
+    )

@@ -1,0 +1,82 @@
+"""What the OpenAPI document says beside the types: problems, examples, media."""
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from rest_framework import serializers
+
+from .problems import MEDIA_TYPE
+
+
+class Fault(serializers.Serializer[Any]):
+    """What is wrong with one field."""
+
+    field = serializers.CharField(help_text="Dotted name; empty for the body as a whole.")
+    detail = serializers.CharField()
+
+
+class ProblemBody(serializers.Serializer[Any]):
+    """An RFC 9457 problem document."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="What happened, to what, and what to do.")
+    instance = serializers.CharField()
+    code = serializers.CharField(help_text="LUCID_ERR_ and four digits; stable.")
+    request_id = serializers.CharField(help_text="Give it when you report a problem; the log has it too.")
+    errors: Any = Fault(many=True, required=False, help_text="Field by field, for invalid bodies.")
+
+
+def problem(text: str) -> OpenApiResponse:
+    """A problem answer with its meaning."""
+    return OpenApiResponse(ProblemBody, description=text)
+
+
+Key = tuple[int, str]
+NOT_SIGNED_IN: dict[Key, OpenApiResponse] = {
+    (401, MEDIA_TYPE): problem("No token, or one that is no longer good.")
+}
+COMMON: dict[Key, OpenApiResponse] = {
+    **NOT_SIGNED_IN,
+    (403, MEDIA_TYPE): problem("Your role does not allow this."),
+    (503, MEDIA_TYPE): problem("Database or storage is away: try again after `Retry-After` seconds."),
+}
+CONFIGURATION_ERRORS = {(400, MEDIA_TYPE): problem("LUCID_ERR_3002: a field is wrong."), **COMMON}
+ONE_SESSION_ERRORS = {
+    (404, MEDIA_TYPE): problem("LUCID_ERR_3001: there is none, or it is another's."),
+    **COMMON,
+}
+ACCEPTED = {
+    (400, MEDIA_TYPE): problem("LUCID_ERR_3002: a field is wrong."),
+    (409, MEDIA_TYPE): problem("LUCID_ERR_3004: the session is in a state in which that cannot be."),
+}
+
+NEW_SESSION_EXAMPLES = [
+    OpenApiExample(
+        "a drawn desktop",
+        request_only=True,
+        value={
+            "name": "deploy db-7",
+            "source": {"kind": "synthetic"},
+            "recording_config": {"frame_rate": 10, "resolution": "1280x720", "quality": "high"},
+            "storage_config": {"retention_days": 90},
+            "metadata": {"project": "payments", "environment": "production", "tags": ["db", "deploy"]},
+        },
+    )
+]
+
+
+class Described(AutoSchema):
+    """Adds to each operation the permission that it needs."""
+
+    def get_operation_id(self) -> str:
+        """Resource and action, such as `sessions_start`."""
+        return f"{type(self.view).__name__}_{getattr(self.view, 'action', self.method)}".lower()
+
+    def get_description(self) -> str:  # type: ignore[override]
+        """The docstring, and who may."""
+        text = str(super().get_description() or "")
+        verb = getattr(self.view, "needs", {}).get(getattr(self.view, "action", None))
+        return f"{text}\n\nPermission: `recordings.{verb}_session`." if verb else text

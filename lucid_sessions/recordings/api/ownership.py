@@ -1,0 +1,32 @@
+"""Which sessions a user may see at all: others' do not exist for them."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from lucid_sessions.access.roles import sees_all
+
+from ..models import Chunk, Session
+from .problems import CHUNK_NOT_FOUND, SESSION_NOT_FOUND, Problem
+
+
+def sessions_of(user: Any) -> QuerySet[Session]:
+    """Every session that the user may see."""
+    return Session.objects.all() if sees_all(user) else Session.objects.filter(owner=user)
+
+
+def session_of(user: Any, pk: UUID) -> Session:
+    """One of those sessions; the same 404 whether it is another's or nobody's."""
+    session = sessions_of(user).filter(pk=pk).first()
+    if session is None:
+        raise Problem(SESSION_NOT_FOUND, f"There is no session {pk}, or it is not yours.")
+    return session
+
+
+def chunk_of(session: Session, pk: UUID) -> Chunk:
+    """One chunk of a session that was already found to be visible."""
+    chunk = Chunk.objects.filter(pk=pk, session=session.pk).first()
+    if chunk is None:
+        raise Problem(CHUNK_NOT_FOUND, f'Session "{session.name}" has no chunk {pk}.')
+    return chunk

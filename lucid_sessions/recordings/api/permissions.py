@@ -1,0 +1,23 @@
+"""What a role may do: each action of a view names the permission it needs; one that names none is closed."""
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+
+class Allowed(BasePermission):
+    """The user has the permission that `view.needs` names for the action asked for."""
+
+    message = "Your role does not allow this. Ask an administrator for a role that does."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        user = request.user
+        if not (user and user.is_authenticated):
+            return False
+        action = view.action
+        if action in (None, "metadata"):
+            # A method that the address does not have: 405 says so, to any signed-in user.
+            return True
+        verb = view.needs.get(action)
+        return verb is not None and user.has_perm(f"recordings.{verb}_session")

@@ -1,0 +1,86 @@
+"""Signing in, refreshing and signing out, for programs."""
+
+from typing import Any
+
+from django.contrib.auth import authenticate
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from lucid_sessions.access import tokens
+
+from .documents import CONFIGURATION_ERRORS
+from .strict import Strict
+
+ERRORS = {key: answer for key, answer in CONFIGURATION_ERRORS.items() if key[0] != 403}
+
+
+class Credentials(Strict):
+    """Who signs in."""
+
+    username = serializers.CharField(max_length=150)
+    password = serializers.CharField(max_length=1000, trim_whitespace=False, write_only=True)
+
+
+class RefreshToken(Strict):
+    """The refresh token of the pair that was handed out last."""
+
+    refresh = serializers.CharField(max_length=4000)
+
+
+class TokenPair(serializers.Serializer[Any]):
+    """What to keep: `access` goes into `Authorization: Bearer`, `refresh` buys the next pair, once."""
+
+    access = serializers.CharField(read_only=True)
+    refresh = serializers.CharField(read_only=True)
+
+
+class _Open(APIView):
+    """These ask for no token: they are how one is got, and a stale one in the header must not stop them."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def get_authenticate_header(self, _request: Request) -> str:
+        """What a 401 of these answers with."""
+        return 'Bearer realm="api"'
+
+
+class SignIn(_Open):
+    """Sign in."""
+
+    @extend_schema(operation_id="auth_token", request=Credentials, responses={200: TokenPair, **ERRORS})
+    def post(self, request: Request) -> Response:
+        """Get a pair of tokens for a user name and a password."""
+        body = Credentials(data=request.data)
+        body.is_valid(raise_exception=True)
+        user: Any = authenticate(request._request, **body.validated_data)
+        if user is None:
+            raise AuthenticationFailed("User name or password is wrong, or the account is closed.")
+        return Response(TokenPair(tokens.sign_in(user)).data)
+
+
+class Refresh(_Open):
+    """Refresh."""
+
+    @extend_schema(operation_id="auth_refresh", request=RefreshToken, responses={200: TokenPair, **ERRORS})
+    def post(self, request: Request) -> Response:
+        """Get the next pair. The refresh token works once; used twice, all of its sign-in is revoked."""
+        body = RefreshToken(data=request.data)
+        body.is_valid(raise_exception=True)
+        return Response(TokenPair(tokens.refresh(body.validated_data["refresh"])).data)
+
+
+class SignOut(_Open):
+    """Sign out."""
+
+    @extend_schema(operation_id="auth_logout", request=RefreshToken, responses={204: None, **ERRORS})
+    def post(self, request: Request) -> Response:
+        """Revoke what came of this sign-in. Access tokens handed out end by themselves in minutes."""
+        body = RefreshToken(data=request.data)
+        body.is_valid(raise_exception=True)
+        tokens.sign_out(body.validated_data["refresh"])
+        return Response(status=204)

@@ -1,0 +1,12 @@
+"""Where each address leads."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("api/v1/", include("lucid_sessions.recordings.api.urls")),
+    path("", include("lucid_sessions.operations.urls")),
+]
+handler404 = "lucid_sessions.recordings.api.problems.not_found"
+handler500 = "lucid_sessions.recordings.api.problems.server_error"

@@ -1,0 +1,28 @@
+"""Who asks: users by role, and clients that carry their tokens."""
+
+from typing import Any
+
+from django.contrib.auth.models import Group
+from rest_framework.test import APIClient
+
+from lucid_sessions.access import tokens
+from lucid_sessions.access.models import User
+
+PASSWORD = "a password for tests only"
+ROLES = ("admin", "session_manager", "session_operator", "session_viewer", "auditor")
+
+
+def person(role: str | None, *, name: str = "") -> User:
+    """A user of one role; None: a signed-in user to whom no role was given."""
+    user = User.objects.create_user(name or role or "nobody", password=PASSWORD)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+def client_of(user: User | None) -> Any:
+    """A client that sends the user's access token, as a program would; None: one without."""
+    client = APIClient()
+    if user is not None:
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens.sign_in(user).access}")
+    return client

@@ -1,0 +1,57 @@
+"""Every error is a problem document with a code and the request's identity, and shows nothing of the inside."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from rest_framework.test import APIClient
+
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Session
+
+from .people import client_of, person
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_request_identity_of_the_caller_is_taken_over_and_answered() -> None:
+    answer = APIClient().get("/api/v1/sessions", headers={"X-Request-ID": "build-41.7"})
+    assert answer["X-Request-ID"] == answer.json()["request_id"] == "build-41.7"
+
+
+@pytest.mark.parametrize("sent", ["", "two\nlines", "x" * 65, "<script>"])
+def test_an_identity_that_could_break_a_log_is_replaced(sent: str) -> None:
+    answer = APIClient().get("/api/v1/sessions", headers={"X-Request-ID": sent})
+    assert answer["X-Request-ID"] == answer.json()["request_id"] != sent
+    assert answer["X-Request-ID"].isalnum()
+
+
+def test_an_unknown_address_under_api_is_a_problem_and_elsewhere_a_page() -> None:
+    answer = APIClient().get("/api/v1/nothing")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+    assert answer.json()["code"] == "LUCID_ERR_1004"
+    assert "html" in APIClient().get("/nothing")["Content-Type"]
+
+
+def test_a_wrong_method_is_405() -> None:
+    answer = client_of(person("admin")).delete(f"/api/v1/sessions/{uuid4()}/start")
+    assert (answer.status_code, answer.json()["code"]) == (405, "LUCID_ERR_1005")
+
+
+def test_a_missing_session_names_what_was_asked_for() -> None:
+    pk = uuid4()
+    body = client_of(person("admin")).get(f"/api/v1/sessions/{pk}").json()
+    assert (body["code"], body["status"]) == ("LUCID_ERR_3001", 404)
+    assert str(pk) in body["detail"]
+    assert body["instance"] == f"/api/v1/sessions/{pk}"
+
+
+def test_a_defect_answers_with_its_request_identity_and_no_trace(world: Installation) -> None:
+    session = Session.objects.create(name="broken", source="x11://[")
+    client = client_of(person("admin"))
+    client.raise_request_exception = False
+    answer: Any = client.get(f"/api/v1/sessions/{session.pk}")
+    assert (answer.status_code, answer["Content-Type"]) == (500, "application/problem+json")
+    assert answer.json()["code"] == "LUCID_ERR_1000"
+    assert answer.json()["request_id"] == answer["X-Request-ID"]
+    assert "Traceback" not in answer.content.decode()
