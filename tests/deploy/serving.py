@@ -28,8 +28,8 @@ def started(*command: str | Path, log: Path) -> Iterator[subprocess.Popen[bytes]
 
 
 def until(ready: Callable[[], bool], *, program: subprocess.Popen[bytes], log: Path) -> None:
-    """Returns once `ready`; RuntimeError with the program's words when it ended or took half a minute."""
-    for _ in range(600):
+    """Returns once `ready`; RuntimeError with the program's words when it ended or took two minutes."""
+    for _ in range(2400):
         if program.poll() is None and ready():
             return
         if program.poll() is not None:

@@ -1,7 +1,5 @@
 """The two Redis with their own configuration files and access lists, started for real, without containers."""
 
-import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,51 +7,24 @@ import pytest
 import redis
 from kombu import Connection
 
-from tests.deploy.parts import DEPLOY, compose, run, said, system_tool
-from tests.deploy.serving import free_port, started, until
+from tests.deploy import stores
+from tests.deploy.parts import DEPLOY, compose
 
 
 @pytest.fixture(scope="module")
 def secret_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    into = tmp_path_factory.mktemp("secrets")
-    ended = run(sys.executable, DEPLOY / "make_secrets.py", "--into", into)
-    assert ended.returncode == 0, said(ended)
-    return into
-
-
-@contextlib.contextmanager
-def _redis(kind: str, *, secrets: Path, home: Path) -> Iterator[str]:
-    """The URL, with its password, of a Redis that runs deploy/redis/<kind>.conf (its directory aside)."""
-    server, port, log = system_tool("redis-server", package="redis-server 7"), free_port(), home / "redis.log"
-    text = (DEPLOY / f"redis/{kind}.conf").read_text()
-    text = text.replace("/run/secrets", str(secrets)).replace("dir /data", f"dir {home}")
-    configuration = home / "redis.conf"
-    configuration.write_text(
-        text.replace("bind * -::*", "bind 127.0.0.1").replace("port 6379", f"port {port}")
-    )
-    url = (secrets / {"broker": "redis_url", "cache": "cache_url"}[kind]).read_text()
-    with started(server, configuration, log=log) as program:
-        anybody = redis.Redis(port=port)
-        until(lambda: _answers(anybody), program=program, log=log)
-        anybody.close()
-        yield url.replace(f"redis-{kind}:6379", f"127.0.0.1:{port}")
-
-
-def _answers(client: "redis.Redis") -> bool:
-    with contextlib.suppress(redis.RedisError):
-        return bool(client.ping())
-    return False
+    return stores.make_secrets(tmp_path_factory.mktemp("secrets"))
 
 
 @pytest.fixture(scope="module")
 def broker(secret_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with _redis("broker", secrets=secret_files, home=tmp_path_factory.mktemp("broker")) as url:
+    with stores.redis_by("broker", secrets=secret_files, home=tmp_path_factory.mktemp("broker")) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def cache(secret_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with _redis("cache", secrets=secret_files, home=tmp_path_factory.mktemp("cache")) as url:
+    with stores.redis_by("cache", secrets=secret_files, home=tmp_path_factory.mktemp("cache")) as url:
         yield url
 
 

@@ -1,0 +1,104 @@
+"""The five services as Compose starts them, without containers: the same programs and environment, the same
+accounts, access lists and key shares, on a real MongoDB and two real Redis."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.deploy.parts import DEPLOY, PORTS, ROOT, env_file, filled, run, said, services
+from tests.deploy.serving import free_port, started, until
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the services run; `secrets` holds what deploy/make_secrets.py made."""
+
+    home: Path
+    secrets: Path
+    ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PORTS})
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What Compose gives the service, its container's directories moved under `home`."""
+        keys = self.home / ("keys" if name == "keys-init" else f"shares/{name}")
+        variables = env_file() | {
+            "LUCID_LEDGER_ORIGIN": "sessions.test/log",
+            "LUCID_STORAGE_MIN_FREE_GIB": "0.1",
+        }
+        given = services()[name]["environment"]
+        told = {key: filled(str(value), variables=variables) for key, value in given.items()}
+        told = {key: value.replace("/run/secrets", str(self.secrets)) for key, value in told.items()}
+        return told | {
+            "PATH": os.environ["PATH"],
+            "LUCID_HOME": str(self.home / f"tmp-{name}"),
+            "LUCID_KEYS_PATH": str(keys),
+            "LUCID_LEDGER_PATH": str(self.home / "ledger"),
+            "CHUNK_STORAGE_PATH": str(self.home / "chunks"),
+            "SESSION_STORAGE_PATH": str(self.home / "spool"),
+        }
+
+    def manage(self, *words: str, service: str) -> str:
+        """What `manage.py` said in that service's environment; it must succeed."""
+        ended = run(sys.executable, "manage.py", *words, env=self.environment(service), cwd=ROOT)
+        assert ended.returncode == 0, said(ended)
+        return ended.stdout
+
+    def prepare(self) -> None:
+        """What the one-shots do."""
+        for name in ("ledger", "chunks", "spool"):
+            (self.home / name).mkdir()
+        self.manage("migrate", "--no-input", service="migrate")
+        self.manage("keys", "init", service="keys-init")
+        shared = run(
+            sys.executable, DEPLOY / "docker/share_keys.py", self.home / "keys", self.home / "shares"
+        )
+        assert shared.returncode == 0, said(shared)
+
+    def answer(self, name: str, path: str) -> tuple[int, str]:
+        """The status and body of a service's own address."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=8) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """All five are up and ready within the block; after it each has ended on SIGTERM."""
+        with contextlib.ExitStack() as stack:
+            programs = {name: stack.enter_context(self._service(name)) for name in PORTS}
+            for name, program in programs.items():
+                until(lambda name=name: self._is_ready(name), program=program, log=self._log(name))  # type: ignore[misc]
+            yield
+            # All at once, since each takes its time to stop in order.
+            for program in programs.values():
+                program.terminate()
+            for program in programs.values():
+                program.wait(60)
+
+    @contextlib.contextmanager
+    def _service(self, name: str) -> Iterator["subprocess.Popen[bytes]"]:
+        # Nothing of this test's own environment may reach the service.
+        clean = [
+            "env",
+            "-i",
+            "-C",
+            str(ROOT),
+            *(f"{key}={value}" for key, value in self.environment(name).items()),
+        ]
+        words = ["manage.py", "service", name, "--port", str(self.ports[name])]
+        with started(*clean, sys.executable, *words, log=self._log(name)) as program:
+            yield program
+
+    def _is_ready(self, name: str) -> bool:
+        return self.answer(name, "/health/ready")[0] == 200
+
+    def _log(self, name: str) -> Path:
+        return self.home / f"{name}.log"
