@@ -1,4 +1,4 @@
-"""Every error is a problem document with a code and the request's identity, and shows nothing of the inside."""
+"""Every error is a problem document with a code and the request's identity, and shows no inside."""
 
 from typing import Any
 from uuid import uuid4

@@ -3,13 +3,22 @@
 import pytest
 from rest_framework.test import APIClient
 
-from lucid_sessions.access.models import RevokedToken
+from lucid_sessions.access.models import RevokedToken, User
 
-from .people import PASSWORD, client_of, person
+from .people import client_of
+from .people import person as person_without
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+PASSWORD = "a password for tests only"
 TOKEN, REFRESH, LOGOUT = "/api/v1/auth/token", "/api/v1/auth/refresh", "/api/v1/auth/logout"
+
+
+def person(role: str) -> User:
+    user = person_without(role)
+    user.set_password(PASSWORD)
+    user.save()
+    return user
 
 
 def sign_in(name: str = "session_viewer") -> dict[str, str]:
@@ -103,7 +112,9 @@ def test_a_token_signed_with_another_key_is_refused(settings: pytest.FixtureRequ
     assert sees_sessions(jwt.encode(claims, settings.SIMPLE_JWT["SIGNING_KEY"], "HS256"))
     assert not sees_sessions(jwt.encode(claims, "another key that is long enough to be one", "HS256"))
     assert not sees_sessions(jwt.encode(claims, None, "none"))
-    assert not sees_sessions(jwt.encode(claims | {"aud": "other"}, settings.SIMPLE_JWT["SIGNING_KEY"], "HS256"))
+    assert not sees_sessions(
+        jwt.encode(claims | {"aud": "other"}, settings.SIMPLE_JWT["SIGNING_KEY"], "HS256")
+    )
 
 
 def test_a_bearer_client_needs_no_csrf_token_and_a_cookie_client_does() -> None:

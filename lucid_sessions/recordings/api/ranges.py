@@ -2,7 +2,7 @@
 
 import re
 
-_SINGLE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+_SINGLE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
 
 class Unsatisfiable(Exception):

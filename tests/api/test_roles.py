@@ -1,0 +1,128 @@
+"""Who may do what, and to whose sessions: every role at every address."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.urls import get_resolver
+
+from lucid_sessions.access.models import User
+from lucid_sessions.recordings import sessions
+from lucid_sessions.recordings.api import urls
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Chunk, Session
+
+from .people import ROLES, client_of, person
+
+pytestmark = pytest.mark.django_db
+
+NEW = {"name": "n", "source": {"kind": "synthetic"}}
+ONE = "/api/v1/sessions/{session}"
+# Address, method, body: who may. An operator and a viewer see only what they own.
+ALL, MANAGERS = set(ROLES), {"admin", "session_manager"}
+STEERS, PLAYS = {*MANAGERS, "session_operator"}, {*MANAGERS, "session_viewer", "auditor"}
+RULES: dict[str, tuple[str, Any, set[str]]] = {
+    "sessions": ("get /api/v1/sessions", None, ALL),
+    "sessions create": ("post /api/v1/sessions", NEW, STEERS),
+    "overall": ("get /api/v1/sessions/statistics", None, ALL),
+    "session": (f"get {ONE}", None, ALL),
+    "session patch": (f"patch {ONE}", {"name": "m"}, STEERS),
+    "start": (f"post {ONE}/start", None, STEERS),
+    "stop": (f"post {ONE}/stop", None, STEERS),
+    "pause": (f"post {ONE}/pause", None, STEERS),
+    "resume": (f"post {ONE}/resume", None, STEERS),
+    "chunks": (f"get {ONE}/chunks", None, ALL),
+    "chunk": (f"get {ONE}/chunks/{{chunk}}", None, ALL),
+    "pipeline": (f"get {ONE}/pipeline", None, ALL),
+    "pipeline-pause": (f"post {ONE}/pipeline/pause", None, STEERS),
+    "pipeline-resume": (f"post {ONE}/pipeline/resume", None, STEERS),
+    "statistics": (f"get {ONE}/statistics", None, ALL),
+    "playlist": (f"get {ONE}/playback.m3u8", None, PLAYS),
+    "segment": (f"get {ONE}/segments/{{chunk}}.mp4", None, PLAYS),
+}
+OPEN = {"token", "refresh", "logout", "schema"}
+# Past the door: done, or refused for the state that the session is in.
+LET_IN = {200, 201, 409}
+SEES_ALL = {"admin", "session_manager", "auditor"}
+
+
+def ask(client: Any, rule: str, session: Session, chunk: Chunk) -> int:
+    line, body, _ = RULES[rule]
+    method, address = line.split()
+    address = address.format(session=session.pk, chunk=chunk.pk)
+    return int(getattr(client, method)(address, body, format="json").status_code)
+
+
+def owned_by(user: User | None) -> tuple[Session, Chunk]:
+    session = sessions.create("synthetic://", name="one", owner=user)
+    times = {"epoch": 1, "start_us": 0, "end_us": 1, "timestamp_ms": 0, "spool": "0" * 8, "raw_length": 1}
+    return session, Chunk.objects.create(session=session, track="screen", sequence=1, **times)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_do_what_its_row_says_with_its_own_sessions(world: Installation, role: str) -> None:
+    assert world.spool.identity
+    user = person(role)
+    client = client_of(user)
+    for rule, (_, _, who) in RULES.items():
+        got = ask(client, rule, *owned_by(user))
+        assert (got in LET_IN) if role in who else (got == 403), (role, rule, got)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_others_sessions_do_not_exist_but_for_roles_that_see_all(world: Installation, role: str) -> None:
+    assert world.spool.identity
+    other = person("session_manager", name="somebody else")
+    client = client_of(person(role))
+    for rule, (line, _, who) in RULES.items():
+        if "{session}" in line and role in who:
+            got = ask(client, rule, *owned_by(other))
+            assert (got in LET_IN) if role in SEES_ALL else (got == 404), (role, rule, got)
+
+
+def test_lists_and_sums_hold_only_what_the_caller_sees(world: Installation) -> None:
+    viewer = person("session_viewer")
+    owned_by(viewer)
+    for _ in range(2):
+        owned_by(None)
+    seen = {}
+    for user in (viewer, person("auditor")):
+        client = client_of(user)
+        listed = client.get("/api/v1/sessions").json()
+        sums = client.get("/api/v1/sessions/statistics").json()
+        seen[user.username] = (listed["pagination"]["total"], sums["sessions"], sums["chunks"])
+    assert seen == {
+        "session_viewer": (1, {"created": 1}, {"recorded": 1}),
+        "auditor": (3, {"created": 3}, {"recorded": 3}),
+    }
+
+
+def test_without_a_token_everything_is_401_and_without_a_role_403(world: Installation) -> None:
+    session, chunk = owned_by(None)
+    stranger, nobody = client_of(None), client_of(person(None))
+    for rule in RULES:
+        assert ask(stranger, rule, session, chunk) == 401, rule
+        assert ask(nobody, rule, session, chunk) == 403, rule
+
+
+def test_a_superuser_sees_all_and_may_do_all(world: Installation) -> None:
+    assert world.spool.identity
+    root = User.objects.create(username="root", password="!", is_superuser=True)
+    for rule in RULES:
+        assert ask(client_of(root), rule, *owned_by(None)) in LET_IN, rule
+
+
+def test_another_sessions_chunk_is_not_found_under_this_one(world: Installation) -> None:
+    client = client_of(person("admin"))
+    session, _ = owned_by(None)
+    _, others_chunk = owned_by(None)
+    answer = client.get(f"/api/v1/sessions/{session.pk}/chunks/{others_chunk.pk}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "LUCID_ERR_3005")
+    answer = client.get(f"/api/v1/sessions/{session.pk}/segments/{others_chunk.pk}.mp4")
+    assert (answer.status_code, answer.json()["code"]) == (404, "LUCID_ERR_3005")
+
+
+def test_every_address_has_its_rule_here() -> None:
+    ruled = {rule.split()[0] for rule in RULES}
+    assert {pattern.name for pattern in urls.urlpatterns} == ruled | OPEN
+    assert get_resolver().resolve(f"/api/v1/sessions/{UUID(int=1)}").view_name == "api:session"
