@@ -39,7 +39,7 @@ def segment_bytes(number: int = 1, *, frames: int = 10) -> bytes:
 
 
 def recorded_session(world: Installation, *, segments: int = 3, name: str = "a session") -> Session:
-    """A session whose one take has ended: its segments lie acknowledged in the spool, nothing is processed."""
+    """A session whose one take has ended: its segments lie in the spool, and nothing is processed."""
     session = sessions.create("synthetic://64x48", name=name)
     Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
     take(session, world)

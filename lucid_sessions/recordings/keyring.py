@@ -120,7 +120,7 @@ class Keyring:
         raise Refused("ENCRYPTION_PASSWORD (or ENCRYPTION_SALT) is wrong: no key slot opens with it.")
 
     def new_session_key(self, session: UUID, track: str) -> archive.Statement:
-        """The signed statement of a fresh key; its private half is first sealed durably to every recipient."""
+        """The signed statement of a fresh key; its private half goes durably to every recipient first."""
         identity = archive.Identity.generate()
         born = archive.Statement(self.repository, session, track, identity.recipient.public)
         statement = born.sign(self.creator)

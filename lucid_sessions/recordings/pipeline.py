@@ -17,11 +17,11 @@ from uuid import UUID
 
 import structlog
 from django.utils import timezone
-from recorder.export import split_init
 
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Retryable, Tampered
 from recorder.errors import RecorderError
+from recorder.export import split_init
 from recorder.probe import probe
 
 from . import failpoints, leases, observation, setbacks
@@ -226,4 +226,5 @@ def _packed(work: Work) -> archive.Packed:
 def _sealed(work: Work) -> bytes:
     if work.blob is None:
         work.blob = work.world.scratch.take(work.chunk.pk, "sealed", sha256=work.chunk.blob)
-    return work.blob  # type: ignore[no-any-return]
+    blob: bytes = work.blob
+    return blob

@@ -1,21 +1,11 @@
-"""Watching one session from its start to its seal, on a terminal or in plain lines."""
+"""Where a session stands, from its start to its seal."""
 
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from django.db.models import Count
 
-from .lifecycle import ENDED, State, Status
+from .lifecycle import ENDED, State
 from .models import Chunk, Session
-from .sessions import stop
-
-if TYPE_CHECKING:
-    from .management.command import Command
-
-EVERY_SECONDS = 0.5
-# A session that no recorder takes for this long needs a word.
-UNTAKEN_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -62,29 +52,3 @@ def of(session: Session) -> Progress:
         quarantined=chunks.filter(quarantined_at__isnull=False).count(),
         recorded_seconds=(last or 0) / 1_000_000,
     )
-
-
-def follow(command: "Command", session: Session) -> int:
-    """Print progress until the session is sealed; Ctrl-C stops the recording and goes on watching."""
-    began = time.monotonic()
-    shown = ""
-    while True:
-        try:
-            now = of(session)
-            if str(now) != shown and not command.as_json:
-                command.stderr.write(str(now), ending="\n")
-            shown = str(now)
-            if now.over:
-                break
-            if now.status == Status.STARTING and time.monotonic() - began > UNTAKEN_SECONDS:
-                command.stderr.write(
-                    "No recorder has taken it yet: is `make run` or `manage.py recorder` running?"
-                )
-                began = time.monotonic()
-            time.sleep(EVERY_SECONDS)
-        except KeyboardInterrupt:
-            command.stderr.write("Stopping the recording; what was recorded is still being archived.")
-            stop(session)
-    text = f'{session.pk}  "{session.name}" {now.status}' + (f": {now.reason}" if now.reason else "")
-    command.tell(text, session=session.pk, status=now.status, reason=now.reason, chunks=now.chunks)
-    return 0 if now.status == Status.COMPLETED else 1

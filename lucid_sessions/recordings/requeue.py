@@ -1,5 +1,7 @@
 """Putting quarantined chunks back to work."""
 
+from uuid import UUID
+
 from django.db.models import F
 from django.utils import timezone
 
@@ -10,7 +12,7 @@ from .models import Chunk
 MOST = 10_000
 
 
-def requeue(*, stage: str | None = None, reason: str | None = None, session: str | None = None) -> int:
+def requeue(*, stage: str | None = None, reason: str | None = None, session: UUID | str | None = None) -> int:
     """How many quarantined chunks were put back: all, or those at a stage, with a reason, of a session."""
     rows = Chunk.objects.filter(quarantined_at__isnull=False, state__in=UNFINISHED)
     if stage:
@@ -18,7 +20,7 @@ def requeue(*, stage: str | None = None, reason: str | None = None, session: str
     if reason:
         rows = rows.filter(reason__icontains=reason)
     if session:
-        rows = rows.filter(session=session)
+        rows = rows.filter(session_id=session)
     return put_back(list(rows.order_by("created_at")[:MOST]))
 
 

@@ -156,5 +156,5 @@ def _publish(ledger: Log) -> None:
     newest = ledger.checkpoint()
     if newest and newest.size:
         Checkpoint.objects.get_or_create(
-            size=newest.size, defaults={"root": newest.root.hex(), "note": ledger.checkpoint_text()}
+            size=newest.size, defaults={"root": newest.root.hex(), "note": ledger.checkpoint_text() or ""}
         )

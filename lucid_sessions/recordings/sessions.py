@@ -40,17 +40,7 @@ def create(
     **metadata: Any,
 ) -> Session:
     """A new session with its keys; Refused, leaving nothing, when source or configuration cannot work."""
-    config = dict(recording_config or {})
-    kind = urlsplit(source).scheme
-    if kind not in TRACKS:
-        raise Refused(
-            f"source: {source!r} is of an unknown kind. Use one of {', '.join(f'{k}://' for k in TRACKS)}."
-        )
-    recorder_settings(config)
-    if config.get("compression", "zstd") not in COMPRESSIONS:
-        raise Refused(
-            f"compression: {config['compression']!r} is unknown. Use one of {', '.join(COMPRESSIONS)}."
-        )
+    config = _checked(source, recording_config or {})
     session = Session(
         source=source,
         name=name,
@@ -59,18 +49,27 @@ def create(
         owner=owner,
         **metadata,
     )
-    keys = installation().keys
-    rows = []
-    for track in TRACKS[kind]:
-        statement = keys.new_session_key(session.pk, track)
-        rows.append(
-            SessionKey(
-                session=session, track=track, public=statement.public.hex(), statement=statement.to_bytes()
-            )
-        )
+    rows = [_new_key(session, track) for track in TRACKS[urlsplit(source).scheme]]
     session.save(force_insert=True)
     SessionKey.objects.bulk_create(rows)
     return session
+
+
+def _checked(source: str, recording_config: Mapping[str, Any]) -> dict[str, Any]:
+    if urlsplit(source).scheme not in TRACKS:
+        kinds = ", ".join(f"{kind}://" for kind in TRACKS)
+        raise Refused(f"source: {source!r} is of an unknown kind. Use one of {kinds}.")
+    recorder_settings(recording_config)
+    compression = recording_config.get("compression", "zstd")
+    if compression not in COMPRESSIONS:
+        raise Refused(f"compression: {compression!r} is unknown. Use one of {', '.join(COMPRESSIONS)}.")
+    return dict(recording_config)
+
+
+def _new_key(session: Session, track: str) -> SessionKey:
+    statement = installation().keys.new_session_key(session.pk, track)
+    public, born = statement.public.hex(), statement.to_bytes()
+    return SessionKey(session=session, track=track, public=public, statement=born)
 
 
 def check(source: str) -> None:
@@ -151,6 +150,8 @@ def admit() -> None:
     ):
         try:
             free = shutil.disk_usage(path).free / 1024**3
+        except FileNotFoundError:
+            continue  # not mounted in this service: the recorder's host looks at its own spool
         except OSError as error:
             raise Retryable(f"{variable}={path} cannot be used: {error.strerror}.") from error
         if free < settings.LUCID_STORAGE_MIN_FREE_GIB:

@@ -1,4 +1,4 @@
-"""A sealer that dies between any two of its writes: no leaf twice, none missing, every checkpoint consistent."""
+"""A sealer that dies between any two of its writes: no leaf twice, none missing, checkpoints consistent."""
 
 import json
 import os

@@ -29,6 +29,7 @@ def environment(world: Installation, redis_url: str, **more: str) -> dict[str, s
         # Workers open nothing.
         "ENCRYPTION_PASSWORD": "",
         "ENCRYPTION_SALT": "",
+        "LOG_LEVEL": "INFO",
         **more,
     }
     if settings.MONGO:

@@ -23,7 +23,7 @@ DONE, CHECK_FAILED, WRONG, LATER = 0, 1, 2, 3
 class Command(BaseCommand):
     """A command whose `run` returns an exit code and says what it found through `tell`."""
 
-    requires_system_checks: list[str] = []  # type: ignore[assignment]
+    requires_system_checks: list[str] = []
     stealth_options = ("as_json",)
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from lucid_sessions.recordings import progress, sessions
+from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
+from lucid_sessions.recordings.management.following import follow
 
 
 class Command(Base):
@@ -26,4 +27,4 @@ class Command(Base):
         if not options["wait"]:
             self.tell(f"{session.pk}  importing {options['file']}", session=session.pk)
             return DONE
-        return progress.follow(self, session)
+        return follow(self, session)

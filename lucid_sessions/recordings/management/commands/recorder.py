@@ -48,6 +48,7 @@ class Command(Base):
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: supervisor.stop())
         filing.start()
+        log.info("the recorder is ready", host=view.host, spool=spool.identity)
         try:
             supervisor.run()
         finally:

@@ -21,7 +21,7 @@ class Command(Base):
     def run(self, options: dict[str, Any]) -> int:
         session = options["session"]
         count = requeue.requeue(
-            stage=options["stage"], reason=options["reason"], session=str(session.pk) if session else None
+            stage=options["stage"], reason=options["reason"], session=session.pk if session else None
         )
         self.tell(f"{count} chunks were put back.", requeued=count)
         return DONE

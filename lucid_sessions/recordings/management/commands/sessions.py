@@ -27,7 +27,7 @@ class Command(Base):
         chunks = Chunk.objects.filter(session__in=[one.pk for one in found])
         for session, state, count in chunks.values_list("session", "state").annotate(Count("pk")).order_by():
             counts.setdefault(session, {})[state] = count
-        facts = [
+        facts: list[dict[str, Any]] = [
             {
                 "id": one.pk,
                 "name": one.name,
