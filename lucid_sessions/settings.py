@@ -75,7 +75,10 @@ MONGO = bool(MONGODB_URL)
 DATABASE_ROUTERS: list[str] = []
 MIGRATION_MODULES: dict[str, str] = {}
 if MONGO:
-    DATABASES = {"default": mongodb.database(MONGODB_URL)}
+    try:
+        DATABASES = {"default": mongodb.database(MONGODB_URL)}
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
     DEFAULT_AUTO_FIELD = mongodb.AUTO_FIELD
     DATABASE_ROUTERS = mongodb.ROUTERS
     MIGRATION_MODULES = mongodb.MIGRATION_MODULES
@@ -155,6 +158,8 @@ SESSION_STORAGE_PATH = _path("SESSION_STORAGE_PATH", LUCID_HOME / "spool")
 CHUNK_STORAGE_PATH = _path("CHUNK_STORAGE_PATH", LUCID_HOME / "blobs")
 LUCID_LEDGER_PATH = _path("LUCID_LEDGER_PATH", LUCID_HOME / "ledger")
 LUCID_LEDGER_ORIGIN = env.str("LUCID_LEDGER_ORIGIN", f"{HOST_NAME}/lucid-sessions" if EMBEDDED else "")
+if not LUCID_LEDGER_ORIGIN:
+    raise ImproperlyConfigured("LUCID_LEDGER_ORIGIN is missing: name the log, as in sessions.example.org/log.")
 # Below this much room no recording begins (specification: 10 GiB).
 LUCID_STORAGE_MIN_FREE_GIB = env.float("LUCID_STORAGE_MIN_FREE_GIB", 1.0 if EMBEDDED else 10.0)
 MAX_STORAGE_SIZE_GB = env.int("MAX_STORAGE_SIZE_GB", 1000)

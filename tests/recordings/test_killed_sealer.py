@@ -1,20 +1,19 @@
 """A sealer that dies between any two of its writes: no leaf twice, none missing, checkpoints consistent."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
-from django.conf import settings
 
 from lucid_sessions import archive
 from lucid_sessions.recordings import pipeline, sealing, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Checkpoint, Chunk, LedgerRecord
 from tests import factories
+from tests.tasks.workers import environment
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,17 +81,8 @@ def _store(session: object, world: Installation) -> None:
 
 
 def _seal_elsewhere(world: Installation, *, failpoint: str) -> int:
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "lucid_sessions.settings",
-        "SESSION_STORAGE_PATH": str(world.spool_root),
-        "CHUNK_STORAGE_PATH": str(world.blobs_root),
-        "LUCID_LEDGER_PATH": str(world.ledger_root),
-        "LUCID_KEYS_PATH": str(world.keys_root),
-        "LUCID_FAILPOINT": failpoint,
-    }
-    if not settings.MONGO:
-        environment["DATABASE_URL"] = f"sqlite:///{settings.DATABASES['default']['NAME']}"
-    return subprocess.run([sys.executable, "-c", SEAL], env=environment, timeout=60, check=False).returncode
+    env = environment(world, "", LUCID_FAILPOINT=failpoint)
+    return subprocess.run([sys.executable, "-c", SEAL], env=env, timeout=60, check=False).returncode
 
 
 def _assert_each_leaf_once() -> None:

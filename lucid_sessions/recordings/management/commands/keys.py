@@ -33,10 +33,6 @@ class Command(Base):
                 "ENCRYPTION_PASSWORD is not set: it will lock the archive's key; set it and keep it safe."
             )
         existed = keyring.Keyring(root).exists
-        if not settings.LUCID_LEDGER_ORIGIN:
-            raise Refused(
-                "LUCID_LEDGER_ORIGIN is not set: a name for the log, such as sessions.example.org/log."
-            )
         ring = keyring.create(
             root,
             origin=settings.LUCID_LEDGER_ORIGIN,
