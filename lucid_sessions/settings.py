@@ -158,8 +158,6 @@ SESSION_STORAGE_PATH = _path("SESSION_STORAGE_PATH", LUCID_HOME / "spool")
 CHUNK_STORAGE_PATH = _path("CHUNK_STORAGE_PATH", LUCID_HOME / "blobs")
 LUCID_LEDGER_PATH = _path("LUCID_LEDGER_PATH", LUCID_HOME / "ledger")
 LUCID_LEDGER_ORIGIN = env.str("LUCID_LEDGER_ORIGIN", f"{HOST_NAME}/lucid-sessions" if EMBEDDED else "")
-if not LUCID_LEDGER_ORIGIN:
-    raise ImproperlyConfigured("LUCID_LEDGER_ORIGIN is missing: name the log, as in sessions.example.org/log.")
 # Below this much room no recording begins (specification: 10 GiB).
 LUCID_STORAGE_MIN_FREE_GIB = env.float("LUCID_STORAGE_MIN_FREE_GIB", 1.0 if EMBEDDED else 10.0)
 MAX_STORAGE_SIZE_GB = env.int("MAX_STORAGE_SIZE_GB", 1000)
@@ -180,6 +178,8 @@ PIPELINE_TIMEOUT_SECONDS = env.int("PIPELINE_TIMEOUT_SECONDS", 30)
 LUCID_FUSE = env.list("LUCID_FUSE", default=["compress", "encrypt", "store"])
 # On several hosts: queues that need the spool are named `<stage>.<spool>`.
 LUCID_QUEUE_PER_SPOOL = env.bool("LUCID_QUEUE_PER_SPOOL", False)
+# The module that registers who takes hints; nothing below it is imported from here.
+LUCID_PUBLISHER = env.str("LUCID_PUBLISHER", "tasks.pipeline")
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
 CACHE_URL = env.str("CACHE_URL", "")
 

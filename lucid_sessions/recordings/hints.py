@@ -10,6 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.utils import timezone
 
 from .lifecycle import stage_for
@@ -42,8 +43,8 @@ def register(publisher: Publisher | None) -> None:
 
 
 def connect() -> None:
-    """Load the Celery application, which registers itself. By name: nothing here may import it."""
-    import_module("tasks.pipeline")
+    """Load the module that the settings name, which registers its publisher here."""
+    import_module(settings.LUCID_PUBLISHER)
 
 
 def publisher() -> Publisher | None:

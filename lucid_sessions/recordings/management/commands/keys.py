@@ -33,6 +33,8 @@ class Command(Base):
                 "ENCRYPTION_PASSWORD is not set: it will lock the archive's key; set it and keep it safe."
             )
         existed = keyring.Keyring(root).exists
+        if not settings.LUCID_LEDGER_ORIGIN:
+            raise Refused("LUCID_LEDGER_ORIGIN is not set: name the log, as in sessions.example.org/log.")
         ring = keyring.create(
             root,
             origin=settings.LUCID_LEDGER_ORIGIN,
