@@ -234,6 +234,7 @@ class Charge:
 
     def _mention(self, take: int, event: Event) -> None:
         """Report what may be lost, after what must not be."""
+        self._deliver()
         if not self._outbox:
             self._report(take, event)
 

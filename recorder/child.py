@@ -65,20 +65,29 @@ def _record(orders: Orders, mailbox: Mailbox, *, reporter: Reporter) -> Outcome:
     facts: dict[str, Any] = {}
     try:
         take = Take(Spool(Path(orders.spool)), orders.session, take=orders.take)
+    except RecorderError as error:
+        outcome = Outcome("failed", str(error))
+    else:
         try:
             recording = _open(take, orders, mailbox=mailbox, reporter=reporter)
         except RecorderError as error:
             outcome, end_us = Outcome("failed", str(error)), _start_us(orders)
         else:
-            outcome = _run(recording, mailbox)
-            outcome, end_us = _finish(recording, outcome)
+            outcome, end_us = _finish(recording, _run(recording, mailbox))
             facts = recording.facts()
-        take.close(end_us, reason=outcome.reason, ending=outcome.ending)
         facts["end_us"] = end_us
-    except (RecorderError, OSError) as error:
-        outcome = Outcome("failed", str(error))
+        outcome = _close(take, outcome, end_us)
     reporter.tell(outcome.ending, reason=outcome.reason, **facts)
     reporter.flush(LAST_WORDS_WITHIN)
+    return outcome
+
+
+def _close(take: Take, outcome: Outcome, end_us: int) -> Outcome:
+    """Close the take; when even that cannot be written, recovery does it once there is room."""
+    try:
+        take.close(end_us, reason=outcome.reason, ending=outcome.ending)
+    except RecorderError as error:
+        return outcome if outcome.ending == "failed" else Outcome("failed", str(error))
     return outcome
 
 

@@ -114,7 +114,8 @@ class FileImport:
             add_stream=media.add_to,
         )
         if media.track == "screen":
-            self._reporter.tell("recording", start_us=us_of(start, media.timescale))
+            at_us = us_of(start, media.timescale)
+            self._reporter.tell("recording", start_us=at_us, left_out=self._source.left_out)
         return _Track(media, writer, start - first, delay, start + segment_ticks, start - delay)
 
     def _is_cut(self, track: _Track, packet: Packet[Any], at: int) -> bool:

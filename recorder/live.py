@@ -60,7 +60,7 @@ class LiveRecording:
         end_us = self._segmenter.close(now_us)
         if self._missing is not None:
             self._account(now_us)
-            return max(now_us, end_us)
+            return max(us_of(ticks_of(now_us)), end_us)
         return end_us
 
     def _begin(self) -> Timeline:

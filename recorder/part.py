@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from recorder.errors import DiskFull
+from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.names import SegmentName
 from recorder.spool import FULL, unwritable
 from recorder.take import Take
@@ -23,18 +23,19 @@ class Part:
         self._take, self._name = take, name
         self.path: Path = take.directory / name.part_filename
         self.full: DiskFull | None = None
-        self._length = 0
+        self._length = self._init_length = 0
         self._file = self._open()
         try:
             self.append(init)
-        except DiskFull:
+        except (DiskFull, SpoolUnwritable):
             self.discard()
             raise
+        self._init_length = self._length
 
     @property
-    def start_us(self) -> int:
-        """When it begins."""
-        return self._name.start_us
+    def is_empty(self) -> bool:
+        """Whether not one fragment was written."""
+        return self._length == self._init_length
 
     def append(self, fragment: bytes) -> None:
         """Add a whole fragment, or leave the file as it was and raise `DiskFull` or `SpoolUnwritable`."""

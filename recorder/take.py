@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -16,7 +17,7 @@ from uuid import UUID
 from recorder import clock, durable
 from recorder.clock import Timeline
 from recorder.errors import SpoolBusy, Unreadable
-from recorder.names import ClosedMarker, Ending, GapMarker, SegmentName, sequence_of
+from recorder.names import ClosedMarker, Ending, GapMarker, Marker, SegmentName, sequence_of
 from recorder.spool import Spool, unwritable
 
 STAMP = "take.json"
@@ -152,21 +153,22 @@ class Take:
             return
         self._gaps[track] += 1
         place = self.session, track, self.number, self._gaps[track]
-        self.spool.write_gap(GapMarker(*place, from_us, to_us, reason, uncertain))
+        self._write(self.spool.write_gap, GapMarker(*place, from_us, to_us, reason, uncertain))
 
     def close(self, end_us: int, *, reason: str, ending: Ending) -> None:
         """Record that each track of this take is complete, and give up the lock."""
         try:
             for track, last in ({"screen": 0} | self.tracks).items():
                 marker = ClosedMarker(self.session, track, self.number, last, end_us, reason, ending)
-                self._write_closed(marker)
+                self._write(self.spool.write_closed, marker)
         finally:
             self._lock.release()
 
-    def _write_closed(self, marker: ClosedMarker) -> None:
+    def _write(self, write: Callable[[Marker], Path], marker: Marker) -> None:
+        """Write a marker, if need be into the room that was kept for it."""
         try:
-            self.spool.write_closed(marker)
-        except OSError:
+            write(marker)
+        except OSError as error:
             if not self.spool.release_reserve():
-                raise
-            self.spool.write_closed(marker)
+                raise unwritable(self.directory, error) from error
+            write(marker)

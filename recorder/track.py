@@ -115,6 +115,9 @@ class TrackWriter:
     def _commit(self) -> None:
         if self._part is not None:
             part, self._part = self._part, None
+            if part.is_empty:
+                part.discard()
+                return
             self._note_trouble(part.commit, us_of(self._end, self._timescale))
             self.trouble = self.trouble or part.full
 

@@ -84,6 +84,11 @@ class FileSource:
                 yield sound.popleft()
         yield from sound
 
+    @property
+    def declared_duration(self) -> int:
+        """What the file says of its length, in the units of the library; 0 when it says nothing."""
+        return self._container.duration or 0
+
     def close(self) -> None:
         """Close the file."""
         self._container.close()
@@ -167,11 +172,12 @@ def _check_time_passes(source: FileSource) -> None:
     for count, (media, packet) in enumerate(source.packets()):
         if media.track == "screen":
             times.add(packet.dts)
-            if len(times) > 1 or packet.duration:
-                return
+        if len(times) > 1:
+            return
         if count > LOOK_AT:
             break
-    raise BadSource(f"{source.path} has a duration of 0. Give a video in which time passes.")
+    if not times or not (source.screen.stream.duration or source.declared_duration):
+        raise BadSource(f"{source.path} has a duration of 0. Give a video in which time passes.")
 
 
 def _timescale(stream: Stream) -> int:

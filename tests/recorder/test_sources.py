@@ -84,11 +84,12 @@ def test_a_file_with_sound_only_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_video_in_which_no_time_passes_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "still.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        container.start_encoding()  # a header, and not one frame
+    path = draw_video(tmp_path / "still.mp4", "libx264", rate=1, seconds=1)
+    content = bytearray(path.read_bytes())
+    for box, place, length in ((b"stts", 12, 4), (b"mdhd", 20, 4), (b"mvhd", 20, 4), (b"tkhd", 24, 4)):
+        at = content.index(box) + place
+        content[at : at + length] = bytes(length)
+    path.write_bytes(content)
     assert "has a duration of 0" in refusal(f"file://{path}")
 
 
