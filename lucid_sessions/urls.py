@@ -7,6 +7,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("lucid_sessions.recordings.api.urls")),
     path("", include("lucid_sessions.operations.urls")),
+    path("", include("lucid_sessions.console.urls")),
 ]
 handler404 = "lucid_sessions.recordings.api.problems.not_found"
 handler500 = "lucid_sessions.recordings.api.problems.server_error"

@@ -1,0 +1,84 @@
+"""What the pages show: sessions with their progress, and one session's timeline."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from lucid_sessions.recordings.api.figures import progress
+from lucid_sessions.recordings.lifecycle import ARCHIVED, LIVE, Desired, Status
+from lucid_sessions.recordings.models import Chunk, Gap, Session
+
+# Processing sessions still grow, by chunks that are on their way.
+GROWING = (*LIVE, Status.PROCESSING)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One session as the list shows it."""
+
+    session: Session
+    total: int
+    anchored: int
+    quarantined: int
+    verbs: tuple[str, ...]
+
+    @property
+    def lasted(self) -> timedelta | None:
+        """How long it was, or has been, recorded."""
+        if self.session.started_at is None:
+            return None
+        return (self.session.ended_at or timezone.now()) - self.session.started_at
+
+    @property
+    def percent(self) -> int:
+        """How much of what was recorded is proven."""
+        return 100 * self.anchored // self.total if self.total else 0
+
+
+def rows_of(sessions: list[Session]) -> list[Row]:
+    """The sessions with their progress, which costs one query for all of them."""
+    found = progress(session.pk for session in sessions)
+    nothing = {"total": 0, "anchored": 0, "quarantined": 0}
+    return [Row(one, **found.get(one.pk, nothing), verbs=verbs_for(one)) for one in sessions]
+
+
+def verbs_for(session: Session) -> tuple[str, ...]:
+    """What its owner could tell the recorder now."""
+    if session.desired == Desired.STOP:
+        return ()
+    if session.status == Status.CREATED:
+        return ("start",)
+    if session.status == Status.PAUSED or session.desired == Desired.PAUSE:
+        return ("resume", "stop")
+    return ("pause", "stop") if session.status in LIVE else ()
+
+
+def timeline_of(session: Session) -> dict[str, Any]:
+    """Segments and gaps of the screen track for the player's bar, in microseconds of the timeline."""
+    chunks = Chunk.objects.filter(session=session.pk, track="screen").order_by("sequence")
+    segments = [
+        {
+            "id": str(pk),
+            "from": begin,
+            "to": end,
+            "playable": state in ARCHIVED and quarantined is None,
+            "state": "quarantined" if quarantined else state,
+        }
+        for pk, begin, end, state, quarantined in chunks.values_list(
+            "pk", "start_us", "end_us", "state", "quarantined_at"
+        )
+    ]
+    gaps = Gap.objects.filter(session=session.pk, track="screen").order_by("from_us")
+    return {
+        "status": session.status,
+        "growing": session.status in GROWING,
+        "began_ms": int(session.started_at.timestamp() * 1000) if session.started_at else None,
+        "sealed_revision": session.sealed_revision,
+        "segments": segments,
+        "gaps": [
+            {"from": gap.from_us, "to": gap.to_us, "reason": gap.reason, "uncertain": gap.uncertain}
+            for gap in gaps
+        ],
+    }

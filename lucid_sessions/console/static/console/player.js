@@ -1,0 +1,179 @@
+// The player: HLS through Media Source where the browser has it, else by the browser itself.
+import { Timeline, clock } from "./timeline.js";
+
+const GROWING_MS = 4000;
+const at = (id) => document.getElementById(id);
+const root = at("player");
+const video = root.querySelector("video");
+const verified = new Set();
+let timeline = new Timeline({ segments: [], gaps: [] });
+let hls = null;
+
+async function readTimeline() {
+  const answer = await fetch(root.dataset.timeline, { headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new Error(`The timeline could not be read (${answer.status}). Reload the page.`);
+  timeline = new Timeline(await answer.json());
+  placePieces();
+  draw();
+  if (timeline.facts.growing) setTimeout(() => readTimeline().catch(showAlarm), GROWING_MS);
+}
+
+function draw() {
+  at("stretches").replaceChildren(
+    ...timeline.stretches().map((run) => {
+      const box = document.createElement("i");
+      box.className = run.kind;
+      box.style.left = `${share(run.from)}%`;
+      box.style.width = `${share(run.to - run.from)}%`;
+      if (run.title) box.title = run.title;
+      return box;
+    }),
+  );
+  at("length").textContent = clock(timeline.length);
+  at("bar").setAttribute("aria-valuemax", Math.round(timeline.length / 1e6));
+  at("status").textContent = timeline.facts.status;
+  at("status").className = `pill ${timeline.facts.status}`;
+  follow();
+}
+
+const share = (microseconds) => (timeline.length ? (100 * microseconds) / timeline.length : 0);
+
+function follow() {
+  const now = timeline.toSession(video.currentTime);
+  at("now").textContent = clock(now);
+  at("head").style.left = at("played").style.width = `${share(now)}%`;
+  const bar = at("bar");
+  bar.setAttribute("aria-valuenow", Math.round(now / 1e6));
+  bar.setAttribute("aria-valuetext", `${clock(now)} of ${clock(timeline.length)}`);
+  const began = timeline.facts.began_ms;
+  at("wall").textContent = began ? new Date(began + now / 1000).toLocaleString(undefined, WALL) : "";
+  root.classList.toggle("playing", !video.paused);
+  at("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
+}
+const WALL = { dateStyle: "medium", timeStyle: "medium" };
+
+const seek = (microseconds) => {
+  video.currentTime = timeline.toMedia(Math.min(Math.max(0, microseconds), timeline.length));
+};
+const step = (seconds) => seek(timeline.toSession(video.currentTime) + seconds * 1e6);
+const toggle = () => (video.paused ? video.play().catch(showAlarm) : video.pause());
+const stepFrame = (direction) => {
+  video.pause();
+  video.currentTime = Math.max(0, video.currentTime + direction / Number(root.dataset.frameRate));
+};
+const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen());
+function changeSpeed(direction) {
+  const list = at("speed");
+  list.selectedIndex = Math.min(Math.max(0, list.selectedIndex + direction), list.options.length - 1);
+  video.playbackRate = Number(list.value);
+}
+
+// What the browser has buffered may have a hole where nothing was recorded: go on behind it.
+function jumpHole() {
+  const { buffered, currentTime } = video;
+  for (let index = 0; index < buffered.length; index += 1) {
+    if (buffered.start(index) <= currentTime && currentTime < buffered.end(index) - 0.1) return;
+    if (buffered.start(index) > currentTime) {
+      video.currentTime = buffered.start(index) + 0.01;
+      return;
+    }
+  }
+}
+
+function showAlarm(error) {
+  at("alarm").textContent = error.message ?? String(error);
+  at("alarm").hidden = false;
+  at("veil").hidden = true;
+}
+
+async function explain(address) {
+  const answer = await fetch(address);
+  if (answer.ok) return;
+  const problem = await answer.json().catch(() => ({}));
+  showAlarm(new Error(problem.detail ? `${problem.title}: ${problem.detail}` : `The server answered ${answer.status}.`));
+}
+
+const idOf = (address) => /segments\/([0-9a-f-]{36})\.mp4/.exec(address)?.[1];
+
+function countVerified(address) {
+  verified.add(idOf(address));
+  at("verified-count").textContent = `${verified.size} of ${timeline.pieces.length}`;
+  at("verified").className = "good";
+}
+
+function placePieces() {
+  const fragments = hls?.levels?.[0]?.details?.fragments ?? [];
+  timeline.place(new Map(fragments.map((one) => [idOf(one.url), one.start])));
+}
+
+function open() {
+  const { Hls } = window;
+  if (!Hls?.isSupported()) {
+    video.src = root.dataset.playlist;
+    return;
+  }
+  hls = new Hls({ enableWorker: false, maxBufferLength: 30, backBufferLength: 60, startPosition: 0 });
+  hls.on(Hls.Events.LEVEL_UPDATED, placePieces);
+  hls.on(Hls.Events.FRAG_LOADED, (_name, { frag }) => countVerified(frag.url));
+  hls.on(Hls.Events.ERROR, (_name, error) => {
+    if (error.response?.code >= 400) explain(error.frag?.url ?? root.dataset.playlist);
+    else if (error.fatal) showAlarm(new Error(`The recording cannot be played here: ${error.details}.`));
+  });
+  hls.loadSource(root.dataset.playlist);
+  hls.attachMedia(video);
+}
+
+const KEYS = {
+  " ": toggle,
+  k: toggle,
+  ArrowLeft: () => step(-5),
+  ArrowRight: () => step(5),
+  j: () => step(-10),
+  l: () => step(10),
+  ",": () => stepFrame(-1),
+  ".": () => stepFrame(1),
+  "<": () => changeSpeed(-1),
+  ">": () => changeSpeed(1),
+  Home: () => seek(0),
+  End: () => seek(timeline.length),
+  f: fullScreen,
+};
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, input, textarea")) return;
+  if (event.key === " " && event.target.closest("button, summary, a")) return;
+  const tenth = /^[0-9]$/.test(event.key) ? () => seek((timeline.length * Number(event.key)) / 10) : null;
+  const act = KEYS[event.key] ?? KEYS[event.key.toLowerCase()] ?? tenth;
+  if (!act) return;
+  event.preventDefault();
+  act();
+}
+
+function onBar(event) {
+  if (event.type === "pointermove" && !event.buttons) return;
+  const box = at("bar").getBoundingClientRect();
+  if (event.type === "pointerdown") at("bar").setPointerCapture(event.pointerId);
+  seek(((event.clientX - box.left) / box.width) * timeline.length);
+}
+
+for (const name of ["timeupdate", "seeking", "seeked", "play", "pause", "ended", "ratechange"]) {
+  video.addEventListener(name, follow);
+}
+video.addEventListener("waiting", () => setTimeout(jumpHole, 300));
+video.addEventListener("loadeddata", () => { at("veil").hidden = true; });
+video.addEventListener("click", toggle);
+at("play").addEventListener("click", toggle);
+at("back").addEventListener("click", () => step(-10));
+at("forward").addEventListener("click", () => step(10));
+at("full").addEventListener("click", fullScreen);
+at("speed").addEventListener("change", () => { video.playbackRate = Number(at("speed").value); });
+at("bar").addEventListener("pointerdown", onBar);
+at("bar").addEventListener("pointermove", onBar);
+document.addEventListener("keydown", onKey);
+
+readTimeline()
+  .then(() => {
+    if (timeline.pieces.length) open();
+    else at("veil").textContent = timeline.facts.growing ? "Nothing archived yet. Reload in a moment." : "Nothing to play.";
+  })
+  .catch(showAlarm);

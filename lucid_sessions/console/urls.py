@@ -1,0 +1,22 @@
+"""The console's addresses."""
+
+from django.urls import path
+
+from . import views
+from .schema_pages import Redoc, Swagger
+
+app_name = "console"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("sign-in/", views.SignIn.as_view(), name="sign-in"),
+    path("sign-out/", views.SignOut.as_view(), name="sign-out"),
+    path("sessions/<uuid:session_id>/", views.session_page, name="session"),
+    path("sessions/<uuid:session_id>/timeline.json", views.timeline, name="timeline"),
+    *(
+        path(f"sessions/<uuid:session_id>/{verb}", views.steer, {"verb": verb}, name=verb)
+        for verb in views.VERBS
+    ),
+    path("api/v1/schema/swagger/", Swagger.as_view(), name="swagger"),
+    path("api/v1/schema/redoc/", Redoc.as_view(), name="redoc"),
+]

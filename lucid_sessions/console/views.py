@@ -1,0 +1,110 @@
+"""The operator's pages: the list of sessions, one session with its player. They decide nothing themselves."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.contrib.auth.views import LoginView, LogoutView
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from lucid_sessions.errors import LucidError
+from lucid_sessions.recordings import sessions
+from lucid_sessions.recordings.api.figures import session_statistics
+from lucid_sessions.recordings.api.ownership import sessions_of
+from lucid_sessions.recordings.lifecycle import Status
+from lucid_sessions.recordings.models import Gap, Session
+
+from .figures import rows_of, timeline_of
+
+SIGN_IN = reverse_lazy("console:sign-in")
+PAGE = 25
+VERBS = {"start": sessions.start, "pause": sessions.pause, "resume": sessions.resume, "stop": sessions.stop}
+
+
+def needs(verb: str) -> Any:
+    """Only for users with that permission; a visitor signs in first, a user without a role is told so."""
+    permitted = permission_required(f"recordings.{verb}_session", raise_exception=True)
+    return lambda view: login_required(permitted(view), login_url=SIGN_IN)
+
+
+class SignIn(LoginView):
+    """Sign in. Unlike the admin's own page it takes users who are no staff, such as viewers and auditors."""
+
+    template_name = "console/sign_in.html"
+    redirect_authenticated_user = True
+    next_page = cast(str, reverse_lazy("console:home"))
+
+
+class SignOut(LogoutView):
+    """Sign out."""
+
+    next_page = cast(str, SIGN_IN)
+
+
+@require_safe
+@needs("view")
+def home(request: HttpRequest) -> HttpResponse:
+    """Every session that the user sees, newest first, and how far its chunks are."""
+    wanted = request.GET.get("status", "")
+    listed = sessions_of(request.user).prefetch_related("owner")
+    if wanted in list(Status):
+        listed = listed.filter(status=wanted)
+    page = Paginator(listed, PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "rows": rows_of(list(page.object_list)),
+        "wanted": wanted,
+        "statuses": [status.value for status in Status],
+        "may_steer": request.user.has_perm("recordings.record_session"),
+    }
+    return render(request, "console/home.html", context)
+
+
+@require_safe
+@needs("view")
+def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """One session: its player, its gaps, what proves it."""
+    session = _visible(request, session_id)
+    (row,) = rows_of([session])
+    context = {
+        "session": session,
+        "row": row,
+        "figures": session_statistics(session),
+        "gaps": Gap.objects.filter(session=session.pk, track="screen").order_by("from_us"),
+        "may_play": request.user.has_perm("recordings.play_session"),
+        "may_steer": request.user.has_perm("recordings.record_session"),
+    }
+    return render(request, "console/session.html", context)
+
+
+@require_safe
+@needs("play")
+def timeline(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Segments and gaps, for the player's bar."""
+    return JsonResponse(timeline_of(_visible(request, session_id)), headers={"Cache-Control": "no-store"})
+
+
+@require_POST
+@needs("record")
+def steer(request: HttpRequest, session_id: UUID, verb: str) -> HttpResponse:
+    """Tell the recorder, and say what came of it."""
+    session = _visible(request, session_id)
+    try:
+        VERBS[verb](session)
+    except LucidError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f'"{session.name}": {verb}.')
+    return redirect("console:session", session_id=session.pk)
+
+
+def _visible(request: HttpRequest, pk: UUID) -> Session:
+    session = sessions_of(request.user).filter(pk=pk).first()
+    if session is None:
+        raise Http404("There is no such session, or it is not yours.")
+    return session

@@ -1,0 +1,52 @@
+"""A real browser against a real server."""
+
+import os
+from typing import Any
+
+import pytest
+
+# Playwright runs its own event loop in this thread; Django would take each query for one in async code.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+WATCH = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) =>
+  window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
+"""
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """Debian's Chromium, which decodes H.264, and nothing of it that calls home."""
+    quiet = ("background-networking", "component-update", "sync", "quic")
+    flags = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
+    return {
+        "executable_path": "/usr/bin/chromium",
+        "args": [*flags, *(f"--disable-{name}" for name in quiet)],
+    }
+
+
+@pytest.fixture(scope="session")
+def browser_context_args() -> dict[str, Any]:
+    """A laptop's window."""
+    return {"viewport": {"width": 1280, "height": 860}, "locale": "en-GB", "timezone_id": "UTC"}
+
+
+@pytest.fixture
+def watched(page: Any) -> Any:
+    """A page that remembers what its Content-Security-Policy stopped, and every error of its scripts."""
+    page.add_init_script(WATCH)
+    page.faults = []
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on(
+        "console",
+        lambda line: page.faults.append(line.text) if "Content Security Policy" in line.text else None,
+    )
+    return page
+
+
+def clean(page: Any) -> bool:
+    """True when the page ran without a stopped resource or a script error."""
+    assert page.evaluate("window.violations") == []
+    assert page.faults == []
+    return True

@@ -1,0 +1,74 @@
+"""Records the synthetic desktop through the API and the real recorder, in this process."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
+
+from lucid_sessions.recordings import intake, reconcile
+from lucid_sessions.recordings.host import DatabaseView
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import Status
+from lucid_sessions.recordings.models import Session
+from recorder.supervisor import Supervisor
+
+PATIENCE = 60
+
+
+@contextmanager
+def recorder(world: Installation) -> Iterator[None]:
+    """A supervisor that records what is wanted while the block runs."""
+    supervisor = Supervisor(
+        world.spool, DatabaseView(world.spool, intake.Intake(world.spool), "test"), host="test"
+    )
+
+    def run() -> None:
+        try:
+            supervisor.run()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+        thread.join()
+
+
+def record(world: Installation, client: Any, *, seconds: float, pause: float, name: str) -> Session:
+    """A sealed session with a pause in its middle, made as an integrator would make it."""
+    body = {
+        "name": name,
+        "description": "Schema migration of the orders database, change 4711",
+        "source": {"kind": "synthetic"},
+        "recording_config": {"frame_rate": 10, "resolution": "1280x720"},
+        "metadata": {"project": "payments", "environment": "production", "tags": ["database", "change"]},
+    }
+    session = client.post("/api/v1/sessions", body, format="json").json()["id"]
+    address = f"/api/v1/sessions/{session}"
+    with recorder(world):
+        for verb, status, rest in (
+            ("start", Status.RECORDING, seconds),
+            ("pause", Status.PAUSED, pause),
+            ("resume", Status.RECORDING, seconds),
+            ("stop", Status.PROCESSING, 0),
+        ):
+            assert client.post(f"{address}/{verb}").status_code == 200
+            until(lambda status=status: Session.objects.get(pk=session).status == status)
+            time.sleep(rest)
+    intake.Intake(world.spool).scan()
+    reconcile.work_inline(world)
+    return Session.objects.get(pk=session)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Waits until it has happened, within reason."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)

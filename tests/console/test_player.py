@@ -1,0 +1,116 @@
+"""The player plays a real recording in a real browser, over its gap, under a strict policy."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Chunk, Gap
+from tests.api.people import client_of, person
+
+from . import desk
+from .conftest import clean
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PICTURE = Path(django_settings.BASE_DIR) / "docs" / "images" / "player.png"
+PASSWORD = "a password for tests only"
+
+
+def sign_in(page: Any, address: str, user: Any) -> None:
+    user.set_password(PASSWORD)
+    user.save()
+    page.goto(address)
+    page.get_by_label("User name").fill(user.username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def position(page: Any) -> float:
+    return float(page.evaluate("document.querySelector('video').currentTime"))
+
+
+def has_played_to(page: Any, seconds: float) -> None:
+    # Not wait_for_function: that evaluates a text in the page, which our policy stops.
+    desk.until(lambda: position(page) >= seconds)
+
+
+def is_at(page: Any, text: str) -> None:
+    desk.until(lambda: page.locator("#now").inner_text().startswith(text))
+
+
+def test_a_recording_plays_and_goes_on_behind_its_gap(
+    watched: Any, live_server: Any, world: Installation, tmp_path: Path
+) -> None:
+    manager = person("session_manager", name="maria")
+    session = desk.record(world, client_of(manager), seconds=5, pause=3, name="deploy db-7")
+    gap = Gap.objects.get(session=session)
+    before = sum(
+        chunk.end_us - chunk.start_us
+        for chunk in Chunk.objects.filter(session=session, track="screen", end_us__lte=gap.from_us)
+    )
+    page = watched
+    sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
+    page.get_by_role("button", name="Play", exact=True).click()
+    has_played_to(page, 1.5)
+    assert page.evaluate("document.querySelector('video').videoWidth") == 1280
+    # The bar shows the session's time, in which the pause lasted; the media has no time for it.
+    has_played_to(page, before / 1e6 + 0.5)
+    shown = page.locator("#bar").get_attribute("aria-valuenow")
+    assert int(shown) >= gap.to_us // 1_000_000
+    assert page.locator("#stretches .gap").count() == 1
+    assert page.locator("#verified").get_attribute("class") == "good"
+    assert "Sealed" in page.locator(".checks").inner_text()
+    clean(page)
+    picture = _picture(tmp_path)
+    page.keyboard.press("k")
+    page.screenshot(path=picture)
+    assert picture.stat().st_size < 200_000
+    _steered_by_keys(page, gap)
+    clean(page)
+
+
+def _picture(tmp_path: Path) -> Path:
+    """Where the screenshot goes: into the documents only when that is wanted."""
+    return PICTURE if os.environ.get("LUCID_RENEW_PICTURES") else tmp_path / "player.png"
+
+
+def _steered_by_keys(page: Any, gap: Gap) -> None:
+    page.keyboard.press("Home")
+    is_at(page, "0:00.0")
+    page.keyboard.press("ArrowRight")
+    is_at(page, "0:05" if gap.from_us > 5_000_000 else f"0:0{gap.to_us // 1_000_000}")
+    page.keyboard.press("Home")
+    is_at(page, "0:00.0")
+    page.keyboard.press(".")
+    is_at(page, "0:00.1")
+    page.keyboard.press(">")
+    assert page.evaluate("document.querySelector('video').playbackRate") == 1.5
+    assert page.evaluate("document.querySelector('video').paused")
+    page.locator("#bar").focus()
+    page.keyboard.press(" ")
+    desk.until(lambda: not page.evaluate("document.querySelector('video').paused"))
+
+
+def test_a_changed_blob_raises_the_alarm_in_the_player(
+    watched: Any, live_server: Any, world: Installation
+) -> None:
+    from lucid_sessions.recordings import reconcile
+    from tests import factories
+
+    session = factories.recorded_session(world, segments=2)
+    reconcile.work_inline(world)
+    blob = Chunk.objects.filter(session=session).order_by("sequence")[0].blob
+    path = next(world.blobs_root.rglob(blob))
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    page = watched
+    sign_in(page, f"{live_server.url}/sessions/{session.pk}/", person("auditor"))
+    alarm = page.get_by_role("alert")
+    alarm.wait_for(state="visible")
+    assert "does not verify" in alarm.inner_text()
+    assert position(page) == 0
+    clean(page)
