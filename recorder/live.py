@@ -100,7 +100,8 @@ class LiveRecording:
             self._recording = True
             self._reporter.tell("recording", start_us=at_us, origin_wall_ms=self._timeline.origin_wall_ms)
         spent_ns = time.monotonic_ns() - began_ns
-        self._dropped += spent_ns // self._interval_ns
+        if spent_ns >= self._interval_ns and self._source.wait(0):
+            self._dropped += spent_ns // self._interval_ns
         # The pace is kept over a late frame, but an idle stretch earns no burst.
         self._next_ns = max(self._next_ns + self._interval_ns, began_ns)
 

@@ -177,8 +177,9 @@ def check(url: str) -> None:
 
 
 def _connect(display: str) -> Any:
+    connect: Any = xcffib.Connection
     try:
-        return xcffib.Connection(display=display)  # type: ignore[no-untyped-call]
+        return connect(display=display)
     except xcffib.XcffibException as error:
         raise BadSource(
             f"There is no display {display} that lets us in. Check that its server runs, and XAUTHORITY."

@@ -29,7 +29,7 @@ from recorder.supervisor import Event, Policy, Supervisor, Tenure, Wanted
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "synthetic://320x180"
-QUICK = Settings(frame_rate=10, quality="low", segment_seconds=1)
+QUICK = Settings(frame_rate=10, quality="low", segment_seconds=0.5)
 
 
 def eventually(condition: Callable[[], Any], *, within: float = 30) -> Any:

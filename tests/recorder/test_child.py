@@ -35,7 +35,7 @@ def files(child: Child) -> set[str]:
 
 def test_a_stopped_recording_begins_at_zero_has_no_hole_and_is_closed(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
-        eventually(lambda: child.frames() > 12)
+        eventually(lambda: child.frames() > 8)
         assert child.end("stop") == 0
     found = names(child)
     assert found[0].start_us == 0
@@ -198,12 +198,12 @@ def small_disk(path: Path, *, size: str) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk of its own needs root to mount it")
-@pytest.mark.parametrize("reserve", [128 * 1024, 0])
+@pytest.mark.parametrize("reserve", [96 * 1024, 0])
 def test_a_full_disk_ends_the_recording_with_all_that_fitted(tmp_path: Path, reserve: int) -> None:
-    with small_disk(tmp_path / "disk", size="480k") as disk:
+    with small_disk(tmp_path / "disk", size="320k") as disk:
         spool = Spool(disk / "spool", reserve_bytes=reserve)
         spool.hold_reserve()
-        settings = Settings(frame_rate=30, quality="ultra", segment_seconds=1)
+        settings = Settings(frame_rate=30, quality="ultra", segment_seconds=0.5)
         with Child(spool, "synthetic://1280x720", settings=settings) as child:
             assert child.end(None) == 3
         reason = child.heard("failed")["reason"]
@@ -229,7 +229,7 @@ def test_an_unwritable_spool_is_named(tmp_path: Path) -> None:
 
 def test_the_frame_rate_is_a_limit_that_is_kept(spool: Spool) -> None:
     with Child(spool, SMALL, settings=QUICK) as child:
-        eventually(lambda: child.frames() > 15)
+        eventually(lambda: child.frames() > 9)
         child.end("stop")
     end_us, frames = names(child)[-1].end_us, child.frames()
     assert frames <= end_us * QUICK.frame_rate / 1_000_000 + 2
