@@ -18,6 +18,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from lucid_sessions.recordings.lifecycle import STAGES
 from lucid_sessions.recordings.observation import StageDone
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -44,6 +45,12 @@ pipeline_stage_duration_seconds = Histogram(
     "pipeline_stage_duration_seconds", "Pipeline stage processing duration", ["stage"]
 )
 pipeline_errors_total = Counter("pipeline_errors_total", "Total pipeline errors", ["stage", "error_type"])
+
+# From the beginning at zero: an alert on what is absent would never fire.
+for _status in ("success", "failure", "quarantined"):
+    chunks_processed_total.labels(_status)
+for _stage in STAGES:
+    pipeline_stage_duration_seconds.labels(_stage)
 
 _chunk = threading.local()
 

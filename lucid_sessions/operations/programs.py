@@ -47,7 +47,7 @@ def api(address: str, port: int, env: Mapping[str, str], *, workers: int = 1) ->
     command = (
         *(PYTHON, "-m", "granian", "--interface", "wsgi", "--host", address, "--port", str(port), "--no-ws"),
         *("--workers", str(workers), "--blocking-threads", "8", "--workers-kill-timeout", "8"),
-        *("--respawn-failed-workers", "--log-level", "warning", "lucid_sessions.wsgi:application"),
+        *("--respawn-failed-workers", "--log-level", "error", "lucid_sessions.wsgi:application"),
     )
     # Its workers outlive a killed parent, so the parent gets the chance to end them.
     return _program("api", command, env, orphaned=signal.SIGTERM)
@@ -92,7 +92,8 @@ def flower(address: str, port: int, env: Mapping[str, str]) -> Program:
         *(PYTHON, "-m", "celery", "-A", "tasks", "flower", f"--address={address}", f"--port={port}"),
         *("--persistent=False", "--max_tasks=10000", "--enable_events=False"),
     )
-    return _program("flower", command, env)
+    # Its own figures are on its own /metrics.
+    return _program("flower", command, {k: v for k, v in env.items() if k != "PROMETHEUS_MULTIPROC_DIR"})
 
 
 def _program(

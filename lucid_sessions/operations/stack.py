@@ -22,6 +22,7 @@ from lucid_sessions.errors import Retryable
 from .children import Child, Program
 
 TICK_SECONDS = 0.2
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stack:
@@ -99,8 +100,14 @@ class Stack:
 
 def stop_on_signals() -> None:
     """From now on SIGTERM and a closed terminal interrupt as Ctrl-C does. Call it in the main thread."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOPS:
         signal.signal(number, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def hold_signals() -> None:
+    """They wait, through an exec too, until `stop_on_signals` is called again."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
 
 def _obituary(child: Child, status: int) -> str:

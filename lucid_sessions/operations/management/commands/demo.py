@@ -15,7 +15,7 @@ from lucid_sessions.errors import Refused
 from lucid_sessions.operations import demo, embedded, premises, private_redis, programs
 from lucid_sessions.operations.demo_display import Display
 from lucid_sessions.operations.embedded import Layout
-from lucid_sessions.operations.stack import stop_on_signals
+from lucid_sessions.operations.stack import hold_signals, stop_on_signals
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
 
@@ -63,6 +63,7 @@ class Command(Base):
             _empty(home)
             embedded.prepare(env)
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *sys.argv[1:]]
+        hold_signals()
         os.execve(command[0], command, env)  # noqa: S606
 
     def _show(self) -> None:

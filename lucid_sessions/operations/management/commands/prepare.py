@@ -27,6 +27,7 @@ class Command(Base):
             return code
         _ = Spool(settings.SESSION_STORAGE_PATH).identity
         if settings.EMBEDDED:
+            make_directory(settings.STATIC_ROOT)
             _make_admin()
         self.tell(f"{settings.LUCID_HOME} is ready.", home=settings.LUCID_HOME)
         return DONE

@@ -47,7 +47,7 @@ class Command(Base):
         with embedded.stack(layout, redis=redis, say=self.stderr.write) as stack:
             embedded.start(stack, redis)
             stack.wait_until(
-                lambda: premises.listens(ADDRESS, layout.api_port),
+                lambda: premises.answers(ADDRESS, layout.api_port, "/health/live"),
                 what="The API",
                 seconds=embedded.START_SECONDS,
             )
@@ -70,7 +70,7 @@ class Command(Base):
                 (
                     f"  Console     {site}/",
                     f"  Admin       {site}/admin/",
-                    f"  REST API    {site}/api/v1/docs/",
+                    f"  REST API    {site}/api/v1/schema/",
                     f"  Flower      http://{ADDRESS}:{layout.flower_port}/",
                     f"  Sign in as  admin, with the password in {_password_file()}",
                     f"  Logs        {embedded.logs()}",

@@ -1,0 +1,151 @@
+"""Health answers at once and in the specification's words, whatever hangs behind it."""
+
+import json
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from lucid_sessions.operations import health, private_redis, side_server
+from lucid_sessions.operations.health import Health
+from tests.operations.processes import until
+
+
+def service(**checks: Callable[[], bool]) -> Health:
+    return Health(checks, service="chunk-processor")
+
+
+def test_health_names_the_service_and_the_time() -> None:
+    status, body = service().health()
+    assert (status, body["status"], body["service"]) == (200, "healthy", "chunk-processor")
+    assert datetime.fromisoformat(body["timestamp"]).tzinfo is not None
+    assert set(body) == {"status", "timestamp", "service"}
+
+
+def test_alive_says_nothing_about_dependencies() -> None:
+    assert service(redis=lambda: False).live() == (200, {"status": "alive"})
+
+
+def test_ready_when_every_dependency_answers() -> None:
+    one = service(database=lambda: True, redis=lambda: True, storage=lambda: True)
+    until(lambda: one.ready().status == 200, "ready")
+    body = one.ready().body
+    assert body["status"] == "ready"
+    assert body["checks"] == {"database": True, "redis": True, "storage": True}
+    assert set(body) == {"status", "checks", "timestamp"}
+
+
+def test_not_ready_names_the_dependency_that_is_away() -> None:
+    def broken() -> bool:
+        raise ConnectionRefusedError
+
+    one = service(mongodb=broken, storage=lambda: True)
+    until(lambda: one.ready().body["checks"]["storage"], "the checks were made")
+    status, body = one.ready()
+    assert (status, body["status"]) == (503, "not_ready")
+    assert body["checks"] == {"mongodb": False, "storage": True}
+
+
+def test_startup_is_refused_until_everything_has_started() -> None:
+    started = threading.Event()
+    one = Health({}, service="x", started=started.is_set)
+    assert one.startup() == (503, {"status": "starting"})
+    started.set()
+    assert one.startup() == (200, {"status": "started"})
+
+
+def test_an_answer_comes_while_a_dependency_still_hangs() -> None:
+    released = threading.Event()
+    one = service(database=released.wait, storage=lambda: True)
+    until(lambda: one.ready().body["checks"]["storage"], "the other check was made")
+    assert one.ready().body["checks"] == {"database": False, "storage": True}
+    assert not released.is_set()
+    released.set()
+    until(lambda: one.ready().status == 200, "it is noticed that the dependency is back")
+
+
+def test_a_hanging_dependency_is_asked_once_at_a_time() -> None:
+    released, asked = threading.Event(), []
+
+    def ask() -> bool:
+        asked.append(1)
+        return released.wait()
+
+    one = service(database=ask)
+    for _ in range(20):
+        one.ready()
+    assert len(asked) == 1
+    released.set()
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """The port of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_redis_that_accepts_and_never_answers_is_away() -> None:
+    with silent_server() as port:
+        one = service(
+            redis=partial(private_redis.answers, f"redis://127.0.0.1:{port}/0"), storage=lambda: True
+        )
+        until(lambda: one.ready().body["checks"]["storage"], "the other check was made")
+        assert one.ready().status == 503
+        assert one.ready().body["checks"]["redis"] is False
+
+
+def test_storage_needs_more_room_than_the_setting_asks_for(tmp_path: Path, settings: Any) -> None:
+    settings.CHUNK_STORAGE_PATH = tmp_path
+    settings.LUCID_STORAGE_MIN_FREE_GIB = 0
+    assert health.storage_has_room()
+    settings.LUCID_STORAGE_MIN_FREE_GIB = 1e9
+    assert not health.storage_has_room()
+
+
+def test_the_checks_carry_the_names_of_the_specification() -> None:
+    assert set(health.checks()) == {"database", "redis", "storage"}
+
+
+def asked(port: int, path: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_a_workers_parent_answers_over_http() -> None:
+    one = service(storage=lambda: False)
+    with side_server.serving("127.0.0.1", 0, health=one, exposition=lambda: b"figure 1\n") as port:
+        assert asked(port, "/health/live") == (200, {"status": "alive"})
+        assert asked(port, "/health")[1]["service"] == "chunk-processor"
+        assert asked(port, "/health/ready")[0] == 503
+        assert asked(port, "/nothing")[0] == 404
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as figures:
+            assert figures.read() == b"figure 1\n"
+            assert figures.headers["Content-Type"].startswith("text/plain; version=")
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/startup"])
+def test_django_answers_the_same_addresses(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.json()["status"] in {"healthy", "alive", "started"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_django_names_what_it_depends_on(client: Client) -> None:
+    answer = client.get("/health/ready")
+    assert answer.status_code == 503  # there is no Redis in this test
+    assert set(answer.json()["checks"]) == {"database", "redis", "storage"}
+    until(lambda: client.get("/health/ready").json()["checks"]["database"], "the database answers")

@@ -1,0 +1,37 @@
+"""One stack a home, one a port, and a home that can be written."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from lucid_sessions.operations.premises import Occupied, check_port, held
+
+
+def test_a_second_stack_in_the_same_home_is_told_who_has_it(tmp_path: Path) -> None:
+    with held(tmp_path), pytest.raises(Occupied, match=f"process {os.getpid()}.*LUCID_HOME"), held(tmp_path):
+        pass
+
+
+def test_a_home_is_free_again_afterwards(tmp_path: Path) -> None:
+    with held(tmp_path):
+        pass
+    with held(tmp_path):
+        pass
+
+
+def test_a_home_that_cannot_be_written_is_named_with_the_fix(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    home = in_the_way / "home"
+    with pytest.raises(Occupied, match=f"LUCID_HOME={home} cannot be written.*set LUCID_HOME"), held(home):
+        pass
+
+
+def test_a_port_in_use_is_named_with_the_fix() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(Occupied, match=f"Port {port} is in use.*make run PORT="):
+            check_port("127.0.0.1", port)
+    check_port("127.0.0.1", port)

@@ -1,0 +1,126 @@
+"""Programs under one supervisor: started in order, kept running, stopped in reverse, nothing left."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lucid_sessions.errors import Retryable
+from lucid_sessions.operations.children import Program
+from lucid_sessions.operations.stack import Stack
+from tests.operations.processes import ROOT, of_home, until
+
+# Writes its name when it starts and when it is asked to stop.
+ORDERLY = """
+import signal, sys, time
+name, diary = sys.argv[1:]
+def note(what):
+    with open(diary, "a") as book: book.write(what + " " + name + "\\n")
+signal.signal(signal.SIGTERM, lambda *_: (note("stop"), sys.exit(0)))
+note("start")
+time.sleep(600)
+"""
+STUBBORN = """
+import signal, sys, time, subprocess
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open(sys.argv[1], "w").write("ready")
+time.sleep(600)
+"""
+
+
+def program(home: Path, name: str, code: str, *arguments: str, stop_seconds: float = 10.0) -> Program:
+    command = (sys.executable, "-c", code, *arguments)
+    env = {**os.environ, "LUCID_HOME": str(home)}
+    return Program(name, command, env, home, stop_seconds=stop_seconds)
+
+
+def tended(stack: Stack, condition: Callable[[], bool]) -> None:
+    def look() -> bool:
+        stack.tend()
+        return condition()
+
+    until(look, "the stack got there")
+
+
+def test_programs_stop_in_the_reverse_of_the_order_they_started_in(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    names = ("first", "second", "third")
+    with Stack(
+        [program(tmp_path, n, ORDERLY, n, str(diary)) for n in names], logs=tmp_path, say=print
+    ) as stack:
+        for count, name in enumerate(names, start=1):
+            stack.start(name)
+            until(lambda n=count: diary.exists() and len(diary.read_text().splitlines()) == n, name)
+    assert diary.read_text().splitlines()[3:] == ["stop third", "stop second", "stop first"]
+    assert of_home(tmp_path) == []
+
+
+def test_a_program_that_dies_is_started_again_after_a_growing_wait(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Stack([program(tmp_path, "frail", "raise SystemExit(7)")], logs=tmp_path, say=said.append) as stack:
+        stack.start()
+        tended(stack, lambda: stack.child("frail").restarts == 2)
+        tended(stack, lambda: len(said) == 3)
+    waits = [line.split("again in ")[1].split(" s")[0] for line in said]
+    assert waits == ["0.5", "1.0", "2.0"]
+    assert all(line.startswith("frail ended with status 7") for line in said)
+
+
+def test_a_killed_program_is_reported_by_its_signal(tmp_path: Path) -> None:
+    said: list[str] = []
+    sleeper = program(tmp_path, "sleeper", "import time; time.sleep(600)")
+    with Stack([sleeper], logs=tmp_path, say=said.append) as stack:
+        stack.start()
+        os.kill(stack.child("sleeper").pid or 0, signal.SIGKILL)
+        tended(stack, lambda: bool(said))
+    assert said[0].startswith("sleeper was killed by SIGKILL; it starts again in 0.5 s. See ")
+
+
+def test_what_ignores_the_request_to_stop_is_killed_with_its_children(tmp_path: Path) -> None:
+    said: list[str] = []
+    ready = tmp_path / "ready"
+    stubborn = program(tmp_path, "stubborn", STUBBORN, str(ready), stop_seconds=0.2)
+    with Stack([stubborn], logs=tmp_path, say=said.append) as stack:
+        stack.start()
+        until(lambda: ready.exists() and bool(ready.read_text()), "the program and its child run")
+        assert len(of_home(tmp_path)) == 2
+    assert said == ["stubborn did not stop in 0 s: killed."]
+    until(lambda: of_home(tmp_path) == [], "nothing is left")
+
+
+def test_what_does_not_come_up_is_reported_with_its_last_words(tmp_path: Path) -> None:
+    broken = program(tmp_path, "broken", "raise SystemExit('no such thing')")
+    with Stack([broken], logs=tmp_path, say=print) as stack:
+        stack.start()
+        with pytest.raises(Retryable, match=r"The thing did not start.*no such thing"):
+            stack.wait_until(lambda: False, what="The thing", seconds=60)
+
+
+SUPERVISOR = """
+import os, sys, time
+from pathlib import Path
+from lucid_sessions.operations.children import Program
+from lucid_sessions.operations.stack import Stack
+home = Path(sys.argv[1])
+sleeper = Program("sleeper", (sys.executable, "-c", "import time; time.sleep(600)"), dict(os.environ), home)
+with Stack([sleeper], logs=home, say=print) as stack:
+    stack.start()
+    print("started", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
+    env = {**os.environ, "LUCID_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", SUPERVISOR, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        assert supervisor.stdout.readline() == "started\n"
+        until(lambda: len(of_home(tmp_path)) == 2, "supervisor and program run")
+        supervisor.kill()
+    until(lambda: of_home(tmp_path) == [], "the program ended with its supervisor")
