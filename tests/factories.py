@@ -23,9 +23,16 @@ SEGMENT_US = 1_000_000
 def segment_bytes(number: int = 1, *, frames: int = 10) -> bytes:
     """A self-contained second of H.264 in fragmented MP4 that begins with a key frame; differs by number."""
     out = io.BytesIO()
-    flags = "empty_moov+default_base_moof+frag_keyframe+cmaf"
-    with av.open(out, "w", format="mp4", options={"movflags": flags}) as container:
-        stream = container.add_stream("libx264", rate=frames, options={"preset": "ultrafast"})
+    options = {
+        "movflags": "empty_moov+default_base_moof+frag_keyframe+cmaf+frag_discont",
+        "use_editlist": "0",
+        "video_track_timescale": "90000",
+        "avoid_negative_ts": "disabled",
+    }
+    with av.open(out, "w", format="mp4", options=options) as container:
+        stream = container.add_stream(
+            "libx264", rate=frames, options={"preset": "ultrafast", "tune": "zerolatency"}
+        )
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.time_base = Fraction(1, frames)
         for index in range(frames):

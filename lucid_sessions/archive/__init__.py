@@ -12,6 +12,7 @@ Errors: Tampered for bytes that are not what was sealed, Refused for a call that
 from lucid_sessions.archive.checkpoint import Checkpoint, LogKey, open_checkpoint, parse_vkey, sign_checkpoint
 from lucid_sessions.archive.chunk import open_blob, seal, seal_named, verify_blob
 from lucid_sessions.archive.compression import MAX_PLAIN, Packed, compress, expand
+from lucid_sessions.archive.evidence import Evidence, Proven, write_bundle
 from lucid_sessions.archive.header import HEADER, OVERHEAD, Header, read_header
 from lucid_sessions.archive.keys import Identity, Recipient, Writer, Writers, key_id
 from lucid_sessions.archive.merkle import (
@@ -52,11 +53,13 @@ __all__ = [
     "RECORD_LIMIT",
     "TILE_WIDTH",
     "Checkpoint",
+    "Evidence",
     "Header",
     "Identity",
     "LogKey",
     "Packed",
     "Place",
+    "Proven",
     "ReadTile",
     "Recipient",
     "RecordTooLarge",
@@ -100,4 +103,5 @@ __all__ = [
     "verify_blob",
     "verify_consistency",
     "verify_inclusion",
+    "write_bundle",
 ]

@@ -1,0 +1,82 @@
+"""Gathers everything that proves one sealed session into a bundle for someone who does not trust us."""
+
+import json
+import os
+import secrets
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from lucid_sessions import archive
+from lucid_sessions.durable import blaming, sync_directory
+from lucid_sessions.errors import Refused
+from lucid_sessions.ledger import Log
+
+from .installation import Installation, installation
+from .models import Chunk, LedgerRecord, Session
+from .playback import export, session_identity
+
+
+def write(session: Session, out: Path, *, disclose: frozenset[str] = frozenset()) -> dict[str, object]:
+    """Write the session's bundle to `out`, whole or not at all; what it holds, in figures.
+
+    `disclose` may name "media" (the decrypted recording goes in) and "keys" (the session's private keys go
+    in: with them anyone can decrypt the blobs by the published format). Both need ENCRYPTION_PASSWORD.
+    Refused: the session is not sealed yet.
+    """
+    world = installation()
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    with tempfile.TemporaryDirectory(prefix="lucid-evidence-") as folder, blaming("write", out):
+        media = export(session, Path(folder) / "session.mp4") if "media" in disclose else []
+        evidence = _gather(
+            session, world, media=media, keys=_keys(session, world) if "keys" in disclose else {}
+        )
+        try:
+            with temporary.open("wb") as file:
+                archive.write_bundle(file, evidence)
+                os.fsync(file.fileno())
+            temporary.replace(out)
+            sync_directory(out.parent)
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+    return {"blobs": len(evidence.blobs), "batches": len(evidence.batches), "bytes": out.stat().st_size}
+
+
+def _gather(
+    session: Session, world: Installation, *, media: list[Path], keys: dict[str, bytes]
+) -> archive.Evidence:
+    if session.sealed_record is None:
+        raise Refused(f'Session "{session.name}" is not sealed yet: there is nothing to prove it by.')
+    ledger = world.log()
+    sealed = _proven(ledger, session.sealed_record)
+    leaves = json.loads(sealed.body)["leaves"]
+    blobs = [leaf["blob"] for leaf in leaves]
+    batches = set(Chunk.objects.filter(session=session, blob__in=blobs).values_list("record", flat=True))
+    writers = LedgerRecord.objects.filter(kind="writer-added").values_list("index", flat=True)
+    return archive.Evidence(
+        session=str(session.pk),
+        repository=world.keys.repository,
+        log_key=world.keys.log_vkey,
+        checkpoint=ledger.checkpoint_text() or "",
+        sealed=sealed,
+        batches=[_proven(ledger, index) for index in sorted(one for one in batches if one is not None)],
+        writers=[_proven(ledger, index) for index in writers],
+        blobs=blobs,
+        read_blob=world.blobs.get,
+        media=media,
+        keys=keys,
+    )
+
+
+def _proven(ledger: Log, index: int) -> archive.Proven:
+    tree = ledger.tree()
+    entry = tree.record(index)
+    body = str(json.loads(entry).get("body", ""))
+    proof = tree.inclusion_proof(index, size=tree.size)
+    return archive.Proven(index, entry, proof, body, ledger.read_body(body) if body else b"")
+
+
+def _keys(session: Session, world: Installation) -> dict[str, bytes]:
+    tracks = session.keys.values_list("track", flat=True)
+    return {track: session_identity(session.pk, track, world=world).private_bytes for track in tracks}
