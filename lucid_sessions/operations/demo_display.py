@@ -1,5 +1,6 @@
 """The demonstration on a terminal, with a live bar, or in plain lines where there is none."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
+from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Session
 from lucid_sessions.recordings.progress import Progress as Standing
 from lucid_sessions.recordings.verification import Report
@@ -76,10 +78,19 @@ class Display:
 class _Bars:
     def __init__(self, bars: Progress, recorded: TaskID, anchored: TaskID) -> None:
         self._bars, self._recorded, self._anchored = bars, recorded, anchored
+        self._began: float | None = None
 
     def __call__(self, now: Standing) -> None:
-        self._bars.update(self._recorded, completed=round(now.recorded_seconds))
+        if self._began is None and now.status == Status.RECORDING:
+            self._began = time.monotonic()
+        self._bars.update(self._recorded, completed=self._seconds(now))
         self._bars.update(self._anchored, completed=now.anchored, total=now.total or None)
+
+    def _seconds(self, now: Standing) -> int:
+        """While a segment grows nobody has counted its seconds yet: the clock does."""
+        if now.status == Status.RECORDING and self._began is not None:
+            return max(int(now.recorded_seconds), int(time.monotonic() - self._began))
+        return round(now.recorded_seconds)
 
 
 class _Lines:
