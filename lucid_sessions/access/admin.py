@@ -18,6 +18,9 @@ class AccountAdmin(UserAdmin):
     show_full_result_count = False
 
 
+admin.site.site_header = admin.site.site_title = "Lucid Sessions"
+admin.site.index_title = "Administration"
+
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
 else:

@@ -14,7 +14,8 @@ class Swagger(SpectacularSwaggerSplitView):
 
 
 # Redoc writes its styles into the page while it runs (styled-components), with no way to name a nonce, and
-# nothing else would show it. Scripts stay as strict as everywhere: a style is all that this lets in.
+# nothing else would show it. Scripts stay as strict as everywhere: a style is all that this lets in. The
+# maker's logo would come from elsewhere; our policy stops it, as it should.
 _REDOC = {"style-src": [SELF, UNSAFE_INLINE]}
 
 

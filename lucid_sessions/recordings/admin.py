@@ -13,6 +13,7 @@ from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.text import Truncator
 
 from lucid_sessions.errors import LucidError
 
@@ -39,6 +40,11 @@ else:
 
 COUNTED = 10_000
 TRACKS = ("screen", "input", "audio", "thumb")
+
+
+def shortened(text: str) -> str:
+    """A text that fits a list's column."""
+    return Truncator(text).chars(80)
 
 
 class BoundedPaginator(Pages):
@@ -73,7 +79,7 @@ class Evidence(ModelAdmin):
 class SessionAdmin(Evidence):
     """Sessions. They are described over the API or the command line, and steered here too."""
 
-    list_display = ("name", "status", "owner", "project", "environment", "created_at", "ended_at", "reason")
+    list_display = ("name", "status", "owned_by", "project", "environment", "created_at", "ended_at", "why")
     list_filter = ("status",)
     search_fields = ("name",)
     ordering = ("-created_at", "-id")
@@ -83,6 +89,16 @@ class SessionAdmin(Evidence):
         """Owners come in a second query: rows are not joined."""
         rows: QuerySet[Session] = super().get_queryset(request)
         return rows.prefetch_related("owner")
+
+    @admin.display(description="owner", empty_value="-")
+    def owned_by(self, session: Session) -> Any:
+        """The owner's name. The column itself would bring a join."""
+        return session.owner
+
+    @admin.display(description="reason")
+    def why(self, session: Session) -> str:
+        """The beginning of the reason; the row's page has all of it."""
+        return shortened(session.reason)
 
     def has_record_permission(self, request: HttpRequest) -> bool:
         """May this user steer recorders?"""
@@ -155,13 +171,28 @@ class Track(admin.SimpleListFilter):
 class ChunkAdmin(Evidence):
     """Chunks: how far each has got, and what holds it up."""
 
-    list_display = ("__str__", "session_id", "state", "quarantined_at", "attempts", "reason", "created_at")
+    list_display = ("__str__", "of_session", "state", "quarantined_at", "attempts", "why", "created_at")
     list_filter = ("state", Quarantined, Track)
     # Shows the search box; what is searched for is in `get_search_results`.
     search_fields = ("blob",)
     search_help_text = "A whole blob or leaf hash, or the id of a chunk or a session."
     ordering = ("-created_at", "-id")
     actions = ("put_back",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Chunk]:
+        """Sessions come in a second query: rows are not joined."""
+        rows: QuerySet[Chunk] = super().get_queryset(request)
+        return rows.prefetch_related("session")
+
+    @admin.display(description="session")
+    def of_session(self, chunk: Chunk) -> str:
+        """The session's name. The column itself would bring a join."""
+        return chunk.session.name
+
+    @admin.display(description="reason")
+    def why(self, chunk: Chunk) -> str:
+        """The beginning of the reason; the row's page has all of it."""
+        return shortened(chunk.reason)
 
     def get_search_results(
         self, _request: HttpRequest, rows: "QuerySet[Chunk]", term: str

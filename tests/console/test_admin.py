@@ -1,0 +1,134 @@
+"""The admin shows everything, steers sessions, and lets nobody touch evidence."""
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+
+from lucid_sessions.access import tokens
+from lucid_sessions.access.models import RevokedToken, User, WebSession
+from lucid_sessions.recordings import reconcile, sessions
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Chunk, Session
+from tests import factories
+from tests.api.people import person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OURS = [model for model in admin.site._registry if model._meta.app_label in ("recordings", "access")]
+EVIDENCE = [model for model in OURS if model not in (User, Session)]
+
+
+@pytest.fixture
+def root() -> Client:
+    client = Client()
+    client.force_login(User.objects.create(username="root", is_staff=True, is_superuser=True))
+    return client
+
+
+@pytest.fixture
+def full(world: Installation) -> Session:
+    """At least one row of each model."""
+    session = factories.recorded_session(world, segments=2, name="deploy db-7")
+    factories.acknowledge(session, world, counter=3, content=b"this is no video at all")
+    factories.gap(session, world, from_us=3_000_000, to_us=4_000_000, reason="paused")
+    factories.file_spool(world)
+    reconcile.work_inline(world)
+    tokens.sign_out(tokens.sign_in(person("session_viewer")).refresh)
+    session.refresh_from_db()
+    return session
+
+
+def page(model: Any, name: str, *pk: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=pk)
+
+
+def listed(root: Client, model: Any, **query: str) -> int:
+    return int(root.get(page(model, "changelist"), query).context["cl"].result_count)
+
+
+@pytest.mark.parametrize("model", OURS, ids=lambda model: model.__name__)
+def test_the_pages_of_every_model_load(root: Client, full: Session, model: Any) -> None:
+    assert root.get(page(model, "changelist")).status_code == 200
+    row = model.objects.first()
+    assert row is not None or model.__name__ == "LedgerRequest"
+    if row is not None:
+        assert root.get(page(model, "change", row.pk)).status_code == 200
+
+
+@pytest.mark.parametrize("model", EVIDENCE, ids=lambda model: model.__name__)
+def test_evidence_is_not_added_changed_or_deleted(root: Client, full: Session, model: Any) -> None:
+    assert root.get(page(model, "add")).status_code == 403
+    row = model.objects.first()
+    if row is not None:
+        assert root.post(page(model, "change", row.pk), {"state": "x"}).status_code == 403
+        assert root.post(page(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+def test_no_browser_session_key_is_shown(root: Client, full: Session) -> None:
+    text = root.get(page(WebSession, "changelist")).content.decode()
+    for session in WebSession.objects.all():
+        assert session.session_key[:6] in text
+        assert session.session_key not in text
+
+
+def test_the_lists_neither_join_nor_ask_more_for_more_rows(
+    root: Client, full: Session, django_assert_max_num_queries: Any
+) -> None:
+    for model in (Chunk, Session):
+        with django_assert_max_num_queries(12) as made:
+            root.get(page(model, "changelist"))
+        tables = (f'JOIN "{other._meta.db_table}"' for other in (Session, Chunk, User))
+        joined = [query["sql"] for query in made if any(table in query["sql"] for table in tables)]
+        # Groups and permissions of the signed-in user are Django's own.
+        assert [sql for sql in joined if '"recordings_' in sql.split("JOIN")[0]] == []
+
+
+def test_chunks_are_found_by_hash_and_id_and_narrowed_by_filters(root: Client, full: Session) -> None:
+    chunk = Chunk.objects.filter(blob__gt="")[0]
+    for term in (chunk.blob, chunk.leaf.upper(), str(chunk.pk)):
+        assert listed(root, Chunk, q=term) == 1
+    assert listed(root, Chunk, q=str(full.pk)) == 3
+    assert listed(root, Chunk, q=chunk.blob[:10]) == 0
+    assert listed(root, Chunk, state="anchored") == 2
+    assert listed(root, Chunk, quarantined="yes") == 1
+    assert listed(root, Chunk, track="screen", quarantined="no") == 2
+
+
+def test_quarantined_chunks_are_put_back_to_work(root: Client, full: Session) -> None:
+    bad = Chunk.objects.get(quarantined_at__isnull=False)
+    assert bad.reason in root.get(page(Chunk, "change", bad.pk)).content.decode().replace("&#x27;", "'")
+    chosen = {"action": "put_back", "_selected_action": [str(bad.pk)], "index": "0"}
+    answer = root.post(page(Chunk, "changelist"), chosen, follow=True)
+    assert "1 quarantined chunks are back at work" in answer.content.decode()
+    bad.refresh_from_db()
+    assert (bad.quarantined_at, bad.reason) == (None, "")
+
+
+def test_sessions_are_steered_and_a_refusal_says_why(root: Client, world: Installation) -> None:
+    assert world.spool.identity
+    session = sessions.create("synthetic://", name="mine")
+    chosen = {"_selected_action": [str(session.pk)], "index": "0"}
+    root.post(page(Session, "changelist"), chosen | {"action": "start"})
+    session.refresh_from_db()
+    assert session.status == "starting"
+    answer = root.post(page(Session, "changelist"), chosen | {"action": "start"}, follow=True)
+    assert "is starting: this needs it to be created" in answer.content.decode()
+
+
+def test_staff_who_may_only_look_get_no_actions(world: Installation) -> None:
+    auditor = person("auditor")
+    User.objects.filter(pk=auditor.pk).update(is_staff=True)
+    client = Client()
+    client.force_login(auditor)
+    session = sessions.create("synthetic://", name="mine")
+    assert "Start recording" not in client.get(page(Session, "changelist")).content.decode()
+    client.post(
+        page(Session, "changelist"),
+        {"action": "start", "_selected_action": [str(session.pk)], "index": "0"},
+    )
+    session.refresh_from_db()
+    assert session.status == "created"
+    assert RevokedToken.objects.count() == 0

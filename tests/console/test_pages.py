@@ -1,0 +1,154 @@
+"""The other pages: whom they let in, what they show, and that the browser stops nothing of them."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from lucid_sessions.recordings import reconcile, sessions
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Session
+from tests import factories
+from tests.api.people import person
+
+from .conftest import clean
+
+REDOC_LOGO = "img-src https://cdn.redoc.ly/redoc/logo-mini.svg "
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def browser_of(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def cookie_of(page: Any, live_server: Any, user: Any) -> None:
+    value = browser_of(user).cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": value, "url": live_server.url}])
+
+
+def test_a_visitor_is_asked_to_sign_in_and_comes_back() -> None:
+    answer = Client().get("/")
+    assert answer["Location"] == "/sign-in/?next=/"
+    user = person("session_viewer")
+    user.set_password("a password for tests only")
+    user.save()
+    form = {"username": user.username, "password": "a password for tests only", "next": "/"}
+    assert Client().post("/sign-in/", form | {"password": "wrong"}).status_code == 200
+    assert Client().post("/sign-in/", form)["Location"] == "/"
+    assert Client().post("/sign-in/", form | {"next": "https://elsewhere.invalid/"})["Location"] == "/"
+
+
+def test_without_a_role_the_pages_say_so() -> None:
+    answer = browser_of(person(None)).get("/")
+    assert answer.status_code == 403
+    assert "Ask an administrator" in answer.content.decode()
+
+
+def test_the_list_shows_status_and_progress_of_ones_own_sessions(world: Installation) -> None:
+    operator = person("session_operator")
+    mine = factories.recorded_session(world, segments=2, name="my <b>session</b>")
+    factories.acknowledge(mine, world, counter=3, content=b"this is no video at all")
+    factories.file_spool(world)
+    reconcile.work_inline(world)
+    Session.objects.filter(pk=mine.pk).update(owner=operator)
+    sessions.create("synthetic://", name="another's")
+    text = browser_of(operator).get("/").content.decode()
+    assert "2 of 3 segments" in text
+    assert "1 quarantined" in text
+    assert "my &lt;b&gt;session&lt;/b&gt;" in text
+    assert "another" not in text
+    assert "Nothing was recorded" not in browser_of(operator).get("/?status=failed").content.decode()
+    assert "No session is paused" in browser_of(operator).get("/?status=paused").content.decode()
+
+
+def test_the_list_costs_the_same_number_of_queries_however_long(
+    world: Installation, django_assert_max_num_queries: Any
+) -> None:
+    browser = browser_of(person("admin"))
+    counts = []
+    for _ in range(2):
+        sessions.create("synthetic://", name="one more")
+        with django_assert_max_num_queries(15) as made:
+            browser.get("/")
+        counts.append(len(made))
+    assert counts[0] == counts[1]
+
+
+def test_sessions_are_steered_from_their_page(world: Installation) -> None:
+    assert world.spool.identity
+    operator = person("session_operator")
+    session = sessions.create("synthetic://", name="mine", owner=operator)
+    browser = browser_of(operator)
+    assert f"/sessions/{session.pk}/start" in browser.get(f"/sessions/{session.pk}/").content.decode()
+    assert browser.get(f"/sessions/{session.pk}/start").status_code == 405
+    browser.post(f"/sessions/{session.pk}/start")
+    session.refresh_from_db()
+    assert session.status == "starting"
+    told = browser.post(f"/sessions/{session.pk}/start", follow=True).content.decode()
+    assert "is starting: this needs it to be created" in told
+    assert browser_of(person("auditor")).post(f"/sessions/{session.pk}/stop").status_code == 403
+
+
+def test_others_sessions_are_not_found(world: Installation) -> None:
+    session = sessions.create("synthetic://", name="another's")
+    browser = browser_of(person("session_viewer"))
+    for page in ("", "timeline.json"):
+        answer = browser.get(f"/sessions/{session.pk}/{page}")
+        assert answer.status_code == 404
+        assert "another's" not in answer.content.decode()
+
+
+def test_who_may_not_play_gets_no_player(world: Installation) -> None:
+    operator = person("session_operator")
+    session = sessions.create("synthetic://", name="mine", owner=operator)
+    page = browser_of(operator).get(f"/sessions/{session.pk}/").content.decode()
+    assert "player.js" not in page
+    assert browser_of(operator).get(f"/sessions/{session.pk}/timeline.json").status_code == 403
+
+
+def test_every_page_allows_only_our_own_files(world: Installation) -> None:
+    session = sessions.create("synthetic://", name="one")
+    browser = browser_of(person("admin"))
+    for page in ("/", f"/sessions/{session.pk}/", "/sign-in/", "/nothing", "/api/v1/schema/swagger/"):
+        policy = browser.get(page)["Content-Security-Policy"]
+        assert "unsafe" not in policy, page
+        assert "default-src 'none'" in policy
+    redoc = browser.get("/api/v1/schema/redoc/")["Content-Security-Policy"]
+    directives = dict(part.strip().split(" ", 1) for part in redoc.split(";"))
+    assert [name for name, sources in directives.items() if "unsafe" in sources] == ["style-src"]
+
+
+@pytest.mark.parametrize(
+    ("address", "shows"),
+    [
+        ("/", "deploy db-7"),
+        ("/api/v1/schema/swagger/", "/api/v1/sessions/{session_id}/start"),
+        ("/admin/", "Administration"),
+        ("/admin/recordings/session/", "deploy db-7"),
+    ],
+)
+def test_a_page_runs_under_its_policy(
+    watched: Any, live_server: Any, world: Installation, address: str, shows: str
+) -> None:
+    session = factories.recorded_session(world, segments=2, name="deploy db-7")
+    reconcile.work_inline(world)
+    assert session.pk
+    user = person("admin")
+    user.is_staff = True
+    user.save()
+    cookie_of(watched, live_server, user)
+    watched.goto(live_server.url + address)
+    watched.get_by_text(shows).first.wait_for(state="attached", timeout=60_000)
+    clean(watched)
+
+
+def test_redoc_runs_under_its_policy_which_stops_only_its_logo_from_elsewhere(
+    watched: Any, live_server: Any
+) -> None:
+    watched.goto(f"{live_server.url}/api/v1/schema/redoc/")
+    watched.get_by_text("sessions_start").first.wait_for(state="attached", timeout=60_000)
+    assert set(watched.evaluate("window.violations")) <= {REDOC_LOGO}
+    assert not [fault for fault in watched.faults if "redoc.ly" not in fault]
