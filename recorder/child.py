@@ -76,13 +76,13 @@ def _record(orders: Orders, mailbox: Mailbox, *, reporter: Reporter) -> Outcome:
             outcome, end_us = _finish(recording, _run(recording, mailbox))
             facts = recording.facts()
         facts["end_us"] = end_us
-        outcome = _close(take, outcome, end_us)
+        outcome = _close(take, outcome, end_us=end_us)
     reporter.tell(outcome.ending, reason=outcome.reason, **facts)
     reporter.flush(LAST_WORDS_WITHIN)
     return outcome
 
 
-def _close(take: Take, outcome: Outcome, end_us: int) -> Outcome:
+def _close(take: Take, outcome: Outcome, *, end_us: int) -> Outcome:
     """Close the take; when even that cannot be written, recovery does it once there is room."""
     try:
         take.close(end_us, reason=outcome.reason, ending=outcome.ending)

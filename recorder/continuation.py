@@ -25,11 +25,11 @@ def orders_for(spool: Spool, wanted: Wanted, *, tenure: Tenure, host: str) -> Or
         host=host,
     )
     if wanted.source.partition(":")[0] in MEDIA_TIMED:
-        return replace(orders, resume_us=_resume(spool, wanted, tenure))
-    return _on_the_clock(spool, orders, tenure)
+        return replace(orders, resume_us=_resume(spool, wanted, tenure=tenure))
+    return _on_the_clock(spool, orders, tenure=tenure)
 
 
-def _on_the_clock(spool: Spool, orders: Orders, tenure: Tenure) -> Orders:
+def _on_the_clock(spool: Spool, orders: Orders, *, tenure: Tenure) -> Orders:
     """Exact within one boot of one host; by wall clock, and saying so, across boots and hosts."""
     before = [place for place in spool.takes_of(orders.session) if place[1] < tenure.take]
     stamps = [stamp for *_, folder in before if (stamp := Stamp.read(folder))]
@@ -47,7 +47,7 @@ def _on_the_clock(spool: Spool, orders: Orders, tenure: Tenure) -> Orders:
     return replace(orders, origin_ns=origin_ns, missing=Missing(end_us, reason, uncertain=True))
 
 
-def _resume(spool: Spool, wanted: Wanted, tenure: Tenure) -> dict[str, int]:
+def _resume(spool: Spool, wanted: Wanted, *, tenure: Tenure) -> dict[str, int]:
     """Where each track of a file goes on: the end of what is committed."""
     ends = {"screen": tenure.known_end_us or 0}
     for _, take, folder in spool.takes_of(wanted.session):

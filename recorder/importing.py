@@ -95,7 +95,7 @@ class FileImport:
         duration = media.ticks(packet.duration or 0)
         at = packet.dts + track.delay
         track.end = packet.dts + (duration or max(1, packet.dts - track.end))
-        track.writer.put(packet, cut=self._is_cut(track, packet, at))
+        track.writer.put(packet, cut=self._is_cut(track, packet, at=at))
         self._frames += media.track == "screen"
         if track.writer.trouble:
             raise track.writer.trouble
@@ -118,7 +118,7 @@ class FileImport:
             self._reporter.tell("recording", start_us=at_us, left_out=self._source.left_out)
         return _Track(media, writer, start - first, delay, start + segment_ticks, start - delay)
 
-    def _is_cut(self, track: _Track, packet: Packet[Any], at: int) -> bool:
+    def _is_cut(self, track: _Track, packet: Packet[Any], *, at: int) -> bool:
         if not (packet.is_keyframe and at >= track.next_cut):
             return False
         segment_ticks = round(self._orders.settings.segment_seconds * track.media.timescale)

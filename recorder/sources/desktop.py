@@ -51,9 +51,11 @@ class Desktop:
         self._small = max(1, height // 360)
         self.canvas.shade((30, 58, 95), (15, 118, 110))
         self._top_bar(width, height)
-        self._terminal = Terminal(self._window(0.03, 0.12, 0.53, 0.80, "Terminal - db-7", NIGHT), self)
-        self._panel(self._window(0.59, 0.12, 0.38, 0.36, "Session time", PAPER))
-        self._meter(self._window(0.59, 0.56, 0.38, 0.36, "Activity", PAPER))
+        self._terminal = Terminal(
+            self._window((0.03, 0.12, 0.53, 0.80), title="Terminal - db-7", paper=NIGHT), self
+        )
+        self._panel(self._window((0.59, 0.12, 0.38, 0.36), title="Session time", paper=PAPER))
+        self._meter(self._window((0.59, 0.56, 0.38, 0.36), title="Activity", paper=PAPER))
 
     def draw(self, at_us: int, *, frame: int) -> Picture:
         """The desktop at a time on the timeline; the array is drawn on again by the next call."""
@@ -78,7 +80,9 @@ class Desktop:
         line = self.line(left, max(0, top), width=width - 2 * left, ink=self.ink(WHITE, BAR))
         line.show(f"Lucid Sessions - synthetic desktop {width} x {height}")
 
-    def _window(self, left: float, top: float, width: float, height: float, title: str, paper: Colour) -> Box:
+    def _window(self, place: tuple[float, float, float, float], *, title: str, paper: Colour) -> Box:
+        """A window at a place (left, top, width, height as parts of the whole); what lies inside its frame."""
+        left, top, width, height = place
         wide, high = self.canvas.width, self.canvas.height
         frame = Box(int(left * wide), int(top * high), int(width * wide), int(height * high))
         bar = line_height(self._small) + 4 * self._small
