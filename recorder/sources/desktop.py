@@ -81,7 +81,7 @@ class Desktop:
         line.show(f"Lucid Sessions - synthetic desktop {width} x {height}")
 
     def _window(self, place: tuple[float, float, float, float], *, title: str, paper: Colour) -> Box:
-        """A window at a place (left, top, width, height as parts of the whole); what lies inside its frame."""
+        """A window at left, top, width, height (parts of the whole); what lies inside its frame."""
         left, top, width, height = place
         wide, high = self.canvas.width, self.canvas.height
         frame = Box(int(left * wide), int(top * high), int(width * wide), int(height * high))
