@@ -18,12 +18,11 @@ from recorder.names import ClosedMarker, GapMarker
 from recorder.spool import SegmentName, Spool
 
 from . import hints
-from .lifecycle import State, Status
+from .lifecycle import State
 from .models import Checkpoint, Chunk, Closure, Gap, Session
+from .tombstones import GONE, bury, is_gone
 
 log = structlog.get_logger(__name__)
-
-GONE = (Status.EXPIRING, Status.DELETED)
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Intake:
             log.error("segments of an unknown session", session=str(session), directory=str(directory))
             return []
         if status in GONE:
-            self._discard(directory, [path for path, _ in fresh])
+            self._discard(session, directory, fresh)
             return []
         rows = _rows_at(session, [name for _, name in fresh])
         new = [
@@ -63,6 +62,10 @@ class Intake:
             for path, name in fresh
             if (chunk := self._file(path, name, rows.get((name.track, name.sequence))))
         ]
+        if new and is_gone(session):
+            # It expired while these were filed: expiry may have looked for chunks before they were there.
+            self._discard(session, directory, fresh)
+            return []
         known.update(path.name for path, _ in fresh)
         return new
 
@@ -99,8 +102,10 @@ class Intake:
         sync_directory(aside)
         log.error("a second file for one place", file=path.name, chunk=str(row.pk), other_spool=row.spool)
 
-    def _discard(self, directory: Path, paths: Iterable[Path]) -> None:
-        for path in paths:
+    def _discard(self, session: UUID, directory: Path, fresh: Iterable[tuple[Path, SegmentName]]) -> None:
+        # Rows first: a file that is still there brings us back to them after a crash.
+        bury(session)
+        for path, _ in fresh:
             path.unlink(missing_ok=True)
         sync_directory(directory)
 

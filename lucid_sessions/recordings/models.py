@@ -5,12 +5,17 @@ every unique constraint that serves look-ups has a plain index as its twin (on M
 is partial and cannot serve them). Rows are never joined in hot queries: two steps instead.
 """
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
 from lucid_sessions.access.models import Keyed
 
+from .ledger_models import Checkpoint as Checkpoint
+from .ledger_models import LedgerRecord as LedgerRecord
+from .ledger_models import LedgerRequest as LedgerRequest
 from .lifecycle import Desired, State, Status
 
 
@@ -37,7 +42,16 @@ class Session(Keyed):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     # Every conditional update of this row raises it; holds live beside it so that none can be raced.
     version = models.BigIntegerField(default=1)
+    # Every hold that was ever placed, with its release when it has one: {id, by, who, why, at, ...}.
     holds = models.JSONField(default=list, blank=True)
+    # True while a hold or release above may not yet have been asked of the ledger.
+    holds_due = models.BooleanField(default=False)
+    # Why it expired, by whom and since when; empty while it is kept.
+    expiry = models.JSONField(default=dict, blank=True)
+    # Bytes and files that it takes up; `usage_due` while they may still change.
+    used_bytes = models.BigIntegerField(default=0)
+    used_files = models.BigIntegerField(default=0)
+    usage_due = models.BooleanField(default=True)
     processing_paused = models.BooleanField(default=False)
     statistics = models.JSONField(default=dict, blank=True)
     sealed_revision = models.PositiveIntegerField(default=0)
@@ -54,6 +68,10 @@ class Session(Keyed):
             models.Index(fields=["project", "-created_at"], name="session_project_ix"),
             models.Index(fields=["environment", "-created_at"], name="session_environment_ix"),
             models.Index(fields=["owner", "-created_at"], name="session_owner_ix"),
+            models.Index(fields=["status", "ended_at", "id"], name="session_ended_ix"),
+            models.Index(fields=["holds_due", "id"], name="session_holds_due_ix"),
+            models.Index(fields=["usage_due", "id"], name="session_usage_due_ix"),
+            models.Index(fields=["project", "used_bytes", "used_files"], name="session_usage_ix"),
         ]
         permissions = [
             ("record_session", "Can start, pause, resume and stop a session"),
@@ -64,6 +82,11 @@ class Session(Keyed):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def active_holds(self) -> list[dict[str, Any]]:
+        """The holds that are not released: while there is one, nothing of the session may go."""
+        return [hold for hold in self.holds if not hold.get("released_at")]
 
 
 class SessionKey(Keyed):
@@ -76,10 +99,15 @@ class SessionKey(Keyed):
     track = models.CharField(max_length=16)
     public = models.CharField(max_length=64)
     statement = models.BinaryField(max_length=512)
+    # What stands for session and track in a blob's header: leads from a stray blob to its row.
+    binding = models.CharField(max_length=64, blank=True, default="")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["session", "track"], name="session_key_uq")]
-        indexes = [models.Index(fields=["session", "track"], name="session_key_ix")]
+        indexes = [
+            models.Index(fields=["session", "track"], name="session_key_ix"),
+            models.Index(fields=["binding"], name="session_key_binding_ix"),
+        ]
 
 
 class Take(Keyed):
@@ -93,6 +121,8 @@ class Take(Keyed):
     lease_until = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     reason = models.TextField(blank=True, default="")
+    # The spool's own host has removed everything of this take, because the session expired.
+    cleared_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["session_id", "number"]
@@ -187,6 +217,8 @@ class Chunk(Keyed):
     # Index of the batch record in the log that holds this chunk's leaf.
     record = models.BigIntegerField(null=True, blank=True)
     verified_at = models.DateTimeField(null=True, blank=True)
+    # An expired chunk's blob is gone from the archive; the row stays, as what existed.
+    shredded_at = models.DateTimeField(null=True, blank=True)
     # Microseconds that each stage's own work took.
     timings = models.JSONField(default=dict, blank=True)
 
@@ -205,62 +237,42 @@ class Chunk(Keyed):
             models.Index(fields=["blob"], name="chunk_blob_ix"),
             models.Index(fields=["leaf"], name="chunk_leaf_ix"),
             models.Index(fields=["record"], name="chunk_record_ix"),
+            models.Index(fields=["state", "verified_at", "stored_at", "id"], name="chunk_verified_ix"),
         ]
 
     def __str__(self) -> str:
         return f"{self.track} {self.sequence >> 32}.{self.sequence & 0xFFFFFFFF}"
 
 
-class LedgerRequest(Keyed):
-    """Something that the sealer is asked to append; everyone but the sealer only leaves these."""
+class StoragePolicy(Keyed):
+    """How long, and how much, is kept of sessions in a scope. A session's own configuration goes first."""
 
-    kind = models.CharField(max_length=20)
-    key = models.CharField(max_length=120, unique=True)
+    class Scope(models.TextChoices):
+        DEFAULT = "default"
+        PROJECT = "project"
+        ENVIRONMENT = "environment"
+        TAG = "tag"
+
+    scope = models.CharField(max_length=12, choices=Scope.choices)
+    value = models.CharField(max_length=100, blank=True, default="")
+    retention_days = models.PositiveIntegerField(null=True, blank=True)
+    max_size_gb = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["scope", "value"]
+        constraints = [models.UniqueConstraint(fields=["scope", "value"], name="storage_policy_uq")]
+        indexes = [models.Index(fields=["scope", "value"], name="storage_policy_ix")]
+
+    def __str__(self) -> str:
+        return f"{self.scope}={self.value}" if self.value else self.scope
+
+
+class Upkeep(models.Model):
+    """Where a recurring job stands, so that it goes on after any interruption. One row a job."""
+
+    name = models.CharField(max_length=40, primary_key=True, db_column="_id")
     facts = models.JSONField(default=dict)
-    created_at = models.DateTimeField(default=timezone.now)
-    record = models.BigIntegerField(null=True, blank=True)
-
-    class Meta:
-        indexes = [
-            models.Index(fields=["key"], name="ledger_request_key_ix"),
-            models.Index(fields=["record", "created_at"], name="ledger_request_open_ix"),
-        ]
-
-
-class LedgerRecord(models.Model):
-    """One entry of the log: its index is the key, so two appends cannot both win it."""
-
-    index = models.BigIntegerField(primary_key=True, db_column="_id")
-    kind = models.CharField(max_length=20)
-    key = models.CharField(max_length=120, unique=True)
-    # The canonical JSON text that is hashed, as it is.
-    entry = models.TextField()
-    body = models.CharField(max_length=64, blank=True, default="")
-    created_at = models.DateTimeField(default=timezone.now)
-    applied = models.BooleanField(default=False)
-
-    class Meta:
-        ordering = ["index"]
-        indexes = [
-            models.Index(fields=["key"], name="ledger_record_key_ix"),
-            models.Index(fields=["kind", "index"], name="ledger_record_kind_ix"),
-            models.Index(fields=["applied", "index"], name="ledger_record_applied_ix"),
-        ]
+    version = models.BigIntegerField(default=1)
 
     def __str__(self) -> str:
-        return f"record {self.index} ({self.kind})"
-
-
-class Checkpoint(models.Model):
-    """A signed statement of the log's size and root."""
-
-    size = models.BigIntegerField(primary_key=True, db_column="_id")
-    root = models.CharField(max_length=64)
-    note = models.TextField()
-    created_at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        ordering = ["-size"]
-
-    def __str__(self) -> str:
-        return f"checkpoint {self.size}"
+        return self.name

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
+from lucid_sessions import archive
 from lucid_sessions.errors import Refused, Retryable
 from recorder.errors import RecorderError
 from recorder.settings import Settings
@@ -68,8 +69,13 @@ def _checked(source: str, recording_config: Mapping[str, Any]) -> dict[str, Any]
 
 def _new_key(session: Session, track: str) -> SessionKey:
     statement = installation().keys.new_session_key(session.pk, track)
-    public, born = statement.public.hex(), statement.to_bytes()
-    return SessionKey(session=session, track=track, public=public, statement=born)
+    return SessionKey(
+        session=session,
+        track=track,
+        public=statement.public.hex(),
+        statement=statement.to_bytes(),
+        binding=archive.session_binding(session.pk, track).hex(),
+    )
 
 
 def check(source: str) -> None:

@@ -1,0 +1,26 @@
+"""What remains of an expired session: rows that say it existed, and keep anything of it from coming back."""
+
+from uuid import UUID
+
+from django.db.models import F
+
+from .lifecycle import State, Status
+from .models import Chunk, Session
+
+GONE = (Status.EXPIRING, Status.DELETED)
+
+
+def is_gone(session_id: UUID) -> bool:
+    """True when the session expired: nothing of it may be filed, stored or kept any more."""
+    return Session.objects.filter(pk=session_id, status__in=GONE).exists()
+
+
+def bury(session_id: UUID) -> int:
+    """How many chunks of a session that is gone were still on their way or stored; now they are expired.
+
+    The fence and the lost token end every claim on them: whoever works on one cannot commit it.
+    """
+    left = Chunk.objects.filter(session=session_id).exclude(state=State.EXPIRED)
+    return left.update(
+        state=State.EXPIRED, token="", lease_until=None, next_attempt_at=None, fence=F("fence") + 1
+    )
