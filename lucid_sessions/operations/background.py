@@ -16,16 +16,23 @@ class Watched(Generic[Answer]):
     """
 
     def __init__(
-        self, ask: Callable[[], Answer], *, otherwise: Answer, fresh: float = 1.5, patience: float = 1.5
+        self,
+        ask: Callable[[], Answer],
+        *,
+        otherwise: Answer,
+        fresh: float = 1.5,
+        patience: float = 1.5,
+        rest: float = 0.0,
     ) -> None:
-        """`fresh` is how many seconds an answer serves before it is looked up again."""
+        """An answer serves for `fresh` seconds, or for `rest` times as long as it took, whichever is longer."""
         self._ask = ask
         self._otherwise = otherwise
         self._fresh = fresh
+        self._rest = rest
         self._patience = patience
         self._lock = threading.Lock()
         self._answer = otherwise
-        self._answered = -1e9
+        self._due = -1e9
         self._asked = -1e9
         self._done = threading.Event()
         self._done.set()
@@ -34,7 +41,7 @@ class Watched(Generic[Answer]):
         """Ask again in the background when the last answer has grown old."""
         with self._lock:
             now = time.monotonic()
-            if not self._done.is_set() or now - self._answered < self._fresh:
+            if not self._done.is_set() or now < self._due:
                 return
             self._asked = now
             self._done.clear()
@@ -56,7 +63,6 @@ class Watched(Generic[Answer]):
             answer = self._otherwise
         with self._lock:
             self._answer = answer
-            self._answered = time.monotonic()
-            # A costly question is asked seldom: it takes at most a twentieth of the time.
-            self._fresh = max(self._fresh, 20 * (self._answered - began))
+            now = time.monotonic()
+            self._due = now + max(self._fresh, self._rest * (now - began))
             self._done.set()

@@ -17,6 +17,7 @@ from lucid_sessions.recordings.progress import Progress as Standing
 from lucid_sessions.recordings.verification import Report
 
 from . import demo
+from .premises import shown
 
 
 class Watcher(Protocol):
@@ -70,8 +71,8 @@ class Display:
         table.add_row(
             "forgery", f"1 of {forgery.chunk.blob_length} bytes flipped in a copy: caught and named"
         )
-        table.add_row("video", str(mp4))
-        table.add_row("logs", str(logs))
+        table.add_row("video", shown(mp4))
+        table.add_row("logs", shown(logs))
         self._console.print(table, soft_wrap=not self._console.is_terminal)
 
 

@@ -72,3 +72,9 @@ def answers(host: str, port: int, path: str) -> bool:
         return False
     finally:
         asked.close()
+
+
+def shown(path: Path) -> str:
+    """The path as one would type it here: relative when it lies below the current directory."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

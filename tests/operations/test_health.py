@@ -16,6 +16,7 @@ import pytest
 from django.test import Client
 
 from lucid_sessions.operations import health, private_redis, side_server
+from lucid_sessions.operations.background import Watched
 from lucid_sessions.operations.health import Health
 from tests.operations.processes import until
 
@@ -149,3 +150,11 @@ def test_django_names_what_it_depends_on(client: Client) -> None:
     assert answer.status_code == 503  # there is no Redis in this test
     assert set(answer.json()["checks"]) == {"database", "redis", "storage"}
     until(lambda: client.get("/health/ready").json()["checks"]["database"], "the database answers")
+
+
+def test_a_dependency_that_hung_and_came_back_is_noticed_as_soon_as_it_is_asked_again() -> None:
+    slow = threading.Event()
+    watched = Watched(lambda: slow.wait(1.0), otherwise=False, fresh=0.0)
+    assert watched.latest(within=5.0) is False
+    slow.set()
+    assert watched.latest(within=5.0) is True

@@ -78,7 +78,7 @@ class Command(Base):
             report = demo.verify(session)
             self.display.step(f"Verified: {report.verdict}.")
             mp4 = demo.export(session, settings.LUCID_HOME / "demo.mp4")
-            self.display.step(f"Exported: {mp4}")
+            self.display.step(f"Exported: {premises.shown(mp4)}")
             forgery = demo.forge(session, settings.LUCID_HOME / "copy" / "blobs")
             self.display.step("Flipped one byte in a copy of the store; verification of the copy says:")
             for finding in forgery.findings:

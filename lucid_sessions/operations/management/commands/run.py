@@ -1,6 +1,7 @@
 """manage.py run: the whole system on this machine, until Ctrl-C."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -70,10 +71,10 @@ class Command(Base):
                 (
                     f"  Console     {site}/",
                     f"  Admin       {site}/admin/",
-                    f"  REST API    {site}/api/v1/schema/",
+                    f"  REST API    {site}/api/v1/schema/swagger/",
                     f"  Flower      http://{ADDRESS}:{layout.flower_port}/",
-                    f"  Sign in as  admin, with the password in {_password_file()}",
-                    f"  Logs        {embedded.logs()}",
+                    f"  Sign in as  admin, with the password in {premises.shown(_password_file())}",
+                    f"  Logs        {premises.shown(embedded.logs())}",
                     "Record your screen:  manage.py record x11://$DISPLAY        Ctrl-C stops everything.",
                 )
             ),
@@ -84,5 +85,5 @@ class Command(Base):
         )
 
 
-def _password_file() -> Any:
-    return settings.LUCID_KEYS_PATH / "secrets" / "admin_password"
+def _password_file() -> Path:
+    return Path(settings.LUCID_KEYS_PATH) / "secrets" / "admin_password"
