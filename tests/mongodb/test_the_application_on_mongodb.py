@@ -1,0 +1,28 @@
+"""The same models, migrations and code on a real MongoDB: the tests of the domain and the journey, run there.
+
+They run in a pytest of their own, since a process has one database; its closing line must say that they ran.
+"""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+SUITES = {
+    "the domain": ["tests/recordings"],
+    "the journey": ["tests/journey"],
+    "the chain": ["tests/tasks"],
+}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", SUITES)
+def test_what_holds_on_sqlite_holds_on_mongodb(name: str) -> None:
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "tests.mongodb.quick_flush", *SUITES[name]]
+    argv = [sys.executable, "-m", "tests.servers", "mongod", "--", *pytest_here]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=390, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    closing = done.stdout.strip().splitlines()[-1]
+    assert re.fullmatch(r"[1-9]\d* passed.* in .*", closing), closing
+    assert "skipped" not in closing
