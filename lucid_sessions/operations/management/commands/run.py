@@ -1,5 +1,6 @@
 """manage.py run: the whole system on this machine, until Ctrl-C."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ class Command(Base):
                     f"  Flower      http://{ADDRESS}:{layout.flower_port}/",
                     f"  Sign in as  admin, with the password in {premises.shown(_password_file())}",
                     f"  Logs        {premises.shown(embedded.logs())}",
-                    "Record your screen:  manage.py record x11://$DISPLAY        Ctrl-C stops everything.",
+                    f"Record your screen:  {_python()} manage.py record x11://$DISPLAY",
+                    "Ctrl-C stops everything.",
                 )
             ),
             console=site,
@@ -87,3 +89,7 @@ class Command(Base):
 
 def _password_file() -> Path:
     return Path(settings.LUCID_KEYS_PATH) / "secrets" / "admin_password"
+
+
+def _python() -> str:
+    return premises.shown(Path(sys.executable))
