@@ -55,9 +55,15 @@ class Part:
             target = self._take.spool.commit(self.path, name)
         except OSError as error:
             self._make_room(error)
-            target = self._take.spool.commit(self.path, name)
+            target = self._committed_again(name)
         self._take.committed(name, self._length)
         return target
+
+    def _committed_again(self, name: SegmentName) -> Path:
+        try:
+            return self._take.spool.commit_again(self.path, name)
+        except OSError as error:
+            raise unwritable(self.path.parent, error) from error
 
     def discard(self) -> None:
         """Forget a segment that holds nothing."""

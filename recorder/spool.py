@@ -46,7 +46,7 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):
             return path.read_text().strip()
         try:
-            durable.write(path, secrets.token_hex(4).encode() + b"\n")
+            durable.create(path, secrets.token_hex(4).encode() + b"\n")
         except OSError as error:
             raise unwritable(self.root, error) from error
         return path.read_text().strip()
@@ -70,6 +70,16 @@ class Spool:
             os.fsync(file.fileno())
         target = part.with_name(name.filename)
         durable.rename(part, target)
+        return target
+
+    def commit_again(self, part: Path, name: SegmentName) -> Path:
+        """As `commit`, after a sync of `part` has failed: its bytes are written anew.
+
+        The kernel reports lost pages once and then calls them clean, so another fsync would prove nothing.
+        """
+        target = part.with_name(name.filename)
+        durable.write(target, part.read_bytes())
+        part.unlink()
         return target
 
     def segments(self, directory: Path | None = None) -> Iterator[tuple[Path, SegmentName]]:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -51,8 +52,10 @@ def create(
         **metadata,
     )
     rows = [_new_key(session, track) for track in TRACKS[urlsplit(source).scheme]]
-    session.save(force_insert=True)
-    SessionKey.objects.bulk_create(rows)
+    # Keys first: where there are no transactions, a death between leaves no session without its keys.
+    with transaction.atomic():
+        SessionKey.objects.bulk_create(rows)
+        session.save(force_insert=True)
     return session
 
 
@@ -124,7 +127,7 @@ def pause(session: Session) -> Session:
 
 def resume(session: Session) -> Session:
     """Recording goes on in a new epoch."""
-    return _move(session, (Status.PAUSED, Status.RECORDING), desired=Desired.RECORD)
+    return _move(session, (Status.STARTING, Status.PAUSED, Status.RECORDING), desired=Desired.RECORD)
 
 
 def stop(session: Session) -> Session:
