@@ -171,7 +171,7 @@ def test_a_session_is_steered_through_its_life(operator: Any) -> None:
 
 
 def test_without_room_nothing_starts_and_the_answer_says_when_to_come_back(
-    operator: Any, settings: pytest.FixtureRequest
+    operator: Any, settings: Any
 ) -> None:
     address = f"{URL}/{made(operator)['id']}"
     settings.LUCID_STORAGE_MIN_FREE_GIB = 10.0**9

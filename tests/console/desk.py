@@ -59,11 +59,15 @@ def record(world: Installation, client: Any, *, seconds: float, pause: float, na
             ("stop", Status.PROCESSING, 0),
         ):
             assert client.post(f"{address}/{verb}").status_code == 200
-            until(lambda status=status: Session.objects.get(pk=session).status == status)
+            _until_it_is(status, session)
             time.sleep(rest)
     intake.Intake(world.spool).scan()
     reconcile.work_inline(world)
     return Session.objects.get(pk=session)
+
+
+def _until_it_is(status: Status, session: str) -> None:
+    until(lambda: Session.objects.get(pk=session).status == status)
 
 
 def until(happened: Callable[[], bool]) -> None:

@@ -12,6 +12,7 @@ from tests import factories
 from tests.api.people import person
 
 from .conftest import clean
+from .desk import until
 
 REDOC_LOGO = "img-src https://cdn.redoc.ly/redoc/logo-mini.svg "
 
@@ -152,3 +153,16 @@ def test_redoc_runs_under_its_policy_which_stops_only_its_logo_from_elsewhere(
     watched.get_by_text("sessions_start").first.wait_for(state="attached", timeout=60_000)
     assert set(watched.evaluate("window.violations")) <= {REDOC_LOGO}
     assert not [fault for fault in watched.faults if "redoc.ly" not in fault]
+
+
+def test_the_list_keeps_itself_current(watched: Any, live_server: Any, world: Installation) -> None:
+    user = person("admin")
+    session = sessions.create("synthetic://", name="deploy db-7", owner=user)
+    Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
+    cookie_of(watched, live_server, user)
+    watched.goto(live_server.url)
+    pill = watched.locator(".pill")
+    assert pill.inner_text() == "recording"
+    Session.objects.filter(pk=session.pk).update(status="completed")
+    until(lambda: pill.inner_text() == "completed")
+    clean(watched)

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
+from lucid_sessions.recordings import intake, reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Gap
+from tests import factories
 from tests.api.people import client_of, person
 
 from . import desk
@@ -95,12 +97,34 @@ def _steered_by_keys(page: Any, gap: Gap) -> None:
     desk.until(lambda: not page.evaluate("document.querySelector('video').paused"))
 
 
+def test_a_session_plays_while_it_is_still_being_recorded(
+    watched: Any, live_server: Any, world: Installation
+) -> None:
+    manager = person("session_manager")
+    session = sessions.start(sessions.create("synthetic://640x360", name="running", owner=manager))
+
+    def archived() -> int:
+        intake.Intake(world.spool).scan()
+        reconcile.work_inline(world)
+        return Chunk.objects.filter(state="anchored").count()
+
+    page = watched
+    with desk.recorder(world):
+        desk.until(lambda: archived() >= 1)
+        sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
+        assert page.locator("#status").inner_text() == "recording"
+        page.get_by_role("button", name="Play", exact=True).click()
+        first = int(page.locator("#bar").get_attribute("aria-valuemax"))
+        desk.until(lambda: archived() >= 1 and position(page) > first)
+        sessions.stop(session)
+        desk.until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
+    assert int(page.locator("#bar").get_attribute("aria-valuemax")) > first
+    clean(page)
+
+
 def test_a_changed_blob_raises_the_alarm_in_the_player(
     watched: Any, live_server: Any, world: Installation
 ) -> None:
-    from lucid_sessions.recordings import reconcile
-    from tests import factories
-
     session = factories.recorded_session(world, segments=2)
     reconcile.work_inline(world)
     blob = Chunk.objects.filter(session=session).order_by("sequence")[0].blob

@@ -68,6 +68,8 @@ class Sessions(GenericViewSet[Session]):
         body.is_valid(raise_exception=True)
         with refused_as(INVALID):
             session = sessions.create(**body.arguments(), owner=request.user)
+        # As it is kept: databases differ in how fine their times are.
+        session.refresh_from_db()
         location = {"Location": request.build_absolute_uri(f"{request.path}/{session.pk}")}
         return Response(SessionBody(session).data, 201, headers=location)
 

@@ -56,7 +56,12 @@ const seek = (microseconds) => {
   video.currentTime = timeline.toMedia(Math.min(Math.max(0, microseconds), timeline.length));
 };
 const step = (seconds) => seek(timeline.toSession(video.currentTime) + seconds * 1e6);
-const toggle = () => (video.paused ? video.play().catch(showAlarm) : video.pause());
+function toggle() {
+  // Attaching the media would cut short a play that was asked for before it.
+  if (at("play").disabled) return;
+  if (video.paused) video.play().catch(showAlarm);
+  else video.pause();
+}
 const stepFrame = (direction) => {
   video.pause();
   video.currentTime = Math.max(0, video.currentTime + direction / Number(root.dataset.frameRate));
@@ -160,6 +165,7 @@ for (const name of ["timeupdate", "seeking", "seeked", "play", "pause", "ended",
   video.addEventListener(name, follow);
 }
 video.addEventListener("waiting", () => setTimeout(jumpHole, 300));
+video.addEventListener("loadedmetadata", () => { at("play").disabled = false; });
 video.addEventListener("loadeddata", () => { at("veil").hidden = true; });
 video.addEventListener("click", toggle);
 at("play").addEventListener("click", toggle);
