@@ -5,5 +5,6 @@ Knows files and the archive's proofs; no Django, no database.
 """
 
 from lucid_sessions.ledger.log import Log
+from lucid_sessions.ledger.tree import Tree
 
-__all__ = ["Log"]
+__all__ = ["Log", "Tree"]

@@ -56,6 +56,12 @@ class Log:
         """The log at its published checkpoint: ask this for several answers about one and the same state."""
         return Tree(self.root, self.checkpoint() or Checkpoint(self.origin, 0, EMPTY_ROOT))
 
+    def published(self) -> tuple[str, Tree]:
+        """The signed note and the tree of one and the same checkpoint; an empty note before the first."""
+        found = read_checkpoint(self.root / "checkpoint", self.vkey)
+        text, checkpoint = found or ("", Checkpoint(self.origin, 0, EMPTY_ROOT))
+        return text, Tree(self.root, checkpoint)
+
     def extend(self, records: Sequence[bytes]) -> Checkpoint:
         """The new checkpoint, published, once these records stand at the indices from `size` on.
 
@@ -65,6 +71,13 @@ class Log:
         sealer = self._required_sealer()
         with sealer.alone():
             return sealer.extend(self.tree(), records)
+
+    def check(self) -> None:
+        """Nothing, when the ledger here is the one that was signed last. Writes nothing.
+
+        Retryable: it is empty, so not mounted. Tampered: it was rolled back or replaced.
+        """
+        self._required_sealer().check(self.tree())
 
     def adopt(self) -> Checkpoint | None:
         """The published checkpoint, now pinned: for an operator who lost the pin and vouches for the ledger.

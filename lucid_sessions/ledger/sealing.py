@@ -49,6 +49,10 @@ class Sealer:
         _remove_outgrown(self._root, old=tree.size, new=checkpoint.size)
         return checkpoint
 
+    def check(self, tree: Tree) -> None:
+        """Nothing, when the tree is what was signed last; else what `extend` without records would raise."""
+        self._require_one_history(tree, Growth(tree, []))
+
     def adopt(self, tree: Tree) -> None:
         """The tree's checkpoint becomes the pin, which must not exist yet. Call it `alone`."""
         if self._pin.exists() or not tree.size:

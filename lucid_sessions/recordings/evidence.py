@@ -7,14 +7,18 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from lucid_sessions import archive
 from lucid_sessions.durable import blaming, sync_directory
 from lucid_sessions.errors import Refused
-from lucid_sessions.ledger import Log
 
 from .installation import Installation, installation
-from .models import Chunk, LedgerRecord, Session
+from .models import Chunk, Session
 from .playback import export, session_identity
+from .proven import ProvenLog
+
+log = structlog.get_logger(__name__)
 
 
 def write(session: Session, out: Path, *, disclose: frozenset[str] = frozenset()) -> dict[str, object]:
@@ -40,28 +44,29 @@ def write(session: Session, out: Path, *, disclose: frozenset[str] = frozenset()
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
+    log.warning("evidence written", session=str(session.pk), disclosed=sorted(disclose))
     return {"blobs": len(evidence.blobs), "batches": len(evidence.batches), "bytes": out.stat().st_size}
 
 
 def _gather(
     session: Session, world: Installation, *, media: list[Path], keys: dict[str, bytes]
 ) -> archive.Evidence:
-    if session.sealed_record is None:
+    """Everything at one checkpoint: a log that grows meanwhile must not mix proofs to several roots."""
+    log = ProvenLog(world)
+    number = log.index.seals.get(str(session.pk))
+    if number is None:
         raise Refused(f'Session "{session.name}" is not sealed yet: there is nothing to prove it by.')
-    ledger = world.log()
-    sealed = _proven(ledger, session.sealed_record)
-    leaves = json.loads(sealed.body)["leaves"]
-    blobs = [leaf["blob"] for leaf in leaves]
+    sealed = _proven(log, number)
+    blobs = [leaf["blob"] for leaf in json.loads(sealed.body)["leaves"]]
     batches = set(Chunk.objects.filter(session=session, blob__in=blobs).values_list("record", flat=True))
-    writers = LedgerRecord.objects.filter(kind="writer-added").values_list("index", flat=True)
     return archive.Evidence(
         session=str(session.pk),
         repository=world.keys.repository,
         log_key=world.keys.log_vkey,
-        checkpoint=ledger.checkpoint_text() or "",
+        checkpoint=log.note,
         sealed=sealed,
-        batches=[_proven(ledger, index) for index in sorted(one for one in batches if one is not None)],
-        writers=[_proven(ledger, index) for index in writers],
+        batches=[_proven(log, one) for one in sorted(one for one in batches if one is not None)],
+        writers=[_proven(log, one) for one in log.index.writers],
         blobs=blobs,
         read_blob=world.blobs.get,
         media=media,
@@ -69,12 +74,11 @@ def _gather(
     )
 
 
-def _proven(ledger: Log, index: int) -> archive.Proven:
-    tree = ledger.tree()
-    entry = tree.record(index)
+def _proven(log: ProvenLog, number: int) -> archive.Proven:
+    entry = log.tree.record(number)
     body = str(json.loads(entry).get("body", ""))
-    proof = tree.inclusion_proof(index, size=tree.size)
-    return archive.Proven(index, entry, proof, body, ledger.read_body(body) if body else b"")
+    proof = log.tree.inclusion_proof(number, size=log.tree.size)
+    return archive.Proven(number, entry, proof, body, log.ledger.read_body(body) if body else b"")
 
 
 def _keys(session: Session, world: Installation) -> dict[str, bytes]:

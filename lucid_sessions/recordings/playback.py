@@ -5,22 +5,25 @@ from itertools import groupby
 from pathlib import Path
 from uuid import UUID
 
+from lucid_sessions import archive
+from lucid_sessions.blobs import blob_name
+from lucid_sessions.errors import Refused, Tampered
 from recorder.export import write_mp4
 
-from lucid_sessions import archive
-from lucid_sessions.errors import Refused
-
+from . import leaves
 from .installation import Installation, identity, installation
-from .lifecycle import ARCHIVED, ENDED
-from .models import Chunk, Session, SessionKey
-from .writers import trusted_writers
+from .lifecycle import ENDED, State
+from .models import Checkpoint, Chunk, Session, SessionKey
+from .proven import ProvenLog
 
 HLS_VERSION = 7
 
 
 def archived(session: Session, *, track: str = "screen") -> list[Chunk]:
-    """The session's playable chunks of one track, in order."""
-    return list(Chunk.objects.filter(session=session, track=track, state__in=ARCHIVED).order_by("sequence"))
+    """The session's playable chunks of one track, in order: those that a signed checkpoint covers."""
+    newest = Checkpoint.objects.values_list("size", flat=True).first() or 0
+    anchored = Chunk.objects.filter(session=session, track=track, state=State.ANCHORED, record__lt=newest)
+    return list(anchored.order_by("sequence"))
 
 
 def segment(chunk: Chunk) -> bytes:
@@ -42,11 +45,17 @@ def session_identity(session: UUID, track: str, *, world: Installation) -> archi
 
 
 def open_chunk(chunk: Chunk, *, world: Installation, key: archive.Identity) -> bytes:
-    """The recorded bytes of one chunk, opened with its track's key."""
+    """The recorded bytes of one chunk, opened with its track's key.
+
+    Only what the signed log anchors is believed: a row that names another blob than the log is Tampered.
+    """
+    log = ProvenLog(world)
+    log.must_hold(leaves.facts_of(chunk), chunk.record)
     place = archive.Place(world.keys.repository, chunk.session_id, chunk.track, chunk.sequence)
-    return archive.open_blob(
-        world.blobs.get(chunk.blob), place=place, identity=key, writers=trusted_writers(world)
-    )
+    blob = world.blobs.get(chunk.blob)
+    if blob_name(blob) != chunk.blob:
+        raise Tampered(f"{chunk}: its blob was changed: it has not the hash that the log names.")
+    return archive.open_blob(blob, place=place, identity=key, writers=log.writers(chunk.record))
 
 
 def playlist(session: Session, *, address: Callable[[Chunk], str]) -> str:

@@ -6,7 +6,6 @@ are checked; `deep` also decrypts and compares with the hash of what was recorde
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,15 +13,14 @@ from typing import Any
 from uuid import UUID
 
 from lucid_sessions import archive
-from lucid_sessions.errors import LucidError, Refused, Tampered
-from lucid_sessions.ledger import Log
+from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
 
 from . import leaves
 from .installation import Installation, identity, installation
 from .lifecycle import State
 from .models import Chunk, LedgerRecord, Session
 from .playback import session_identity
-from .writers import trusted_writers
+from .proven import ProvenLog
 
 
 @dataclass(frozen=True)
@@ -81,58 +79,50 @@ class _Examination:
     session: Session
     deep: bool
     world: Installation
-    _batches: dict[int, set[bytes]] = field(default_factory=dict)
     _keys: dict[str, archive.Identity] = field(default_factory=dict)
 
     @cached_property
-    def _ledger(self) -> Log:
-        return self.world.log()
-
-    @cached_property
-    def _writers(self) -> archive.Writers:
-        return trusted_writers(self.world)
+    def _log(self) -> ProvenLog:
+        return ProvenLog(self.world, fresh=True)
 
     def report(self) -> Report:
         report = Report(self.session.pk, deep=self.deep)
-        try:
-            tree = self._ledger.tree()
-            tree.verify()
-            report.checkpoint_size, report.root = tree.size, tree.root(tree.size).hex()
-            sealed = self._sealed_leaves(report)
-        except Tampered as error:
-            report.findings.append(Finding("the ledger", str(error)))
-            sealed = None
         rows = {(c.track, c.sequence): c for c in self._rows()}
-        if sealed is None:
-            sealed = [leaves.facts_of(chunk) for chunk in rows.values()]
+        try:
+            self._log.tree.verify()
+            size = self._log.tree.size
+            report.checkpoint_size, report.root = size, self._log.tree.root(size).hex()
+            sealed = self._sealed_leaves(report)
+        except LucidError as error:
+            if isinstance(error, Retryable):
+                raise
+            report.findings.append(Finding("the ledger", str(error)))
+            return report
         for leaf in sealed:
             report.checked += 1
             report.findings += self._problems(leaf, rows.pop((leaf["track"], leaf["sequence"]), None))
-        report.findings += self._unsealed(rows.values(), report)
+        for row in rows.values():
+            # Not in the newest seal: the next revision will list it. Its own batch must hold it already,
+            # unless the sealer has not published that yet.
+            if row.record is None or row.record < size:
+                report.checked += 1
+                report.findings += self._problems(leaves.facts_of(row), row)
         return report
 
     def _rows(self) -> Iterator[Chunk]:
         rows = Chunk.objects.filter(session=self.session, state=State.ANCHORED)
         return rows.order_by("track", "sequence").iterator()
 
-    def _sealed_leaves(self, report: Report) -> list[dict[str, Any]] | None:
-        """The leaves of the newest seal, by the log itself; None when the session was never sealed."""
-        key = f"sealed:{self.session.pk}:"
-        newest = LedgerRecord.objects.filter(kind="sealed", key__startswith=key).order_by("-index").first()
-        if newest is None:
-            return None
-        facts, body = self._from_log(newest.index)
-        sealed: list[dict[str, Any]] = body["leaves"]
-        root = archive.merkle_root([leaves.hash_of(leaf) for leaf in sealed]).hex()
-        if (root, len(sealed), facts["session"]) != (facts["root"], facts["count"], str(self.session.pk)):
-            raise Tampered(f"record {newest.index} does not seal what its body lists")
+    def _sealed_leaves(self, report: Report) -> list[dict[str, Any]]:
+        """The leaves of the newest seal, by the log itself; none when the session was never sealed."""
+        found = self._log.seal(str(self.session.pk))
+        if found is None:
+            return []
+        facts, body = found
         report.sealed, report.revision = True, facts["revision"]
         report.missing, report.gaps = body["missing"], body["gaps"]
+        sealed: list[dict[str, Any]] = body["leaves"]
         return sealed
-
-    def _from_log(self, index: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        facts = json.loads(self._ledger.record(index))
-        return facts, json.loads(self._ledger.read_body(facts["body"]))
 
     def _problems(self, leaf: dict[str, Any], row: Chunk | None) -> Iterator[Finding]:
         where, pk = name_of(leaf, row), row.pk if row else None
@@ -141,13 +131,14 @@ class _Examination:
         elif leaves.facts_of(row) != leaf:
             yield Finding(where, "the database names another blob than the ledger", pk)
         try:
-            self._check_blob(leaf)
+            self._check_blob(leaf, record=row.record if row else None)
             if row is not None:
-                self._check_batch(leaf, row)
+                self._log.must_hold(leaf, row.record)
         except (Tampered, Refused) as error:
             yield Finding(where, str(error), pk)
 
-    def _check_blob(self, leaf: dict[str, Any]) -> None:
+    def _check_blob(self, leaf: dict[str, Any], *, record: int | None) -> None:
+        writers = self._log.writers(record)
         blob = self.world.blobs.get(leaf["blob"])
         if hashlib.sha256(blob).hexdigest() != leaf["blob"]:
             raise Tampered(f"its blob {leaf['blob'][:16]}… was changed: the bytes no longer have that hash")
@@ -157,50 +148,32 @@ class _Examination:
             self.world.keys.repository, UUID(leaf["session"]), leaf["track"], leaf["sequence"]
         )
         if self.deep:
-            archive.open_blob(blob, place=place, identity=self._key(leaf["track"]), writers=self._writers)
+            archive.open_blob(blob, place=place, identity=self._key(leaf["track"]), writers=writers)
         else:
-            archive.verify_blob(blob, place=place, writers=self._writers)
-
-    def _check_batch(self, leaf: dict[str, Any], row: Chunk) -> None:
-        if row.record is None:
-            raise Tampered("it is marked as anchored without naming a record of the log")
-        if row.record not in self._batches:
-            facts, body = self._from_log(row.record)
-            hashes = [leaves.hash_of(one) for one in body["leaves"]]
-            if archive.merkle_root(hashes).hex() != facts["root"]:
-                raise Tampered(f"record {row.record} has another root than its body")
-            self._batches[row.record] = set(hashes)
-        if leaves.hash_of(leaf) not in self._batches[row.record]:
-            raise Tampered(f"record {row.record} of the log does not hold this chunk")
+            archive.verify_blob(blob, place=place, writers=writers)
 
     def _key(self, track: str) -> archive.Identity:
         if track not in self._keys:
             self._keys[track] = session_identity(self.session.pk, track, world=self.world)
         return self._keys[track]
 
-    def _unsealed(self, rows: Any, report: Report) -> Iterator[Finding]:
-        """Chunks that the newest seal does not list: they came later, and the next revision will."""
-        for row in list(rows) if report.sealed else []:
-            report.checked += 1
-            yield from self._problems(leaves.facts_of(row), row)
-
 
 def verify_log(world: Installation | None = None) -> Report:
-    """The report on the whole log: every tile, every record's row, every checkpoint that was ever signed."""
-    world = world or installation()
+    """The report on the whole log: tiles, signature, and that the database has each record as it is."""
     report = Report(None, sealed=True)
-    ledger = world.log()
     try:
-        tree = ledger.tree()
+        tree = ProvenLog(world or installation()).tree
         tree.verify()
         report.checkpoint_size, report.root = tree.size, tree.root(tree.size).hex()
-        for row in LedgerRecord.objects.filter(index__lt=tree.size).order_by("index").iterator():
+        rows = iter(LedgerRecord.objects.filter(index__lt=tree.size).order_by("index").iterator())
+        row = next(rows, None)
+        for number in range(tree.size):
             report.checked += 1
-            if tree.record(row.index).decode() != row.entry:
-                report.findings.append(
-                    Finding(f"record {row.index}", "the database says another thing than the log")
-                )
-    except LucidError as error:
+            said, row = (row.entry, next(rows, None)) if row and row.index == number else (None, row)
+            if said != tree.record(number).decode():
+                problem = "is gone from" if said is None else "says another thing in"
+                report.findings.append(Finding(f"record {number}", f"{problem} the database"))
+    except Tampered as error:
         report.findings.append(Finding("the ledger", str(error)))
     return report
 

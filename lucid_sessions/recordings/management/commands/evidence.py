@@ -31,7 +31,7 @@ class Command(Base):
         figures = evidence.write(options["session"], options["out"], disclose=disclose)
         self.tell(
             f"{options['out']}: {figures['blobs']} blobs, {figures['bytes']} bytes. "
-            "Whoever gets it runs `python3 verify.py` in it, with the log's key that you give by another way:\n"
+            "Whoever gets it runs `python3 verify.py` in it, with the log's key, given by another way:\n"
             "`manage.py keys list` prints it.",
             out=options["out"],
             **figures,
