@@ -46,8 +46,8 @@ class Session(Keyed):
     holds = models.JSONField(default=list, blank=True)
     # True while a hold or release above may not yet have been asked of the ledger.
     holds_due = models.BooleanField(default=False)
-    # Why it expired, by whom and since when; empty while it is kept.
-    expiry = models.JSONField(default=dict, blank=True)
+    # Why it expired, by whom and since when; null while it is kept.
+    expiry = models.JSONField(null=True, blank=True)
     # Bytes and files that it takes up; `usage_due` while they may still change.
     used_bytes = models.BigIntegerField(default=0)
     used_files = models.BigIntegerField(default=0)
