@@ -7,7 +7,7 @@
     private/writer.key       signs blobs                          (processor only)
     private/log.key          signs checkpoints                    (pipeline manager only)
     private/log.pin          the last checkpoint signed           (pipeline manager only)
-    sessions/<session>/      each session key's private half, sealed to every recipient
+    sessions/<session>/      each session key's private half, sealed to every recipient, and its statement
     secrets/                 the embedded profile's random secrets
 
 Workers need `repository.json` and one key of `private/`. Nothing there opens anything.
@@ -127,6 +127,8 @@ class Keyring:
         for recipient in self.recipients:
             sealed = archive.seal_session_key(identity, statement=statement, to=recipient)
             write_durably(self._sealed(session, track, recipient), sealed)
+        # Public, and in the database too: without that, the sealed keys alone would open nothing.
+        write_durably(self.root / "sessions" / str(session) / f"{track}.statement", statement.to_bytes())
         return statement
 
     def session_identity(self, statement: archive.Statement, *, by: archive.Identity) -> archive.Identity:
