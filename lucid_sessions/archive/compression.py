@@ -35,19 +35,19 @@ class Packed:
     payload: Bytes = field(repr=False)
 
 
-def compress(raw: Bytes, *, want: str = "zstd") -> Packed:
+def compress(raw: Bytes, *, want: str = "zstd", raw_sha256: bytes | None = None) -> Packed:
     """The content packed with the codec that was asked for, or with `none` when that does not pay.
 
     `want` is none, zstd, lz4 or gzip. Media that is compressed already is recognised by samples, so it
     costs next to nothing. With `none`, the payload is `raw` itself, not a copy. Refused: more than 64 MiB,
-    or an unknown codec.
+    or an unknown codec. `raw_sha256` is the content's SHA-256 where the caller has just computed it.
     """
     view = memoryview(raw).cast("B")
     if len(view) > MAX_PLAIN:
         raise Refused(f"a chunk of {len(view)} bytes is over the limit of {MAX_PLAIN}: cut it shorter")
     if want not in _SHRINK:
         raise Refused(f"compression {want!r} is unknown: use one of {', '.join(_SHRINK)}")
-    digest = hashlib.sha256(view).digest()
+    digest = raw_sha256 or hashlib.sha256(view).digest()
     if want != "none" and _looks_compressible(view, want=want):
         payload = _SHRINK[want](view)
         if _pays(len(view), len(payload)):

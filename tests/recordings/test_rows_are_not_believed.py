@@ -1,0 +1,122 @@
+"""Whoever can write the database and the blob store can neither have a forgery played nor hide a deletion."""
+
+import pytest
+
+from lucid_sessions import archive
+from lucid_sessions.blobs import blob_name
+from lucid_sessions.errors import Tampered
+from lucid_sessions.recordings import (
+    evidence,
+    leaves,
+    ledger_rows,
+    playback,
+    reconcile,
+    sealing,
+    verification,
+)
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session
+from lucid_sessions.recordings.proven import ProvenLog
+from tests import factories
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def session(world: Installation) -> Session:
+    session = factories.recorded_session(world)
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    return session
+
+
+def test_a_forged_blob_by_a_writer_named_only_in_a_row_is_not_played(
+    session: Session, world: Installation
+) -> None:
+    forger = archive.Writer.generate()
+    chunk = playback.archived(session)[0]
+    _insert_writer(forger)
+    blob = archive.seal(
+        archive.compress(factories.segment_bytes(9)),
+        place=archive.Place(world.keys.repository, session.pk, chunk.track, chunk.sequence),
+        timestamp_ms=chunk.timestamp_ms,
+        recipient=world.recipient(session.pk, chunk.track),
+        writer=forger,
+    )
+    world.blobs.put(blob, name=blob_name(blob))
+    Chunk.objects.filter(pk=chunk.pk).update(blob=blob_name(blob), blob_length=len(blob))
+    with pytest.raises(Tampered):
+        playback.segment(Chunk.objects.get(pk=chunk.pk))
+    assert not verification.verify(session).integrity
+
+
+def test_a_genuine_blob_of_another_chunk_is_not_played_in_its_place(session: Session) -> None:
+    first, second, *_ = playback.archived(session)
+    Chunk.objects.filter(pk=first.pk).update(blob=second.blob, blob_length=second.blob_length)
+    with pytest.raises(Tampered):
+        playback.segment(Chunk.objects.get(pk=first.pk))
+
+
+def test_deleting_the_rows_of_seal_and_chunk_does_not_hide_the_deletion(
+    session: Session, world: Installation
+) -> None:
+    LedgerRecord.objects.filter(kind="sealed").delete()
+    Chunk.objects.filter(session=session, sequence=(1 << 32) + 2).delete()
+    Session.objects.filter(pk=session.pk).update(sealed_record=None, sealed_revision=0)
+    report = verification.verify(session)
+    assert [finding.problem for finding in report.findings] == [
+        "is sealed in the ledger, but its row is gone from the database"
+    ]
+    assert [finding.problem for finding in verification.verify_log().findings] == [
+        "is gone from the database"
+    ]
+
+
+def test_a_changed_record_row_is_found(session: Session) -> None:
+    record = LedgerRecord.objects.get(kind="sealed")
+    LedgerRecord.objects.filter(pk=record.pk).update(entry=record.entry.replace('"missing":0', '"missing":1'))
+    (finding,) = verification.verify_log().findings
+    assert finding.problem == "says another thing in the database"
+
+
+def test_a_revoked_writers_chunks_count_only_below_the_size_of_its_revocation(
+    session: Session, world: Installation
+) -> None:
+    (own,) = world.keys.public["writers"]
+    size = world.log().size
+    facts = {"key_id": own["key_id"], "size": size}
+    ledger_rows.request("writer-revoked", key=f"writer-revoked:{own['key_id']}", facts=facts)
+    sealing.seal(world)
+    log = ProvenLog(world)
+    assert bytes.fromhex(own["key_id"]) in log.writers(size - 1)
+    assert bytes.fromhex(own["key_id"]) not in log.writers(size)
+    assert verification.verify(session).findings == []
+
+
+def test_evidence_made_while_the_log_grows_holds(
+    session: Session, world: Installation, tmp_path: object
+) -> None:
+    log = ProvenLog(world)
+    for number in range(3):
+        ledger_rows.request("writer-added", key=f"more:{number}", facts={"public": "11" * 32, "key_id": "00"})
+        sealing.seal(world)
+    old = evidence._proven(log, log.index.seals[str(session.pk)])
+    checkpoint = archive.open_checkpoint(log.note, world.keys.log_vkey)
+    archive.verify_inclusion(
+        archive.leaf_hash(old.entry),
+        index=old.index,
+        size=checkpoint.size,
+        proof=old.proof,
+        root=checkpoint.root,
+    )
+
+
+def test_leaves_do_not_depend_on_the_column(session: Session) -> None:
+    chunk = playback.archived(session)[0]
+    assert leaves.hash_of(leaves.facts_of(chunk)).hex() == chunk.leaf
+
+
+def _insert_writer(writer: archive.Writer) -> None:
+def test_evidence_made_while_the_log_grows_holds(session: Session, world: Installation) -> None:
+    entry = f'{{"kind":"writer-added","public":"{writer.public.hex()}"}}'
+    LedgerRecord.objects.create(index=900, kind="writer-added", key="forged", entry=entry, applied=True)
