@@ -16,6 +16,7 @@ from lucid_sessions.recordings.lifecycle import QUEUES, STAGES
 
 app = Celery("lucid_sessions", broker=settings.REDIS_URL, include=["tasks.pipeline", "tasks.schedule"])
 app.conf.update(
+    broker_transport="tasks.transport:Transport",
     task_routes={
         **{f"pipeline.{stage}": {"queue": stage} for stage in STAGES},
         "schedule.reconcile": {"queue": "pipeline"},

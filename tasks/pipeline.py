@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from celery import Task, chain
+from celery import Task, chain, signals
 from django.conf import settings
 
 from lucid_sessions.recordings import hints, pipeline, sealing
@@ -32,7 +32,7 @@ def _step(stage: str) -> Callable[..., Any]:
     @app.task(base=Step, bind=True, name=f"pipeline.{stage}")
     def step(self: Step, chunk_ids: list[str]) -> None:
         stages = [stage, *_fused(self)]
-        pipeline.run(stages, [UUID(one) for one in chunk_ids], world=installation())
+        pipeline.run(stages, _ids(chunk_ids), world=installation())
 
     return step
 
@@ -55,9 +55,22 @@ def _fused(task: Step) -> list[str]:
 
 
 @app.task(base=Step, name="pipeline.anchor")
-def anchor(_chunk_ids: list[str]) -> None:
-    """Make sure that a seal follows; it takes whatever is stored by then."""
-    sealing.seal_soon(installation())
+def anchor(chunk_ids: list[str]) -> None:
+    """Make sure that a seal follows, if one is still due; it takes whatever is stored by then."""
+    sealing.anchor(_ids(chunk_ids), world=installation())
+
+
+def _ids(texts: list[str]) -> list[UUID]:
+    """The ids that a message of ours carries; ValueError for what we would never have sent."""
+    if not isinstance(texts, list) or len(texts) > hints.MOST_CHUNKS:
+        raise ValueError("not the chunks of one message")
+    return [UUID(one) for one in texts]
+
+
+@signals.worker_shutting_down.connect
+def _hand_back(**_: Any) -> None:
+    """No further chunk of a lot is begun: what is left of it goes back at once."""
+    pipeline.leaving.set()
 
 
 STEPS = {**{stage: _step(stage) for stage in STAGES if stage != "anchor"}, "anchor": anchor}

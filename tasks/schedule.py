@@ -1,7 +1,8 @@
 """What beat runs, and when: a static schedule. Every tick is harmless when it is doubled or late."""
 
+from lucid_sessions.durable import remove_stray
+from lucid_sessions.recordings import orphans, sealing
 from lucid_sessions.recordings import reconcile as reconciler
-from lucid_sessions.recordings import sealing
 from lucid_sessions.recordings.installation import installation
 
 from .celery import app
@@ -34,5 +35,8 @@ def seal() -> None:
 
 @app.task(name="schedule.sweep", ignore_result=True)
 def sweep() -> None:
-    """Remove scratch files that nobody came back for."""
-    installation().scratch.sweep(older_than_seconds=SCRATCH_SECONDS)
+    """Remove what dead workers left: scratch, unfinished writes, blobs that nothing refers to."""
+    world = installation()
+    world.scratch.sweep(older_than_seconds=SCRATCH_SECONDS)
+    remove_stray(world.blobs_root, older_than_seconds=SCRATCH_SECONDS)
+    orphans.collect(world)

@@ -4,6 +4,7 @@ The Celery application registers itself here at start-up. Where none is register
 away, nothing is lost: the reconciler finds what is due in the database.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import Protocol
@@ -23,6 +24,10 @@ MOST_CHUNKS = 16
 MOST_BYTES = 16 * 1024 * 1024
 
 
+# A broker that did not take a hint is left in peace this long: asking it may block for many seconds.
+SILENCE_SECONDS = 5.0
+
+
 class Publisher(Protocol):
     """What the Celery application offers."""
 
@@ -34,12 +39,13 @@ class Publisher(Protocol):
 
 
 _publisher: Publisher | None = None
+_silent_until = 0.0
 
 
 def register(publisher: Publisher | None) -> None:
     """From now on hints go to `publisher`; None silences them."""
-    global _publisher
-    _publisher = publisher
+    global _publisher, _silent_until
+    _publisher, _silent_until = publisher, 0.0
 
 
 def connect() -> None:
@@ -54,7 +60,8 @@ def publisher() -> Publisher | None:
 
 def hint(chunks: Iterable[Chunk]) -> int:
     """How many of these chunks (any states) were announced to the workers that can go on with them."""
-    if _publisher is None:
+    global _silent_until
+    if _publisher is None or time.monotonic() < _silent_until:
         return 0
     told = 0
     for group in groups(chunks):
@@ -65,6 +72,7 @@ def hint(chunks: Iterable[Chunk]) -> int:
         try:
             _publisher.publish(stage.name, ids, spool=group[0].spool)
         except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the hint is only lost
+            _silent_until = time.monotonic() + SILENCE_SECONDS
             log.warning("hint not sent", stage=stage.name, chunks=len(ids), error=str(error))
             return told
         Chunk.objects.filter(pk__in=ids).update(hinted_at=timezone.now())

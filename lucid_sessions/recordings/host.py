@@ -7,6 +7,7 @@ asks again.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,18 +17,27 @@ from django.db.models import F, Max
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused
+from recorder.names import COUNTER_BITS
 from recorder.spool import Spool
-from recorder.supervisor import Event, Tenure, Wanted
+from recorder.supervisor import NO_TAKE, Event, Tenure, Wanted
 
 from . import sessions
 from .intake import Intake
 from .lifecycle import LIVE, Desired, Status
 from .models import Chunk, Gap, Session, Take
+from .spool_files import MOST_TAKES
 
 log = structlog.get_logger(__name__)
 
 # A host that was silent for this long has lost its takes to whoever asks.
 LEASE = timedelta(seconds=30)
+FURTHEST = timedelta(minutes=5)
+# In a session's storage configuration: `when_full` is `spool` (go on while there is any room) or this.
+FAIL_CLOSED = "fail_closed"
+RUNNING = {
+    "recording": (Status.RECORDING, (Status.STARTING, Status.PAUSED)),
+    "paused": (Status.PAUSED, (Status.STARTING, Status.RECORDING)),
+}
 
 
 @dataclass
@@ -41,6 +51,7 @@ class DatabaseView:
     def wanted(self) -> Sequence[Wanted]:
         """Sessions that this host records, and those that no host does."""
         live = list(Session.objects.filter(status__in=LIVE).order_by("created_at"))
+        self._end_those_that_must_not_outgrow(live)
         takes = {
             take.session_id: take
             for take in Take.objects.filter(session__in=[s.pk for s in live], ended_at__isnull=True)
@@ -48,13 +59,31 @@ class DatabaseView:
         found = []
         for session in live:
             take = takes.get(session.pk)
-            if take is None or self._is_mine(take) or take.lease_until < timezone.now():
+            if take is None or self._is_mine(take) or _is_silent(take):
                 number = take.number if take is not None and self._is_mine(take) else None
                 found.append(self._wanted(session, number))
         return [one for one in found if one is not None]
 
     def _is_mine(self, take: Take) -> bool:
         return take.spool == self.spool.identity
+
+    def _end_those_that_must_not_outgrow(self, live: list[Session]) -> None:
+        """With `when_full: fail_closed` a recording ends, and says so, where others go on into the spool."""
+        strict = [s for s in live if s.storage_config.get("when_full") == FAIL_CLOSED]
+        needed = settings.LUCID_STORAGE_MIN_FREE_GIB * 2**30
+        if not strict or (free := self.spool.free_bytes()) >= needed:
+            return
+        reason = (
+            f"ended as its policy {FAIL_CLOSED} says: the spool of {self.host} has {free / 2**30:.1f} GiB "
+            f"free, {settings.LUCID_STORAGE_MIN_FREE_GIB:g} are needed"
+        )
+        mine = Take.objects.filter(spool=self.spool.identity, ended_at__isnull=True)
+        here = set(mine.values_list("session_id", flat=True))
+        for session in strict:
+            if session.pk in here and session.desired != Desired.STOP:
+                rows = Session.objects.filter(pk=session.pk, status__in=LIVE).exclude(desired=Desired.STOP)
+                rows.update(desired=Desired.STOP, reason=reason, version=F("version") + 1)
+                session.desired = Desired.STOP
 
     def _wanted(self, session: Session, take: int | None) -> Wanted | None:
         try:
@@ -76,16 +105,13 @@ class DatabaseView:
         if row is None:
             return None
         newest = Take.objects.filter(session=session).order_by("-number").first()
-        if newest is not None and newest.ended_at is None:
-            if not self._is_mine(newest) and newest.lease_until > timezone.now():
-                return None
-            self._end(newest.pk, reason="its recorder died or its host was silent")
-        number = newest.number + 1 if newest is not None else 1
+        if newest is not None and newest.ended_at is None and not self._take_over(newest):
+            return None
         now = timezone.now()
         try:
-            Take.objects.create(
+            take = Take.objects.create(
                 session_id=session,
-                number=number,
+                number=self._next_number(session, newest),
                 host=self.host,
                 spool=self.spool.identity,
                 claimed_at=now,
@@ -97,7 +123,21 @@ class DatabaseView:
         first.update(started_at=now, version=F("version") + 1)
         row.refresh_from_db()
         started = row.started_at or now
-        return Tenure(number, int(started.timestamp() * 1000), self._known_end(session))
+        return Tenure(take.number, int(started.timestamp() * 1000), self._known_end(session))
+
+    def _take_over(self, take: Take) -> bool:
+        """True when the open take is ended: it was ours, or its host is silent to this very moment."""
+        if self._is_mine(take):
+            return self._end(take, reason="its recorder died")
+        if not _is_silent(take):
+            return False
+        return self._end(take, reason="its host was silent", lease_until=take.lease_until)
+
+    def _next_number(self, session: UUID, newest: Take | None) -> int:
+        """Above every take that a row, or a file of this spool, tells of: an older database forgets some."""
+        highest = Chunk.objects.filter(session=session).aggregate(highest=Max("sequence"))["highest"] or 0
+        here = [number for _, number, _ in self.spool.takes_of(session) if number <= MOST_TAKES]
+        return max([newest.number if newest else 0, highest >> COUNTER_BITS, *here]) + 1
 
     def _known_end(self, session: UUID) -> int | None:
         ends = [
@@ -107,42 +147,66 @@ class DatabaseView:
         return max((end for end in ends if end is not None), default=None)
 
     def report(self, session: UUID, take: int, event: Event) -> None:
-        """Write down what happened; what a take left in the spool is filed before its end is."""
-        if event.kind == "recording":
-            self._status(session, Status.RECORDING, (Status.STARTING, Status.PAUSED))
-        elif event.kind == "paused":
-            self._status(session, Status.PAUSED, (Status.STARTING, Status.RECORDING))
-        elif event.kind == "statistics":
+        """Write down what happened; what a take left in the spool is filed before its end is.
+
+        A take that another host has followed speaks for itself only: it neither moves nor ends the session.
+        """
+        if event.kind == "statistics":
             Session.objects.filter(pk=session).update(statistics=dict(event.facts))
+        elif event.kind in RUNNING:
+            status, sources = RUNNING[event.kind]
+            if self._is_newest(session, take):
+                self._status(session, status, sources)
         elif not event.facts.get("refused"):
             self.intake.scan()
-            self._end_take(session, take, reason=event.reason)
-            self._over(session, reason=event.reason if event.kind == "failed" else "")
+            for row in Take.objects.filter(session=session, number=take, ended_at__isnull=True):
+                self._end(row, reason=event.reason)
+            if self._is_newest(session, take):
+                self._over(session, reason=event.reason if event.kind == "failed" else "")
         if event.reason:
             log.info("recorder", session=str(session), take=take, kind=event.kind, reason=event.reason)
 
+    def _is_newest(self, session: UUID, take: int) -> bool:
+        newest = Take.objects.filter(session=session).order_by("-number").first()
+        if newest is None or newest.number == take:
+            return True
+        return take == NO_TAKE and (newest.ended_at is not None or self._is_mine(newest))
+
     def beat(self) -> None:
-        """Renew the lease of every take of this host."""
+        """Renew the lease of every take of this host; takes of sessions that ended without us are ended."""
+        now = timezone.now()
         mine = Take.objects.filter(spool=self.spool.identity, ended_at__isnull=True)
-        mine.update(lease_until=timezone.now() + LEASE)
+        mine.update(lease_until=now + LEASE)
+        sessions = set(mine.values_list("session_id", flat=True))
+        over = Session.objects.filter(pk__in=sessions, ended_at__lt=now - LEASE).exclude(status__in=LIVE)
+        for session in over.values_list("pk", flat=True) if sessions else ():
+            self.intake.scan()
+            for take in mine.filter(session=session):
+                self._end(take, reason="the session ended while this host was away")
 
     def _status(self, session: UUID, status: Status, sources: tuple[Status, ...]) -> None:
         rows = Session.objects.filter(pk=session, status__in=sources)
         rows.update(status=status, version=F("version") + 1)
 
-    def _end_take(self, session: UUID, number: int, *, reason: str) -> None:
-        for take in Take.objects.filter(session=session, number=number, ended_at__isnull=True):
-            self._end(take.pk, reason=reason)
-
-    def _end(self, take: UUID, *, reason: str) -> None:
-        Take.objects.filter(pk=take, ended_at__isnull=True).update(ended_at=timezone.now(), reason=reason)
+    def _end(self, take: Take, *, reason: str, **still: Any) -> bool:
+        """True when the take is ended by us; `still` names fields that must be as they were read."""
+        rows = Take.objects.filter(pk=take.pk, ended_at__isnull=True, **still)
+        return rows.update(ended_at=timezone.now(), reason=reason) == 1
 
     def _over(self, session: UUID, *, reason: str) -> None:
-        rows = Session.objects.filter(pk=session, status__in=LIVE)
-        rows.update(
+        for take in Take.objects.filter(session=session, ended_at__isnull=True):
+            self._take_over(take)
+        changes = {"reason": reason} if reason else {}
+        Session.objects.filter(pk=session, status__in=LIVE).update(
             status=Status.PROCESSING,
             desired=Desired.STOP,
-            reason=reason,
             ended_at=timezone.now(),
             version=F("version") + 1,
+            **changes,
         )
+
+
+def _is_silent(take: Take) -> bool:
+    """True when its host has not renewed the take; a lease far ahead was written under another clock."""
+    now = timezone.now()
+    return not now < take.lease_until < now + FURTHEST

@@ -1,72 +1,119 @@
 """From the spool to the database: every acknowledged file becomes a row, once, whoever looks first.
 
 The spool is the outbox: a file counts from its rename on, and stays until its chunk's record lies below
-a stored checkpoint. Scanning again changes nothing, so this is also the recovery after any outage.
+a stored checkpoint. Scanning again changes nothing, so this is also the recovery after any outage. A file
+that cannot be what its name says, or that meets a row of another file, moves to the spool's quarantine.
 """
 
+import secrets
+import stat
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import IntegrityError
+from django.db.models import F
 
 from lucid_sessions.durable import make_directory, sync_directory
 from recorder.errors import Unreadable
-from recorder.names import ClosedMarker, GapMarker
+from recorder.names import ClosedMarker, GapMarker, read_marker
 from recorder.spool import SegmentName, Spool
 
-from . import hints
-from .lifecycle import State
+from . import hints, spool_files, tombstones
+from .lifecycle import ENDED, State, Status
 from .models import Checkpoint, Chunk, Closure, Gap, Session
-from .tombstones import GONE, bury, is_gone
 
 log = structlog.get_logger(__name__)
+
+Marker = GapMarker | ClosedMarker
+# A directory that has not changed for this long since it was listed needs no listing: times are coarse.
+QUIET_SECONDS = 2.0
+RELEASED_AT_ONCE = 1000
+
+
+@dataclass
+class _Directory:
+    """What is known of one take's directory."""
+
+    changed_ns: int = -1
+    since: float = 0.0
+    quiet: bool = False
+    filed: set[str] = field(default_factory=set)
 
 
 @dataclass
 class Intake:
-    """Scans one spool; remembers what it has filed, so that a quiet spool costs a directory listing."""
+    """Scans one spool; remembers what it has filed, so that a quiet take costs one look at its directory."""
 
     spool: Spool
-    _filed: dict[Path, set[str]] = field(default_factory=dict)
+    _known: dict[Path, _Directory] = field(default_factory=dict)
+    _released: int = 0
 
     def scan(self) -> list[Chunk]:
         """The chunks that were new; their workers have been told."""
         new: list[Chunk] = []
-        for session, _take, directory in list(self.spool.takes()):
-            known = self._filed.setdefault(directory, set())
-            # Read before the segments, filed after them: a closed track then has all its rows.
-            markers = self._markers(directory)
-            new += self._file_segments(session, directory, known)
-            self._file_markers(markers, known)
+        for session, take, directory in list(self.spool.takes()):
+            known = self._known.setdefault(directory, _Directory())
+            try:
+                if not self._is_quiet(directory, known):
+                    new += self._file_take(session, take, directory)
+            except OSError as error:
+                # One take that cannot be read must not hide the others.
+                log.warning("take not filed", directory=str(directory), reason=str(error))
         hints.hint(new)
         return new
 
-    def _file_segments(self, session: UUID, directory: Path, known: set[str]) -> list[Chunk]:
-        fresh = [(path, name) for path, name in self.spool.segments(directory) if path.name not in known]
-        if not fresh:
+    def _is_quiet(self, directory: Path, known: _Directory) -> bool:
+        changed = directory.stat().st_mtime_ns
+        if changed != known.changed_ns:
+            known.changed_ns, known.since, known.quiet = changed, time.monotonic(), False
+        return known.quiet
+
+    def _file_take(self, session: UUID, take: int, directory: Path) -> list[Chunk]:
+        known = self._known[directory]
+        looked = time.monotonic()
+        # Read before the segments, filed after them: a closed track then has all its rows.
+        markers = self._markers(directory, session, take)
+        fresh = [one for one in self.spool.segments(directory) if one[0].name not in known.filed]
+        markers = [marker for marker in markers if marker.filename not in known.filed]
+        new: list[Chunk] = []
+        if fresh or markers:
+            status = Session.objects.filter(pk=session).values_list("status", flat=True).first()
+            if status is None:
+                # Never delete a file because its row is missing: the database may be the older of the two.
+                if looked - known.since < QUIET_SECONDS:
+                    log.error("files of an unknown session are kept", directory=str(directory))
+                return []
+            if status in tombstones.GONE:
+                _discard(directory, [path for path, _ in fresh])
+            else:
+                new = self._file_segments(session, take, directory, fresh)
+                self._file_markers(markers, known.filed)
+        known.quiet = looked - known.since > QUIET_SECONDS
+        return new
+
+    def _file_segments(
+        self, session: UUID, take: int, directory: Path, fresh: list[tuple[Path, SegmentName]]
+    ) -> list[Chunk]:
+        sound = []
+        for path, name in fresh:
+            if problem := spool_files.problem(path, name, session=session, take=take):
+                self._set_aside(path, problem)
+            else:
+                sound.append((path, name))
+        rows = _rows_at(session, [name for _, name in sound])
+        filed = [self._file(path, name, rows.get((name.track, name.sequence))) for path, name in sound]
+        new = [chunk for chunk in filed if chunk]
+        if new and tombstones.is_gone(session):
+            # It expired while its rows were written.
+            tombstones.bury(session)
+            _discard(directory, [path for path, _ in sound])
             return []
-        status = Session.objects.filter(pk=session).values_list("status", flat=True).first()
-        if status is None:
-            # Never delete a file because its row is missing: the database may be the older of the two.
-            log.error("segments of an unknown session", session=str(session), directory=str(directory))
-            return []
-        if status in GONE:
-            self._discard(session, directory, fresh)
-            return []
-        rows = _rows_at(session, [name for _, name in fresh])
-        new = [
-            chunk
-            for path, name in fresh
-            if (chunk := self._file(path, name, rows.get((name.track, name.sequence))))
-        ]
-        if new and is_gone(session):
-            # It expired while these were filed: expiry may have looked for chunks before they were there.
-            self._discard(session, directory, fresh)
-            return []
-        known.update(path.name for path, _ in fresh)
+        self._known[directory].filed.update(path.name for path, _ in sound)
         return new
 
     def _file(self, path: Path, name: SegmentName, row: Chunk | None) -> Chunk | None:
@@ -87,48 +134,91 @@ class Intake:
                 )
             except IntegrityError:
                 row = _rows_at(name.session, [name])[name.track, name.sequence]
-        if (row.spool, row.path or place) != (self.spool.identity, place):
-            self._set_aside(path, row)
-        elif not row.path:
+        if row.path == place and row.spool == self.spool.identity:
+            return None
+        if row.path or row.spool != self.spool.identity or not spool_files.is_same(path, name, row):
+            self._set_aside(path, f"chunk {row.pk} of spool {row.spool} has its place")
+        else:
             # Released once already: a power cut brought the file back.
             path.unlink(missing_ok=True)
         return None
 
-    def _set_aside(self, path: Path, row: Chunk) -> None:
-        """Two files claim one place: this one is kept where it is out of the way, for a person to look at."""
+    def _set_aside(self, path: Path, problem: str) -> None:
+        """The file is kept where it is out of the way, for a person to look at."""
         aside = self.spool.root / "quarantine"
         make_directory(aside)
-        path.rename(aside / path.name)
+        target = aside / path.name
+        if target.exists():
+            target = aside / f"{path.name}.{secrets.token_hex(4)}"
+        path.rename(target)
         sync_directory(aside)
-        log.error("a second file for one place", file=path.name, chunk=str(row.pk), other_spool=row.spool)
+        log.error("set aside", file=path.name, kept_as=str(target), reason=problem)
 
-    def _discard(self, session: UUID, directory: Path, fresh: Iterable[tuple[Path, SegmentName]]) -> None:
-        # Rows first: a file that is still there brings us back to them after a crash.
-        bury(session)
-        for path, _ in fresh:
-            path.unlink(missing_ok=True)
-        sync_directory(directory)
+    def _markers(self, directory: Path, session: UUID, take: int) -> list[Marker]:
+        """The take's markers; one that says what cannot be is set aside, and hides no other."""
+        found: list[Marker] = []
+        kinds: dict[str, Any] = {"gap_*_*.json": GapMarker, "closed_*.json": ClosedMarker}
+        for pattern, kind in kinds.items():
+            for path in sorted(directory.glob(pattern)):
+                try:
+                    marker: Marker = read_marker(path, kind)
+                    spool_files.require_sound(marker, path, session=session, take=take)
+                except Unreadable as error:
+                    self._set_aside(path, str(error))
+                else:
+                    found.append(marker)
+        return found
 
-    def _markers(self, directory: Path) -> list[GapMarker | ClosedMarker]:
-        try:
-            return [*self.spool.gaps(directory), *self.spool.closed(directory).values()]
-        except Unreadable as error:
-            log.error("unreadable marker", error=str(error))
-            return []
-
-    def _file_markers(self, markers: list[GapMarker | ClosedMarker], known: set[str]) -> None:
+    def _file_markers(self, markers: list[Marker], known: set[str]) -> None:
         for marker in markers:
-            if marker.filename in known or not Session.objects.filter(pk=marker.session).exists():
-                continue
-            if isinstance(marker, GapMarker):
-                _gap(marker)
-            else:
-                _closure(marker)
+            if _gap(marker) if isinstance(marker, GapMarker) else _closure(marker):
+                _seal_again(marker.session)
             known.add(marker.filename)
+
+    def release(self, *, limit: int = RELEASED_AT_ONCE) -> int:
+        """How many segments left the spool, their chunks' records lying below a stored checkpoint.
+
+        Only records that are new since the last full look are looked at.
+        """
+        newest = Checkpoint.objects.values_list("size", flat=True).first()
+        if newest is None or newest <= self._released:
+            return 0
+        mine = Chunk.objects.filter(record__gte=self._released, record__lt=newest, path__gt="")
+        mine = mine.filter(spool=self.spool.identity, state=State.ANCHORED)
+        found = list(mine.values_list("pk", "path")[:limit])
+        gone = [pk for pk, path in found if _unlinked(self.spool.root / path)]
+        # The row is told last: a crash before it only means another unlink of a file that is not there.
+        Chunk.objects.filter(pk__in=gone).update(path="")
+        if len(found) < limit and len(gone) == len(found):
+            self._released = newest
+        return len(gone)
+
+
+def release(spool: Spool, *, limit: int = RELEASED_AT_ONCE) -> int:
+    """How many segments left the spool, by one who remembers nothing of an earlier look."""
+    return Intake(spool).release(limit=limit)
+
+
+def _unlinked(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("segment not released", file=path.name, reason=str(error))
+        return False
+    return True
+
+
+def _discard(directory: Path, paths: Iterable[Path]) -> None:
+    for path in paths:
+        if stat.S_ISREG(path.lstat().st_mode):
+            path.unlink(missing_ok=True)
+    sync_directory(directory)
 
 
 def _rows_at(session: UUID, names: Iterable[SegmentName]) -> dict[tuple[str, int], Chunk]:
     wanted = list(names)
+    if not wanted:
+        return {}
     rows = Chunk.objects.filter(
         session=session,
         track__in={name.track for name in wanted},
@@ -137,44 +227,21 @@ def _rows_at(session: UUID, names: Iterable[SegmentName]) -> dict[tuple[str, int
     return {(row.track, row.sequence): row for row in rows}
 
 
-def _gap(marker: GapMarker) -> None:
-    Gap.objects.get_or_create(
-        session_id=marker.session,
-        track=marker.track,
-        take=marker.take,
-        number=marker.number,
-        defaults={
-            "from_us": marker.from_us,
-            "to_us": marker.to_us,
-            "reason": marker.reason,
-            "uncertain": marker.uncertain,
-        },
-    )
+def _gap(marker: GapMarker) -> bool:
+    place = {"session_id": marker.session, "track": marker.track, "take": marker.take}
+    facts: dict[str, Any] = {"from_us": marker.from_us, "to_us": marker.to_us, "reason": marker.reason}
+    facts["uncertain"] = marker.uncertain
+    return Gap.objects.get_or_create(**place, number=marker.number, defaults=facts)[1]
 
 
-def _closure(marker: ClosedMarker) -> None:
-    Closure.objects.get_or_create(
-        session_id=marker.session,
-        take=marker.take,
-        track=marker.track,
-        defaults={
-            "last_counter": marker.last_counter,
-            "end_us": marker.end_us,
-            "ending": marker.ending,
-            "reason": marker.reason,
-        },
-    )
+def _closure(marker: ClosedMarker) -> bool:
+    place = {"session_id": marker.session, "track": marker.track, "take": marker.take}
+    facts: dict[str, Any] = {"last_counter": marker.last_counter, "end_us": marker.end_us}
+    facts |= {"ending": marker.ending, "reason": marker.reason}
+    return Closure.objects.get_or_create(**place, defaults=facts)[1]
 
 
-def release(spool: Spool, *, limit: int = 1000) -> int:
-    """How many segments left the spool, their chunks' records lying below a stored checkpoint."""
-    newest = Checkpoint.objects.values_list("size", flat=True).first()
-    if newest is None:
-        return 0
-    mine = Chunk.objects.filter(spool=spool.identity, state=State.ANCHORED, path__gt="", record__lt=newest)
-    gone = list(mine.values_list("pk", "path")[:limit])
-    for _, path in gone:
-        (spool.root / path).unlink(missing_ok=True)
-    # The row is told last: a crash before it only means another unlink of a file that is not there.
-    Chunk.objects.filter(pk__in=[pk for pk, _ in gone]).update(path="")
-    return len(gone)
+def _seal_again(session: UUID) -> None:
+    """What was sealed without this gap or closure needs a new revision."""
+    rows = Session.objects.filter(pk=session, status__in=ENDED)
+    rows.update(status=Status.PROCESSING, version=F("version") + 1)

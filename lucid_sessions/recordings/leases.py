@@ -14,7 +14,9 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, connection
+from django.conf import settings
+from django.db import Error as DatabaseFailure
+from django.db import connection
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -26,14 +28,13 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=20)
 RENEW_SECONDS = 5.0
 # An instant further ahead than we ever set was written under another clock: it counts as past.
-FURTHEST = timedelta(minutes=15)
+FURTHEST = {"lease_until": timedelta(minutes=1), "next_attempt_at": timedelta(minutes=6)}
 
 
 def past(field: str, now: datetime) -> Q:
     """The condition that an instant is unset, over, or so far ahead that a clock must have jumped."""
-    return (
-        Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": now + FURTHEST})
-    )
+    ahead = now + FURTHEST[field]
+    return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": ahead})
 
 
 def claim(stage: Stage, chunk_ids: Sequence[UUID], *, spool: str | None) -> list[Chunk]:
@@ -62,10 +63,12 @@ def claim(stage: Stage, chunk_ids: Sequence[UUID], *, spool: str | None) -> list
 
 def commit(chunk: Chunk, *, state: str, facts: dict[str, Any]) -> bool:
     """True when the chunk is now in `state` with these facts by our doing; False when the claim was lost."""
-    # Nothing is deleted on a lost claim, so an answer that we never got costs at most an orphan.
-    return settle(
-        chunk, **{**facts, "state": state, "attempts": 0, "losses": 0, "reason": "", "next_attempt_at": None}
-    )
+    fresh: dict[str, Any] = {"attempts": 0, "losses": 0, "reason": "", "next_attempt_at": None}
+    if settle(chunk, **{**facts, **fresh, "state": state}):
+        return True
+    # An update that was tried again by the driver, its first answer lost, finds nothing to change. Only
+    # our claim can have left this fence in this state; a claim that is truly lost deletes nothing.
+    return Chunk.objects.filter(pk=chunk.pk, state=state, fence=chunk.fence + 1).exists()
 
 
 def settle(chunk: Chunk, **changes: Any) -> bool:
@@ -76,13 +79,17 @@ def settle(chunk: Chunk, **changes: Any) -> bool:
 
 @contextlib.contextmanager
 def kept(chunks: Sequence[Chunk]) -> Iterator[None]:
-    """While the block runs, the claim on `chunks` (one token) is renewed; what is unsettled goes back."""
+    """While the block runs, the claim on `chunks` (one token) is renewed; what is unsettled goes back.
+
+    Renewal ends after PIPELINE_TIMEOUT_SECONDS a chunk: a step that hangs must not hold its chunk for ever.
+    """
     if not chunks:
         yield
         return
     done = threading.Event()
     token = chunks[0].token
-    renewer = threading.Thread(target=_renew, args=(token, done), name="lease", daemon=True)
+    rounds = int(settings.PIPELINE_TIMEOUT_SECONDS * len(chunks) / RENEW_SECONDS) + 1
+    renewer = threading.Thread(target=_renew, args=(token, done, rounds), name="lease", daemon=True)
     renewer.start()
     try:
         yield
@@ -92,16 +99,20 @@ def kept(chunks: Sequence[Chunk]) -> Iterator[None]:
         renewer.join()
 
 
-def _renew(token: str, done: threading.Event) -> None:
-    while not done.wait(RENEW_SECONDS):
+def _renew(token: str, done: threading.Event, rounds: int) -> None:
+    for _ in range(rounds):
+        if done.wait(RENEW_SECONDS):
+            break
         try:
             Chunk.objects.filter(token=token).update(lease_until=timezone.now() + LEASE)
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             # The lease may run out: then another takes over and our commit finds that out.
             log.warning("lease not renewed", error=str(error))
     connection.close()
 
 
 def _give_back(token: str) -> None:
-    with contextlib.suppress(DatabaseError):
-        Chunk.objects.filter(token=token).update(token="", lease_until=None, fence=F("fence") + 1)
+    # Not hinted any more either: the next tick of the reconciler finds another worker for it.
+    free = {"token": "", "lease_until": None, "hinted_at": None}
+    with contextlib.suppress(DatabaseFailure):
+        Chunk.objects.filter(token=token).update(fence=F("fence") + 1, **free)

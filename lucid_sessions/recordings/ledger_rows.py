@@ -6,7 +6,9 @@ Only the sealer calls this. Everyone else leaves a `LedgerRequest`.
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.db import IntegrityError
@@ -17,8 +19,9 @@ from lucid_sessions import archive
 from lucid_sessions.errors import LucidError
 from lucid_sessions.ledger import Log
 
-from . import failpoints
-from .lifecycle import ENDED, State, Status
+from . import failpoints, tombstones
+from .leaves import hash_of
+from .lifecycle import ENDED, UNFINISHED, State, Status, sources_of
 from .models import Chunk, LedgerRecord, LedgerRequest, Session
 
 log = structlog.get_logger(__name__)
@@ -34,36 +37,58 @@ def request(kind: str, *, key: str, facts: dict[str, Any]) -> LedgerRequest:
     return row
 
 
+def requested(keys: set[str]) -> set[str]:
+    """Those of `keys` that the sealer has been asked for."""
+    return set(LedgerRequest.objects.filter(key__in=keys).values_list("key", flat=True))
+
+
 def tail() -> int:
     """How many records there are."""
     last = LedgerRecord.objects.order_by("-index").values_list("index", flat=True).first()
     return 0 if last is None else last + 1
 
 
-def append(ledger: Log, *, kind: str, key: str, facts: dict[str, Any], body: Any = None) -> LedgerRecord:
-    """The new record, its body durably written first; Overtaken when its index or key was taken meanwhile."""
-    index = tail()
+@dataclass(frozen=True)
+class Draft:
+    """A record to be: its key says what it records, so that the same is never appended twice."""
+
+    kind: str
+    key: str
+    facts: dict[str, Any]
+    body: Any = None
+
+
+def append(ledger: Log, draft: Draft, *, index: int) -> LedgerRecord:
+    """The new record, its body durably written first; the earlier one when that was appended before.
+
+    `index` is the tail as it was before the draft's facts were selected. Overtaken when another sealer has
+    it by now: what was selected may be appended already, so it must be selected anew.
+    """
     digest = ""
-    if body is not None:
-        digest = ledger.write_body(archive.canonical_json(body, limit=None))
+    if draft.body is not None:
+        digest = ledger.write_body(archive.canonical_json(draft.body, limit=None))
         failpoints.reach("seal.body-written")
     now = timezone.now()
-    content = {
-        "v": 1,
-        "kind": kind,
-        "key": key,
-        "time_us": int(now.timestamp() * 1_000_000),
-        "body": digest,
-        **facts,
-    }
-    entry = archive.canonical_json(content).decode()
+    time_us = int(now.timestamp() * 1_000_000)
+    named = {"v": 1, "kind": draft.kind, "key": draft.key, "time_us": time_us, "body": digest}
+    entry = archive.canonical_json({**named, **draft.facts}).decode()
     try:
         row = LedgerRecord.objects.create(
-            index=index, kind=kind, key=key, entry=entry, body=digest, created_at=now
+            index=index, kind=draft.kind, key=draft.key, entry=entry, body=digest, created_at=now
         )
     except IntegrityError as error:
-        raise Overtaken(f"record {index} was appended by another sealer") from error
+        return _appended_before(draft, error)
     failpoints.reach("seal.appended")
+    return row
+
+
+def _appended_before(draft: Draft, error: IntegrityError) -> LedgerRecord:
+    """The record with the draft's key, about to be applied again: whoever asks has not seen its effect."""
+    row = LedgerRecord.objects.filter(key=draft.key).first()
+    if row is None:
+        raise Overtaken("another sealer appended first") from error
+    LedgerRecord.objects.filter(pk=row.pk).update(applied=False)
+    log.warning("recorded before", kind=draft.kind, key=draft.key, index=row.index)
     return row
 
 
@@ -99,30 +124,52 @@ def read_body(ledger: Log, record: LedgerRecord) -> Any:
 def _anchor(record: LedgerRecord, _facts: dict[str, Any], ledger: Log) -> None:
     leaves = read_body(ledger, record)["leaves"]
     stored = Chunk.objects.filter(blob__in=[leaf["blob"] for leaf in leaves], state=State.STORED)
-    stored.update(
-        state=State.ANCHORED,
-        record=record.index,
-        anchored_at=timezone.now(),
-        reason="",
-        token="",
-        lease_until=None,
-        fence=F("fence") + 1,
-    )
+    if stored.update(**_anchored(record)) < len(leaves):
+        _adopt(record, leaves)
     # What was sealed without these chunks needs a new revision.
     sessions = Session.objects.filter(pk__in={leaf["session"] for leaf in leaves}, status__in=ENDED)
-    sessions.update(status=Status.PROCESSING, version=F("version") + 1)
+    sessions.update(status=Status.PROCESSING, usage_due=True, version=F("version") + 1)
+
+
+def _anchored(record: LedgerRecord) -> dict[str, Any]:
+    now = timezone.now()
+    given_back = {"token": "", "lease_until": None, "fence": F("fence") + 1}
+    return {"state": State.ANCHORED, "record": record.index, "anchored_at": now, "reason": "", **given_back}
+
+
+def _adopt(record: LedgerRecord, leaves: list[dict[str, Any]]) -> None:
+    """Rows that an older database has taken back before this record follow the log, which does not go back.
+
+    Else the chunk would be stored and entered a second time, under another blob.
+    """
+    for leaf in leaves:
+        place = {"session": leaf["session"], "track": leaf["track"], "sequence": leaf["sequence"]}
+        hashed = hash_of(leaf).hex()
+        named = {"blob": leaf["blob"], "blob_length": leaf["length"], "leaf": hashed}
+        behind = Chunk.objects.filter(**place, state__in=UNFINISHED)
+        if behind.update(**_anchored(record), **named, quarantined_at=None):
+            log.warning("a chunk follows the log", record=record.index, **place)
 
 
 def _seal_session(record: LedgerRecord, facts: dict[str, Any], _ledger: Log) -> None:
     sealed = Session.objects.filter(pk=facts["session"], sealed_revision__lt=facts["revision"])
     sealed.update(sealed_revision=facts["revision"], sealed_record=record.index, version=F("version") + 1)
     ended = Session.objects.filter(pk=facts["session"], status=Status.PROCESSING)
+    if not facts["count"]:
+        ended.filter(reason="").update(reason="Nothing was recorded before it ended.")
     ended.update(status=facts["outcome"], version=F("version") + 1)
+
+
+def _bury_session(_record: LedgerRecord, facts: dict[str, Any], _ledger: Log) -> None:
+    tombstones.bury(UUID(facts["session"]))
+    expiring = Session.objects.filter(pk=facts["session"], status__in=sources_of(Status.DELETED))
+    expiring.update(status=Status.DELETED, version=F("version") + 1)
 
 
 EFFECTS: dict[str, Callable[[LedgerRecord, dict[str, Any], Log], None]] = {
     "batch": _anchor,
     "sealed": _seal_session,
+    "shredded": _bury_session,
 }
 
 

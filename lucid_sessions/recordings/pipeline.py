@@ -9,6 +9,7 @@ anything may vanish: then the chunk starts again from its segment.
 """
 
 import hashlib
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
 from lucid_sessions import archive
-from lucid_sessions.errors import LucidError, Retryable, Tampered
+from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
 from recorder.errors import RecorderError
 from recorder.export import split_init
 from recorder.probe import probe
@@ -30,6 +32,11 @@ from .lifecycle import STAGES, State
 from .models import Chunk, Session
 
 log = structlog.get_logger(__name__)
+
+# The longest segment that the archive format takes.
+MOST_RAW_BYTES = 64 * 1024 * 1024
+# Set when this process is asked to end: no further chunk is begun.
+leaving = threading.Event()
 
 
 @dataclass
@@ -61,53 +68,68 @@ def run(stages: Sequence[str], chunk_ids: Sequence[UUID], *, world: Installation
     Chunks that do not wait for the first of `stages`, or that another worker holds, are left alone.
     """
     first, last = STAGES[stages[0]], STAGES[stages[-1]]
-    chunks = leases.claim(first, chunk_ids, spool=world.spool.identity)
-    chunks = _without_paused(chunks)
+    chunks = leases.claim(first, chunk_ids, spool=world.spool.identity) if chunk_ids else []
     failpoints.reach("claimed")
     done = 0
     with leases.kept(chunks):
+        sessions = _sessions_of(chunks)
         for chunk in chunks:
-            done += _advance(Work(chunk, world, want=_wanted(chunk)), stages=stages, state=last.gives)
+            if leaving.is_set():
+                break  # what is left of the lot goes back at once
+            session = sessions.get(chunk.session_id)
+            if session and session.processing_paused:
+                leases.settle(chunk)
+                continue
+            want = str(session.recording_config.get("compression", "zstd")) if session else "zstd"
+            done += _advance(Work(chunk, world, want=want), stages=stages, state=last.gives)
     return done
 
 
-def _without_paused(chunks: list[Chunk]) -> list[Chunk]:
-    """The chunks of sessions whose processing is not paused; the others' claims are given back."""
-    sessions = {chunk.session_id for chunk in chunks}
-    paused = set(Session.objects.filter(pk__in=sessions, processing_paused=True).values_list("pk", flat=True))
-    for chunk in chunks:
-        if chunk.session_id in paused:
-            leases.settle(chunk)
-    return [chunk for chunk in chunks if chunk.session_id not in paused]
-
-
-def _wanted(chunk: Chunk) -> str:
-    config = (
-        Session.objects.filter(pk=chunk.session_id).values_list("recording_config", flat=True).first() or {}
-    )
-    return str(config.get("compression", "zstd"))
+def _sessions_of(chunks: list[Chunk]) -> dict[UUID, Session]:
+    if not chunks:
+        return {}
+    rows = Session.objects.filter(pk__in={chunk.session_id for chunk in chunks})
+    return {row.pk: row for row in rows.only("pk", "processing_paused", "recording_config")}
 
 
 def _advance(work: Work, *, stages: Sequence[str], state: State) -> bool:
     """True when all of `stages` were done for this chunk and the result counted."""
     stage = stages[0]
     try:
-        if work.chunk.losses > setbacks.MOST_ATTEMPTS:
-            raise setbacks.Final(f"{work.chunk.losses} workers in a row died over this chunk.")
+        _require_survivable(work.chunk)
         for stage in stages:
             _timed(stage, work)
         _keep_between(work, state)
         failpoints.reach("before-commit")
         won = leases.commit(work.chunk, state=state, facts=work.facts)
         failpoints.reach("committed")
-    except LucidError as error:
-        setbacks.record(work.chunk, stage=stage, error=error)
+    except DatabaseFailure:
+        raise  # no fault of the chunk: the lot goes back, or its lease runs out
+    except Exception as error:  # noqa: BLE001 - see _as_ours
+        failpoints.reach("setback")
+        setbacks.record(work.chunk, stage=stage, error=_as_ours(error))
+        failpoints.reach("setback-recorded")
         return False
     if won:
         _tell(work)
     if won and state == State.STORED:
         work.world.scratch.forget(work.chunk.pk)
     return won
+
+
+def _require_survivable(chunk: Chunk) -> None:
+    if chunk.losses > setbacks.MOST_ATTEMPTS:
+        raise setbacks.Final(f"{chunk.losses} workers in a row died over this chunk.")
+
+
+def _as_ours(error: Exception) -> LucidError:
+    """What a decoder or codec may throw at one chunk counts against it, or it would come back for ever."""
+    if isinstance(error, LucidError):
+        return error
+    if isinstance(error, MemoryError):
+        return Retryable("This worker has too little memory for it. Give it more, or run fewer at a time.")
+    log.exception("a defect, or a chunk that nobody foresaw", exc_info=error)
+    return Refused(f"unexpected {type(error).__name__}: {error}")
 
 
 def _timed(stage: str, work: Work) -> None:
@@ -136,32 +158,32 @@ def capture(work: Work) -> None:
     work.raw = _segment(work)
     if len(work.raw) != work.chunk.raw_length:
         raise Tampered(
-            f"{work.chunk.path} has {len(work.raw)} bytes, {work.chunk.raw_length} were acknowledged."
+            f"{work.chunk.path} does not have the {work.chunk.raw_length} bytes that were acknowledged."
         )
     if work.chunk.path.endswith(".mp4"):
-        work.facts["frames"] = _frames(work.chunk, work.raw)
-        work.facts["init_length"] = len(split_init(work.raw)[0])
+        work.facts |= _video_facts(work.chunk, work.raw)
     work.facts["raw_sha256"] = hashlib.sha256(work.raw).hexdigest()
 
 
-def _frames(chunk: Chunk, raw: bytes) -> int:
+def _video_facts(chunk: Chunk, raw: bytes) -> dict[str, int]:
     try:
-        found = probe(raw)
+        found, init = probe(raw), split_init(raw)[0]
     except RecorderError as error:
         raise setbacks.Final(str(error)) from error
     if chunk.track == "screen" and not found.starts_with_key:
         raise setbacks.Final(f"{chunk.path} does not begin with a key frame.")
-    return found.frames
+    return {"frames": found.frames, "init_length": len(init)}
 
 
 def compress(work: Work) -> None:
     """Pack with the codec that pays for this content."""
     raw = _captured(work)
-    work.packed = archive.compress(raw, want=work.want)
+    work.packed = packed = archive.compress(raw, want=work.want)
+    same = packed.codec == "none"
     work.facts |= {
-        "codec": work.packed.codec,
-        "packed_length": len(work.packed.payload),
-        "packed_sha256": hashlib.sha256(work.packed.payload).hexdigest(),
+        "codec": packed.codec,
+        "packed_length": len(packed.payload),
+        "packed_sha256": work.fact("raw_sha256") if same else hashlib.sha256(packed.payload).hexdigest(),
     }
 
 
@@ -195,15 +217,30 @@ STEPS = {"capture": capture, "compress": compress, "encrypt": encrypt, "store": 
 
 
 def _segment(work: Work) -> bytes:
-    path = work.world.spool_root / work.chunk.path
+    chunk, path = work.chunk, work.world.spool_root / work.chunk.path
+    if chunk.raw_length > MOST_RAW_BYTES:
+        raise setbacks.Final(f"{chunk.path} has {chunk.raw_length} bytes; {MOST_RAW_BYTES} are the most.")
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(chunk.raw_length + 1)
     except FileNotFoundError:
-        if not work.world.spool_root.is_dir():
-            raise Retryable(f"The spool {work.world.spool_root} is not mounted.") from None
-        raise Tampered(f"The acknowledged segment {work.chunk.path} is gone from the spool.") from None
+        _require_spool(work)
+        raise Tampered(f"The acknowledged segment {chunk.path} is gone from the spool.") from None
+    except IsADirectoryError:
+        raise setbacks.Final(f"{chunk.path} is a directory, not a segment.") from None
     except OSError as error:
-        raise Retryable(f"The segment {work.chunk.path} cannot be read: {error.strerror}.") from error
+        raise Retryable(f"The segment {chunk.path} cannot be read: {error.strerror}.") from error
+
+
+def _require_spool(work: Work) -> None:
+    """Retryable unless the chunk's spool is mounted: the bare mount point is a directory, too."""
+    mark = work.world.spool_root / "id"
+    try:
+        mounted = mark.read_text().strip() == work.chunk.spool
+    except OSError:
+        mounted = False
+    if not mounted:
+        raise Retryable(f"The spool {work.world.spool_root} is not mounted: {mark} does not name it.")
 
 
 def _captured(work: Work) -> bytes:

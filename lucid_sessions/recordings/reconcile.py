@@ -5,19 +5,23 @@ hint can be sent it does the work itself. Doubled or delayed ticks are harmless.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import timedelta
 
 import structlog
 from django.conf import settings
+from django.db import Error as DatabaseFailure
+from django.db import close_old_connections
+from django.db.models import Q
 from django.utils import timezone
 
 from lucid_sessions.errors import LucidError
+from recorder.errors import RecorderError
 
-from . import hints, leases, pipeline, sealing
+from . import hints, intake, leases, pipeline, sealing
 from .installation import Installation
-from .lifecycle import STAGES, UNFINISHED, State, stage_for, stages_from
-from .models import Chunk
+from .lifecycle import LIVE, STAGES, UNFINISHED, Status, stage_for, stages_from
+from .models import Chunk, Session
 
 log = structlog.get_logger(__name__)
 
@@ -31,44 +35,49 @@ GRACE_SECONDS = 10.0
 _started = time.monotonic()
 
 
-def due(limit: int = MOST_A_TICK) -> list[Chunk]:
-    """Unfinished chunks that nobody holds, may be tried now and were not hinted lately; oldest first."""
+def due(limit: int = MOST_A_TICK, *, without: Collection[tuple[str, str]] = ()) -> list[Chunk]:
+    """Unfinished chunks that nobody holds, may be tried now and were not hinted lately; oldest first.
+
+    `without`: the (state, spool) pairs that are passed over. Chunks of sessions whose processing is paused
+    are, too: none of them may hide what could go on.
+    """
     now = timezone.now()
     waiting = Chunk.objects.filter(state__in=UNFINISHED, quarantined_at__isnull=True)
     waiting = waiting.filter(leases.past("next_attempt_at", now)).filter(leases.past("lease_until", now))
-    hinted = timezone.now() - HINT_LASTS
-    fresh = waiting.filter(hinted_at__gt=hinted, hinted_at__lte=now).values_list("pk", flat=True)
-    told = set(fresh[: limit * 4])
-    chunks = waiting.order_by("created_at", "pk")[: limit + len(told)]
-    return [chunk for chunk in chunks if chunk.pk not in told and _takeable(chunk)][:limit]
-
-
-def _takeable(chunk: Chunk) -> bool:
-    return not chunk.token or time.monotonic() - _started > GRACE_SECONDS
+    waiting = waiting.filter(
+        Q(hinted_at__isnull=True) | Q(hinted_at__lte=now - HINT_LASTS) | Q(hinted_at__gt=now)
+    )
+    if time.monotonic() - _started < GRACE_SECONDS:
+        waiting = waiting.filter(token="")
+    paused = Session.objects.filter(processing_paused=True, status__in=(*LIVE, Status.PROCESSING))
+    if held := list(paused.values_list("pk", flat=True)):
+        waiting = waiting.exclude(session_id__in=held)
+    for state, spool in without:
+        waiting = waiting.exclude(state=state, spool=spool)
+    return list(waiting.order_by("created_at", "pk")[:limit])
 
 
 def tick() -> int:
-    """How many chunks were announced again."""
-    return hints.hint(_without_full_queues(due()))
-
-
-def _without_full_queues(chunks: list[Chunk]) -> Iterable[Chunk]:
-    """A queue that is long enough gets no more: its workers are busy, not ignorant."""
-    publisher = hints.publisher()
-    if publisher is None:
-        return []
+    """How many chunks were announced again; a queue that is long enough gets no more."""
+    publisher, told = hints.publisher(), 0
     full: dict[tuple[str, str], bool] = {}
-    kept = []
-    for chunk in chunks:
-        stage = stage_for(chunk.state)
-        if stage is None:
-            continue
-        key = (stage.name, chunk.spool)
-        if key not in full:
-            full[key] = publisher.depth(stage.name, spool=chunk.spool) >= settings.PIPELINE_BUFFER_SIZE
-        if not full[key]:
-            kept.append(chunk)
-    return kept
+    while publisher is not None and told < MOST_A_TICK:
+        chunks = due(MOST_A_TICK - told, without=[key for key, is_full in full.items() if is_full])
+        new = {(chunk.state, chunk.spool) for chunk in chunks} - set(full)
+        try:
+            full |= {key: _is_full(publisher, *key) for key in new}
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the next tick asks again
+            log.warning("the broker does not answer", reason=str(error))
+            break
+        told += hints.hint(chunk for chunk in chunks if not full[chunk.state, chunk.spool])
+        if not any(full[key] for key in new):
+            break
+    return told
+
+
+def _is_full(publisher: hints.Publisher, state: str, spool: str) -> bool:
+    stage = stage_for(state)
+    return stage is None or publisher.depth(stage.name, spool=spool) >= settings.PIPELINE_BUFFER_SIZE
 
 
 def work_inline(world: Installation) -> int:
@@ -85,13 +94,17 @@ def work_inline(world: Installation) -> int:
 
 
 def loop(world: Installation, *, rounds: int | None = None) -> None:
-    """Keep working inline until `rounds` are over (None: for ever); an outage is logged and waited out."""
+    """File the spool and work inline until `rounds` are over (None: for ever); an outage is waited out."""
+    scanner = intake.Intake(world.spool)
     done = 0
     while rounds is None or done < rounds:
         try:
+            scanner.scan()
             work_inline(world)
-        except LucidError as error:
+            scanner.release()
+        except (LucidError, RecorderError, DatabaseFailure, OSError) as error:
             log.warning("reconcile waits", reason=str(error))
+            close_old_connections()
         done += 1
         if rounds is None or done < rounds:
             time.sleep(TICK_SECONDS)
@@ -110,25 +123,3 @@ def oldest_unanchored_seconds() -> float:
     waiting = Chunk.objects.filter(state__in=UNFINISHED, quarantined_at__isnull=True)
     first = waiting.order_by("created_at").values_list("created_at", flat=True).first()
     return max(0.0, (timezone.now() - first).total_seconds()) if first else 0.0
-
-
-def orphan_blobs(world: Installation) -> list[str]:
-    """Stored blobs whose rows name another blob for their place, or are expired: safe to remove.
-
-    A blob without any row is kept and reported elsewhere: the database may be the older of the two.
-    """
-    from lucid_sessions import archive
-
-    found = []
-    for name in world.blobs.names():
-        if Chunk.objects.filter(blob=name).exclude(state=State.EXPIRED).exists():
-            continue
-        with world.blobs.open(name) as blob:
-            header = archive.read_header(blob.read(archive.HEADER))
-        for row in Chunk.objects.filter(
-            sequence=header.sequence, state__in=(State.STORED, State.ANCHORED, State.EXPIRED)
-        ):
-            bound = archive.session_binding(row.session_id, row.track)
-            if bound == header.binding and (row.state == State.EXPIRED or row.blob != name):
-                found.append(name)
-    return found

@@ -47,16 +47,17 @@ class Scratch:
         return content
 
     def forget(self, chunk: UUID) -> None:
-        """Nothing of this chunk is kept any more."""
+        """Nothing of this chunk is kept any more; what cannot be removed now, `sweep` removes."""
         for kind in KINDS:
-            self._path(chunk, kind).unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path(chunk, kind).unlink(missing_ok=True)
 
     def sweep(self, *, older_than_seconds: float) -> int:
         """How many files that nobody came back for were removed."""
         limit = time.time() - older_than_seconds
         gone = 0
         for path in self.root.glob("*"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 if path.stat().st_mtime < limit:
                     path.unlink()
                     gone += 1

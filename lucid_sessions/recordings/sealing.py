@@ -9,18 +9,24 @@ and only the holder of the lock publishes.
 import fcntl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import structlog
+from django.db.models import F
+from django.utils import timezone
 
 from lucid_sessions import archive
-from lucid_sessions.durable import make_directory
+from lucid_sessions.durable import blaming, make_directory
+from lucid_sessions.errors import Refused, Retryable
 from lucid_sessions.ledger import Log
 
 from . import completeness, failpoints, leaves, ledger_rows
 from .installation import Installation
+from .ledger_rows import Draft
 from .lifecycle import State, Status
 from .models import Checkpoint, Chunk, LedgerRecord, LedgerRequest, Session
 
@@ -31,6 +37,8 @@ MOST_LEAVES = 1024
 # Group commit: at most one round in this many seconds.
 ROUND_SECONDS = 1.0
 LOCK_SECONDS = 30.0
+MOST_REQUESTS = 1000
+MOST_TRIES = 100
 
 _running = threading.Lock()
 _wanted = threading.Event()
@@ -56,24 +64,34 @@ def _pace() -> None:
     _last_round = time.monotonic()
 
 
+def anchor(chunk_ids: Sequence[UUID], *, world: Installation) -> None:
+    """These chunks are anchored, if they were stored; a seal that came meanwhile has done it already."""
+    if Chunk.objects.filter(pk__in=list(chunk_ids), state=State.STORED, quarantined_at=None).exists():
+        seal_soon(world)
+
+
 def seal(world: Installation) -> int:
     """How many records were appended; everything that was due at the beginning is published."""
     with _only_sealer(world):
         ledger = world.log_for_appending()
         ledger_rows.replay(ledger)
-        ledger_rows.apply_all(ledger)
-        appended = 0
-        while _append_due(ledger):
-            appended += 1
-            ledger_rows.apply_all(ledger)
+        # First what a dead sealer left; it also shows that the ledger there is the one signed last, before
+        # bodies are written into the mount point of another, or into an emptied directory.
         _publish(ledger)
-        return appended
+        try:
+            return _append_due(ledger)
+        finally:
+            _publish(ledger)
 
 
 @contextmanager
 def _only_sealer(world: Installation) -> Iterator[None]:
+    if not world.ledger_root.is_dir() and world.keys.log_pin.exists():
+        raise Retryable(
+            f"The ledger {world.ledger_root} is not there: mount it. Nothing is anchored until then."
+        )
     make_directory(world.ledger_root)
-    with (world.ledger_root / "lock").open("w") as lock:
+    with blaming("lock", world.ledger_root / "lock"), (world.ledger_root / "lock").open("w") as lock:
         _lock(lock)
         yield
 
@@ -89,59 +107,93 @@ def _lock(lock: Any) -> None:
             time.sleep(0.05)
 
 
-def _append_due(ledger: Log) -> LedgerRecord | None:
-    """The next record that is due, appended; None when nothing is."""
-    try:
-        return _append_request(ledger) or _append_batch(ledger) or _append_sealed(ledger)
-    except ledger_rows.Overtaken as error:
-        log.info("sealer starts over", reason=str(error))
-        return None
+def _append_due(ledger: Log) -> int:
+    """How many records were appended: requests first, then batches, then the seals of sessions."""
+    appended = 0
+    for request in LedgerRequest.objects.filter(record__isnull=True).order_by("created_at")[:MOST_REQUESTS]:
+        appended += _append(ledger, partial(_request_draft, request))
+    while _append(ledger, _batch_draft):
+        appended += 1
+    for pk in list(Session.objects.filter(status=Status.PROCESSING).values_list("pk", flat=True)):
+        if completeness.may_be_settled(pk):
+            appended += _append(ledger, partial(_seal_draft, pk))
+    return appended
 
 
-def _append_request(ledger: Log) -> LedgerRecord | None:
-    due = LedgerRequest.objects.filter(record__isnull=True).order_by("created_at").first()
-    return ledger_rows.append(ledger, kind=due.kind, key=due.key, facts=due.facts) if due else None
+def _append(ledger: Log, draft_of: Callable[[], Draft | None]) -> bool:
+    """True when what was due has been appended and applied; False when nothing was, or it cannot be."""
+    for _ in range(MOST_TRIES):
+        # In this order: what is appended by then is applied before anything is selected, and what another
+        # sealer appends after that takes the index, so the selection is made anew.
+        index = ledger_rows.tail()
+        ledger_rows.apply_all(ledger)
+        draft = draft_of()
+        if draft is None:
+            return False
+        try:
+            ledger_rows.append(ledger, draft, index=index)
+        except ledger_rows.Overtaken as error:
+            log.info("sealer starts over", reason=str(error))
+            continue
+        except Refused as error:
+            log.error("not recorded; others go on", kind=draft.kind, key=draft.key, reason=str(error))
+            return False
+        ledger_rows.apply_all(ledger)
+        return True
+    return False
 
 
-def _append_batch(ledger: Log) -> LedgerRecord | None:
+def _request_draft(request: LedgerRequest) -> Draft | None:
+    due = LedgerRequest.objects.filter(pk=request.pk, record__isnull=True).first()
+    return Draft(due.kind, due.key, due.facts) if due else None
+
+
+def _batch_draft() -> Draft | None:
     stored = Chunk.objects.filter(state=State.STORED, quarantined_at__isnull=True).order_by(
         "created_at", "pk"
     )
-    chunks = list(stored[:MOST_LEAVES])
+    chunks = [chunk for chunk in stored[:MOST_LEAVES] if _is_sound(chunk)]
     if not chunks:
         return None
-    body = {"leaves": [leaves.facts_of(chunk) for chunk in chunks]}
-    root = archive.merkle_root([bytes.fromhex(chunk.leaf) for chunk in chunks]).hex()
+    facts = [leaves.facts_of(chunk) for chunk in chunks]
+    root = archive.merkle_root([leaves.hash_of(one) for one in facts]).hex()
     failpoints.reach("seal.selected")
-    return ledger_rows.append(
-        ledger, kind="batch", key=f"batch:{root}", facts={"root": root, "count": len(chunks)}, body=body
-    )
+    named = {"root": root, "count": len(chunks)}
+    return Draft("batch", f"batch:{root}", named, {"leaves": facts})
 
 
-def _append_sealed(ledger: Log) -> LedgerRecord | None:
-    for session in Session.objects.filter(status=Status.PROCESSING):
-        verdict = completeness.judge(session)
-        if not verdict.settled:
-            continue
-        root = archive.merkle_root([bytes.fromhex(chunk.leaf) for chunk in verdict.chunks]).hex()
-        facts = {
-            "session": str(session.pk),
-            "revision": session.sealed_revision + 1,
-            "previous": session.sealed_record,
-            "outcome": verdict.outcome,
-            "root": root,
-            "count": len(verdict.chunks),
-            "gaps": len(verdict.gaps),
-            "missing": len(verdict.missing),
-        }
-        body = {
-            "leaves": [leaves.facts_of(chunk) for chunk in verdict.chunks],
-            "gaps": list(verdict.gaps),
-            "missing": list(verdict.missing),
-        }
-        key = f"sealed:{session.pk}:{facts['revision']}"
-        return ledger_rows.append(ledger, kind="sealed", key=key, facts=facts, body=body)
-    return None
+def _is_sound(chunk: Chunk) -> bool:
+    """False for a row that contradicts itself, now in quarantine: in a batch it would spoil the others."""
+    if chunk.leaf == leaves.hash_of(leaves.facts_of(chunk)).hex():
+        return True
+    reason = "anchor: the row's leaf is not the hash of its facts; the row was changed after it was stored"
+    rows = Chunk.objects.filter(pk=chunk.pk, fence=chunk.fence)
+    rows.update(quarantined_at=timezone.now(), reason=reason, token="", fence=F("fence") + 1)
+    log.error("chunk quarantined", chunk=str(chunk.pk), reason=reason)
+    return False
+
+
+def _seal_draft(pk: UUID) -> Draft | None:
+    session = Session.objects.filter(pk=pk, status=Status.PROCESSING).first()
+    verdict = completeness.judge(session) if session else completeness.UNSETTLED
+    if session is None or not verdict.settled:
+        return None
+    body = {
+        "leaves": [leaves.facts_of(chunk) for chunk in verdict.chunks],
+        "gaps": list(verdict.gaps),
+        "missing": list(verdict.missing),
+    }
+    facts = {
+        "session": str(session.pk),
+        "revision": session.sealed_revision + 1,
+        "previous": session.sealed_record,
+        "outcome": verdict.outcome,
+        "root": archive.merkle_root([leaves.hash_of(leaf) for leaf in body["leaves"]]).hex(),
+        "count": len(verdict.chunks),
+        "gaps": len(verdict.gaps),
+        "missing": len(verdict.missing),
+    }
+    return Draft("sealed", f"sealed:{session.pk}:{facts['revision']}", facts, body)
 
 
 def _publish(ledger: Log) -> None:
@@ -153,6 +205,8 @@ def _publish(ledger: Log) -> None:
     if entries:
         ledger.extend(entries)
         failpoints.reach("seal.published")
+    else:
+        ledger.check()
     newest = ledger.checkpoint()
     if newest and newest.size:
         Checkpoint.objects.get_or_create(

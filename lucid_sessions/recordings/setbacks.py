@@ -8,7 +8,7 @@ What is missing between two stages is computed anew: back to CAPTURED. Quarantin
 
 import random
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from django.utils import timezone
@@ -16,7 +16,7 @@ from django.utils import timezone
 from lucid_sessions.errors import LucidError, Refused, Tampered
 
 from . import leases, observation
-from .lifecycle import State
+from .lifecycle import State, stage_for
 from .models import Chunk
 from .scratch import Recompute
 
@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 MOST_ATTEMPTS = 8
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 300.0
+LONGEST_REASON = 2000
+
+Outcome = Literal["waits", "quarantined", "recompute", "overtaken"]
 
 
 class Final(Refused):
@@ -34,24 +37,29 @@ class Final(Refused):
 def record(chunk: Chunk, *, stage: str, error: LucidError) -> None:
     """Write on the row what failed and when it is tried again, or that it will not be."""
     outcome = _record(chunk, stage=stage, error=error)
+    if outcome == "overtaken":
+        # Its reason may be no more than that another worker has finished: no alarm, nothing to count.
+        log.info("verdict of a lost claim dropped", chunk=str(chunk.pk), stage=stage, reason=str(error))
+        return
     observation.tell(observation.StageDone(stage, 0.0, outcome, chunk.raw_length, type(error).__name__))
     level = "error" if outcome == "quarantined" else "warning"
     getattr(log, level)(f"chunk {outcome}", chunk=str(chunk.pk), stage=stage, reason=str(error))
 
 
-def _record(chunk: Chunk, *, stage: str, error: LucidError) -> Literal["waits", "quarantined", "recompute"]:
-    reason = f"{stage}: {error}"
+def _record(chunk: Chunk, *, stage: str, error: LucidError) -> Outcome:
+    outcome, changes = _verdict(chunk, error)
+    written = leases.settle(chunk, losses=0, reason=f"{stage}: {error}"[:LONGEST_REASON], **changes)
+    return outcome if written else "overtaken"
+
+
+def _verdict(chunk: Chunk, error: LucidError) -> tuple[Outcome, dict[str, Any]]:
     if isinstance(error, Recompute):
-        leases.settle(chunk, state=State.CAPTURED, losses=0, reason=reason, hinted_at=None)
-        return "recompute"
-    attempts = chunk.attempts + 1
-    now = timezone.now()
+        return "recompute", {"state": State.CAPTURED, "hinted_at": None}
+    attempts, now = chunk.attempts + 1, timezone.now()
     if _hopeless(error, attempts):
-        leases.settle(chunk, attempts=attempts, losses=0, reason=reason, quarantined_at=now)
-        return "quarantined"
+        return "quarantined", {"attempts": attempts, "quarantined_at": now}
     due = now + timedelta(seconds=wait(attempts))
-    leases.settle(chunk, attempts=attempts, losses=0, reason=reason, next_attempt_at=due, hinted_at=None)
-    return "waits"
+    return "waits", {"attempts": attempts, "next_attempt_at": due, "hinted_at": None}
 
 
 def _hopeless(error: LucidError, attempts: int) -> bool:
@@ -64,3 +72,17 @@ def wait(attempts: int) -> float:
     """Seconds until the next attempt: doubling, bounded, and jittered so that crowds come spread out."""
     longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 16))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+
+def next_step(chunk: Chunk) -> str:
+    """What a person does about a chunk that does not go on; empty when there is nothing to do."""
+    if chunk.quarantined_at is not None:
+        stage = stage_for(chunk.state)
+        option = f" --stage {stage.name}" if stage else ""
+        return (
+            "Its bytes are kept. Remove the cause named in the reason, then put it back: "
+            f"manage.py requeue --session {chunk.session_id}{option}"
+        )
+    if chunk.next_attempt_at is not None and chunk.next_attempt_at > timezone.now():
+        return f"It is tried again by itself at {chunk.next_attempt_at:%H:%M:%S} UTC; remove the cause."
+    return ""

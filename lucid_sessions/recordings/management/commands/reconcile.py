@@ -18,9 +18,9 @@ class Command(Base):
 
     def run(self, options: dict[str, Any]) -> int:
         world = installation()
-        intake.Intake(world.spool).scan()
         if options["loop"]:
             reconcile.loop(world)
+        intake.Intake(world.spool).scan()
         done = reconcile.work_inline(world)
         self.tell(f"{done} chunks were due; {sum(reconcile.backlog().values())} still wait.", due=done)
         return DONE

@@ -81,7 +81,7 @@ class Filing(threading.Thread):
             self._soon.clear()
             try:
                 self.files.scan()
-                intake.release(self.files.spool)
+                self.files.release()
             except (DatabaseError, LucidError, RecorderError, OSError) as error:
                 log.warning("spool not filed", reason=str(error))
                 close_old_connections()
