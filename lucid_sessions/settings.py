@@ -119,6 +119,7 @@ AUTH_USER_MODEL = "access.User"
 SESSION_ENGINE = "lucid_sessions.access.web_sessions"
 MIDDLEWARE = [
     "lucid_sessions.operations.middleware.ApiMetrics",
+    "lucid_sessions.access.request_identity.RequestIdentity",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -205,6 +206,8 @@ SIMPLE_JWT = {
     "ISSUER": "lucid-sessions",
     "USER_ID_CLAIM": "sub",
     "UPDATE_LAST_LOGIN": True,
+    # A change of password ends every token.
+    "CHECK_REVOKE_TOKEN": True,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Lucid Sessions",

@@ -211,54 +211,62 @@ def check(bundle, log_key):
     manifest = bundle.json("manifest.json")
     must(manifest["format"] == "lucid/1 evidence", "this is not an evidence bundle of version 1")
     for name, digest in manifest["files"].items():
-        must(
-            hashlib.sha256(bundle.read(name)).hexdigest() == digest, name + " is not what the manifest lists"
-        )
+        found = hashlib.sha256(bundle.read(name)).hexdigest()
+        must(found == digest, f"{name} is not what the manifest lists")
     size, root = open_checkpoint(bundle.read("checkpoint").decode(), log_key or manifest["log_key"])
-    yield "checkpoint of %d records, root %s, signed by the log" % (size, root.hex())
-    writers = {}
-    for index in manifest["writers"]:
-        facts, _ = check_record(bundle, index, size, root)
-        must(facts["kind"] == "writer-added", "record %d adds no writer" % index)
-        public = bytes.fromhex(facts["public"])
-        writers[hashlib.sha256(b"lucid/1 kid\0" + public).hexdigest()[:16]] = public
-    yield "%d writers named by the log" % len(writers)
-    in_batches = set()
-    for index in manifest["batches"]:
-        facts, body = check_record(bundle, index, size, root)
-        hashes = [chunk_leaf(leaf) for leaf in body["leaves"]]
-        must(merkle_root(hashes).hex() == facts["root"], "batch %d has another root than its leaves" % index)
-        in_batches.update(hashes)
+    yield f"checkpoint of {size} records, root {root.hex()}, signed by the log"
+    writers = check_writers(bundle, manifest["writers"], size, root)
+    yield f"{len(writers)} writers named by the log"
+    in_batches = check_batches(bundle, manifest["batches"], size, root)
     facts, sealed = check_record(bundle, manifest["sealed"], size, root)
     hashes = [chunk_leaf(leaf) for leaf in sealed["leaves"]]
     must(facts["session"] == manifest["session"], "the seal is of another session")
     must(merkle_root(hashes).hex() == facts["root"], "the seal has another root than its leaves")
-    yield "seal, revision %d: %d chunks, root %s" % (facts["revision"], len(hashes), facts["root"])
-    repository = bytes.fromhex(manifest["repository"])
-    for leaf, digest in zip(sealed["leaves"], hashes):
-        name = "chunk %d of take %d, track %s" % (
-            leaf["sequence"] & 0xFFFFFFFF,
-            leaf["sequence"] >> 32,
-            leaf["track"],
-        )
-        must(digest in in_batches, name + ": no batch of the log holds it")
+    must(in_batches.issuperset(hashes), "a chunk of the seal is in no batch of the log")
+    yield f"seal, revision {facts['revision']}: {len(hashes)} chunks, root {facts['root']}"
+    check_blobs(bundle, sealed["leaves"], bytes.fromhex(manifest["repository"]), writers)
+    yield f"{len(hashes)} blobs: hashes, places and signatures hold"
+    for lost in sealed["missing"]:
+        yield f"MISSING, and listed as such: {chunk_name(lost)}: {lost['reason']}"
+    for gap in sealed["gaps"]:
+        span = f"{gap['from_us'] / 1e6:.3f} s to {gap['to_us'] / 1e6:.3f} s"
+        yield f"gap, recorded as such: {span}: {gap['reason']}"
+
+
+def check_writers(bundle, indices, size, root):
+    """Key id to public key of every writer that the log's records name."""
+    writers = {}
+    for index in indices:
+        facts, _ = check_record(bundle, index, size, root)
+        must(facts["kind"] == "writer-added", f"record {index} adds no writer")
+        public = bytes.fromhex(facts["public"])
+        writers[hashlib.sha256(b"lucid/1 kid\0" + public).hexdigest()[:16]] = public
+    return writers
+
+
+def check_batches(bundle, indices, size, root):
+    """The hashes of all leaves that the log's batches anchor."""
+    anchored = set()
+    for index in indices:
+        facts, body = check_record(bundle, index, size, root)
+        hashes = [chunk_leaf(leaf) for leaf in body["leaves"]]
+        must(merkle_root(hashes).hex() == facts["root"], f"batch {index} has another root than its leaves")
+        anchored.update(hashes)
+    return anchored
+
+
+def check_blobs(bundle, leaves, repository, writers):
+    """Every blob that the seal lists is there and holds."""
+    for leaf in leaves:
         try:
             check_blob(bundle.read("blobs/" + leaf["blob"]), leaf, repository, writers)
         except Failure as failure:
-            raise Failure(f"{name}: {failure}") from None
-    yield "%d blobs: hashes, places and signatures hold" % len(hashes)
-    for lost in sealed["missing"]:
-        yield "MISSING, and listed as such: track %s, sequence %d: %s" % (
-            lost["track"],
-            lost["sequence"],
-            lost["reason"],
-        )
-    for gap in sealed["gaps"]:
-        yield "gap, recorded as such: {:.3f} s to {:.3f} s: {}".format(
-            gap["from_us"] / 1e6,
-            gap["to_us"] / 1e6,
-            gap["reason"],
-        )
+            raise Failure(f"{chunk_name(leaf)}: {failure}") from None
+
+
+def chunk_name(leaf):
+    """How a person finds the chunk."""
+    return f"chunk {leaf['sequence'] & 0xFFFFFFFF} of take {leaf['sequence'] >> 32}, track {leaf['track']}"
 
 
 def main(arguments):

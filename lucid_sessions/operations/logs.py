@@ -17,6 +17,16 @@ _SHARED: list[Any] = [
 
 def configure(options: dict[str, str]) -> None:
     """Route all logging through structlog; `options` = {"level": ..., "form": "json" | "console"}."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
     last: Any = structlog.processors.JSONRenderer()
     if options["form"] == "console":
         last = structlog.dev.ConsoleRenderer(colors=False)

@@ -1,7 +1,7 @@
 """The way back: from stored blobs to pictures, believing nothing that was not verified on the way."""
 
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from uuid import UUID
 
@@ -22,8 +22,15 @@ HLS_VERSION = 7
 def archived(session: Session, *, track: str = "screen") -> list[Chunk]:
     """The session's playable chunks of one track, in order: those that a signed checkpoint covers."""
     newest = Checkpoint.objects.values_list("size", flat=True).first() or 0
-    anchored = Chunk.objects.filter(session=session, track=track, state=State.ANCHORED, record__lt=newest)
-    return list(anchored.order_by("sequence"))
+    chunks = Chunk.objects.filter(session=session, track=track).order_by("sequence")
+    if session.status not in ENDED:
+        # While it is recorded the list may only grow at its end (RFC 8216, 6.2.1): one waits for another.
+        return list(takewhile(lambda chunk: _is_published(chunk, newest), chunks))
+    return [chunk for chunk in chunks if _is_published(chunk, newest)]
+
+
+def _is_published(chunk: Chunk, size: int) -> bool:
+    return chunk.state == State.ANCHORED and chunk.record is not None and chunk.record < size
 
 
 def segment(chunk: Chunk) -> bytes:

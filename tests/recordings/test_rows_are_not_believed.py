@@ -93,9 +93,7 @@ def test_a_revoked_writers_chunks_count_only_below_the_size_of_its_revocation(
     assert verification.verify(session).findings == []
 
 
-def test_evidence_made_while_the_log_grows_holds(
-    session: Session, world: Installation, tmp_path: object
-) -> None:
+def test_evidence_made_while_the_log_grows_holds(session: Session, world: Installation) -> None:
     log = ProvenLog(world)
     for number in range(3):
         ledger_rows.request("writer-added", key=f"more:{number}", facts={"public": "11" * 32, "key_id": "00"})
@@ -117,6 +115,6 @@ def test_leaves_do_not_depend_on_the_column(session: Session) -> None:
 
 
 def _insert_writer(writer: archive.Writer) -> None:
-def test_evidence_made_while_the_log_grows_holds(session: Session, world: Installation) -> None:
+    """What a database administrator can do: a row that names a writer, at an index that the log has not."""
     entry = f'{{"kind":"writer-added","public":"{writer.public.hex()}"}}'
     LedgerRecord.objects.create(index=900, kind="writer-added", key="forged", entry=entry, applied=True)
