@@ -1,0 +1,1 @@
+"""What the chain costs on this machine: `python -m benchmarks` measures with real processes on real files."""
