@@ -24,7 +24,7 @@ class Watched(Generic[Answer]):
         patience: float = 1.5,
         rest: float = 0.0,
     ) -> None:
-        """An answer serves for `fresh` seconds, or for `rest` times as long as it took, whichever is longer."""
+        """An answer serves for `fresh` seconds, or `rest` times as long as it took, if longer."""
         self._ask = ask
         self._otherwise = otherwise
         self._fresh = fresh

@@ -124,11 +124,12 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._running.pid, signal.SIGKILL)
 
-    def last_words(self, lines: int = 5) -> str:
-        """The end of its log."""
+    def last_words(self) -> str:
+        """The last line of its log; nothing when it has none."""
         if self.log is None or not self.log.is_file():
             return ""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _fresh(log: Path) -> IO[bytes]:

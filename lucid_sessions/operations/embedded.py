@@ -21,7 +21,6 @@ from .stack import Stack
 ADDRESS = "127.0.0.1"
 WORKER_THREADS = 8
 START_SECONDS = 30.0
-# Started in this order, stopped in the reverse: the recorder first, so that its tails close; Redis last.
 REDIS_SECONDS = 10.0
 
 
@@ -62,6 +61,7 @@ def stack(layout: Layout, *, redis: Redis, say: Callable[[str], None]) -> Stack:
 
 
 def _programs(layout: Layout, redis: Redis) -> list[Program]:
+    """Started in this order, stopped in the reverse: the recorder first, for its tails; Redis last."""
     env = programs.environment(REDIS_URL=redis.url)
     parts = [programs.redis(redis)] if redis.command else []
     if layout.api_port:
@@ -69,7 +69,15 @@ def _programs(layout: Layout, redis: Redis) -> list[Program]:
     if layout.flower_port:
         parts.append(programs.flower(ADDRESS, layout.flower_port, env))
     events = bool(layout.flower_port)
-    parts.append(programs.worker(QUEUES, env, pool="threads", concurrency=WORKER_THREADS, events=events))
+    parts.append(
+        programs.worker(
+            QUEUES,
+            env,
+            pool="threads",
+            concurrency=WORKER_THREADS,
+            events=events,
+        )
+    )
     parts.append(programs.beat(env))
     parts.append(programs.recorder(env))
     return parts
@@ -79,5 +87,7 @@ def start(running: Stack, redis: Redis) -> None:
     """Everything runs, Redis first; Retryable when Redis does not answer."""
     if redis.command:
         running.start("redis")
-    running.wait_until(lambda: private_redis.answers(redis.url), what="Redis", seconds=REDIS_SECONDS)
+    running.wait_until(
+        lambda: private_redis.answers(redis.url), what=f"Redis ({redis.program})", seconds=REDIS_SECONDS
+    )
     running.start()

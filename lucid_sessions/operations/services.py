@@ -12,6 +12,8 @@ from . import programs
 from .children import Program
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container, whose ports the deployment publishes
+# Within the grace that deployments give a container (60 s), after Celery's own soft shutdown (20 s).
+WORKER_STOP_SECONDS = 40.0
 Env = Mapping[str, str]
 
 
@@ -31,22 +33,22 @@ def _session_api(env: Env, port: int) -> list[Program]:
 
 def _pipeline_manager(env: Env, _port: int) -> list[Program]:
     # Two threads: the reconciler must not wait behind a sealer that sleeps out its second.
-    worker = programs.worker(_queues("anchor", "pipeline"), env, pool="threads", concurrency=2)
+    worker = _worker(_queues("anchor", "pipeline"), env, pool="threads", concurrency=2)
     return [worker, programs.beat(env)]
 
 
 def _session_recorder(env: Env, _port: int) -> list[Program]:
-    worker = programs.worker(_queues("capture"), env, pool="threads", concurrency=4)
+    worker = _worker(_queues("capture"), env, pool="threads", concurrency=4)
     return [worker, programs.recorder(env)]
 
 
 def _chunk_processor(env: Env, _port: int) -> list[Program]:
     count = settings.PIPELINE_WORKER_COUNT
-    return [programs.worker(_queues("compress", "encrypt"), env, pool="prefork", concurrency=count)]
+    return [_worker(_queues("compress", "encrypt"), env, pool="prefork", concurrency=count)]
 
 
 def _session_storage(env: Env, _port: int) -> list[Program]:
-    return [programs.worker(_queues("store", "maintenance"), env, pool="threads", concurrency=4)]
+    return [_worker(_queues("store", "maintenance"), env, pool="threads", concurrency=4)]
 
 
 def _flower(env: Env, port: int) -> list[Program]:
@@ -61,6 +63,10 @@ SERVICES = {
     "session-storage": Service(8086, _session_storage),
     "flower": Service(5555, _flower, web=True),
 }
+
+
+def _worker(queues: list[str], env: Env, *, pool: str, concurrency: int) -> Program:
+    return programs.worker(queues, env, pool=pool, concurrency=concurrency, stop_seconds=WORKER_STOP_SECONDS)
 
 
 def _queues(*names: str) -> list[str]:

@@ -58,14 +58,17 @@ class Stack:
             child.restart_when_due()
 
     def wait_until(self, ready: Callable[[], bool], *, what: str, seconds: float) -> None:
-        """Return once `ready()`; Retryable, with the last words of what failed, when that takes too long."""
+        """Return once `ready()`; Retryable when that takes too long, or when a program keeps ending."""
         deadline = time.monotonic() + seconds
         while not ready():
             self.tend()
-            failing = [child for child in self.children if child.restarts > 1]
-            if failing or time.monotonic() > deadline:
-                words = "\n".join(child.last_words() for child in failing)
-                raise Retryable(f"{what} did not start within {seconds:.0f} s. {words}".strip())
+            for child in self.children:
+                if child.restarts > 1:
+                    raise Retryable(
+                        f"{child.program.name} keeps ending: {child.last_words()}. See {child.log}."
+                    )
+            if time.monotonic() > deadline:
+                raise Retryable(f"{what} did not answer within {seconds:.0f} s.")
             time.sleep(TICK_SECONDS / 4)
 
     def child(self, name: str) -> Child:

@@ -1,0 +1,123 @@
+"""An installation in a home of its own, worked by processes of its own: it can be lost and restored."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+SECONDS = 120
+PLACES = ("spool", "blobs", "ledger", "keys", "lucid.sqlite3", "lucid.sqlite3-wal", "lucid.sqlite3-shm")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One installation: its home, and what else its processes find in their environment."""
+
+    home: Path
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "MONGODB_URL")
+        found = {name: os.environ[name] for name in kept if name in os.environ}
+        if "MONGODB_URL" in found:
+            # A database of this home's own on the server that the environment names.
+            server, _, options = found["MONGODB_URL"].partition("?")
+            found["MONGODB_URL"] = f"{server.rstrip('/')}/{_name(self.home)}?{options}"
+        return found | {
+            "LUCID_HOME": str(self.home),
+            "LUCID_PROFILE": "embedded",
+            "LUCID_LEDGER_ORIGIN": "test.invalid/backed-up",
+            "LUCID_STORAGE_MIN_FREE_GIB": "0",
+            "DJANGO_SETTINGS_MODULE": "lucid_sessions.settings",
+            "LOG_LEVEL": "ERROR",
+            "PYTHONPATH": str(ROOT),
+            **dict(self.extra),
+        }
+
+    def manage(self, *arguments: object, expect: int | None = 0) -> "Said":
+        """What `manage.py` said; its exit code is as expected (None: any)."""
+        command = [sys.executable, str(ROOT / "manage.py"), *map(str, arguments)]
+        return _run(command, self, expect)
+
+    def python(self, code: str, expect: int | None = 0) -> "Said":
+        """What a script inside the installation said."""
+        begin = "import django; django.setup()\n"
+        return _run([sys.executable, "-c", begin + code], self, expect)
+
+    def facts(self, code: str) -> Any:
+        """What the script's `found` holds, by JSON."""
+        said = self.python(f"{code}\nimport json; print(json.dumps(found, default=str, sort_keys=True))")
+        return json.loads(said.out.splitlines()[-1])
+
+    def lose(self, *places: str) -> None:
+        """These parts of the home are gone, by default all."""
+        for place in places or PLACES:
+            path = self.home / place
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def twin(self, home: Path) -> "Site":
+        """A copy of the installation at another home (SQLite only)."""
+        shutil.copytree(self.home, home)
+        return Site(home, self.extra)
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a process ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def _name(home: Path) -> str:
+    import hashlib
+
+    return "lucid_" + hashlib.sha256(str(home).encode()).hexdigest()[:12]
+
+
+def _run(command: list[str], site: Site, expect: int | None) -> Said:
+    done = subprocess.run(
+        command, cwd=ROOT, env=site.environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    said = Said(done.returncode, done.stdout, done.stderr)
+    assert expect is None or said.code == expect, f"{command[-6:]} ended with {said}"
+    return said
+
+
+POPULATE = """
+from tests import factories
+from lucid_sessions.recordings import sealing, pipeline
+from lucid_sessions.recordings.installation import installation
+from lucid_sessions.recordings.models import Chunk
+def record(name, segments=3, sealed=True):
+    world = installation()
+    session = factories.recorded_session(world, segments=segments, name=name)
+    ids = list(Chunk.objects.filter(session=session).values_list("pk", flat=True))
+    pipeline.run(["capture", "compress", "encrypt", "store"], ids, world=world)
+    if sealed:
+        sealing.seal(world)
+    return session
+"""
+
+ROWS = """
+from lucid_sessions.operations.backup import rows
+found = sorted(line.decode() for line in rows.lines())
+"""
+
+
+def build(home: Path) -> Site:
+    """A fresh installation with two sealed sessions."""
+    site = Site(home)
+    site.manage("prepare")
+    site.python(POPULATE + "record('first'); record('second')")
+    return site
