@@ -14,7 +14,11 @@ from django.conf import settings
 
 from lucid_sessions.recordings.lifecycle import QUEUES, STAGES
 
-app = Celery("lucid_sessions", broker=settings.REDIS_URL, include=["tasks.pipeline", "tasks.schedule"])
+app = Celery(
+    "lucid_sessions",
+    broker=settings.REDIS_URL,
+    include=["tasks.pipeline", "tasks.schedule", "tasks.upkeep"],
+)
 app.conf.update(
     broker_transport="tasks.transport:Transport",
     task_routes={

@@ -22,7 +22,7 @@ from typing import Any
 from uuid import UUID
 
 from lucid_sessions import archive
-from lucid_sessions.durable import write_durably
+from lucid_sessions.durable import blaming, sync_directory, write_durably
 from lucid_sessions.errors import Refused, Retryable
 
 EMBEDDED_SECRETS = (
@@ -143,6 +143,22 @@ class Keyring:
                 "the session was shredded, or the keys were not restored."
             ) from None
         return archive.unseal_session_key(sealed, statement=statement, by=by)
+
+    def sealed_keys(self, session: UUID) -> list[Path]:
+        """The files that hold a session's keys, for every track and recipient."""
+        return sorted((self.root / "sessions" / str(session)).glob("*.sealed"))
+
+    def shred(self, session: UUID) -> None:
+        """Nobody can open the session any more: its sealed keys are gone, and stay so after a power cut."""
+        directory = self.root / "sessions" / str(session)
+        with blaming("delete", directory):
+            for path in directory.glob("*"):
+                path.unlink(missing_ok=True)
+            if directory.is_dir():
+                sync_directory(directory)
+                directory.rmdir()
+            if directory.parent.is_dir():
+                sync_directory(directory.parent)
 
     def _sealed(self, session: UUID, track: str, recipient: archive.Recipient) -> Path:
         return self.root / "sessions" / str(session) / f"{track}-{recipient.key_id.hex()}.sealed"

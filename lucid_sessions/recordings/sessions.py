@@ -17,6 +17,7 @@ from recorder.errors import RecorderError
 from recorder.settings import Settings
 from recorder.sources import check_source
 
+from . import quota
 from .installation import installation
 from .lifecycle import ENDED, Desired, Status
 from .models import Session, SessionKey
@@ -116,7 +117,7 @@ def resolution(text: str) -> tuple[int, int]:
 
 def start(session: Session) -> Session:
     """The session waits for a recorder; Refused when started before, Retryable while there is no room."""
-    admit()
+    admit(session.project)
     return _move(session, (Status.CREATED,), status=Status.STARTING, desired=Desired.RECORD)
 
 
@@ -151,8 +152,8 @@ def _move(session: Session, sources: tuple[Status, ...], **changes: Any) -> Sess
     return session
 
 
-def admit() -> None:
-    """Retryable when there is too little room to accept a new recording."""
+def admit(project: str) -> None:
+    """Retryable when there is too little room to accept a new recording, on the disks or by quota."""
     for variable, path in (
         ("SESSION_STORAGE_PATH", settings.SESSION_STORAGE_PATH),
         ("CHUNK_STORAGE_PATH", settings.CHUNK_STORAGE_PATH),
@@ -169,6 +170,7 @@ def admit() -> None:
                 f"{settings.LUCID_STORAGE_MIN_FREE_GIB:g} are needed. "
                 "Free space or lower LUCID_STORAGE_MIN_FREE_GIB."
             )
+    quota.refuse_when_full(project)
 
 
 def fail(session_id: Any, reason: str) -> None:

@@ -1,11 +1,13 @@
 """Where recurring jobs stand: a small row each, so that a job goes on after any interruption."""
 
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 
-from .models import Upkeep
+from .models import Session, Upkeep
 
 
 def recall(name: str) -> dict[str, Any]:
@@ -23,3 +25,23 @@ def note(name: str, facts: dict[str, Any]) -> None:
         Upkeep.objects.create(name=name, facts=facts)
     except IntegrityError:
         rows.update(facts=facts, version=F("version") + 1)
+
+
+def turn(name: str, sessions: QuerySet[Session], *, size: int) -> list[Session]:
+    """The next page of `sessions` by the time they ended, after that of the last turn; then the first."""
+    page = list(after(sessions, recall(name).get("at"))[:size])
+    note(name, {"at": place_of(page[-1]) if len(page) == size else None})
+    return page
+
+
+def after(sessions: QuerySet[Session], place: list[str] | None) -> QuerySet[Session]:
+    """`sessions` in order of (ended_at, id), from behind `place` on."""
+    if place:
+        ended, pk = datetime.fromisoformat(place[0]), UUID(place[1])
+        sessions = sessions.filter(ended_at__gte=ended).filter(Q(ended_at__gt=ended) | Q(pk__gt=pk))
+    return sessions.order_by("ended_at", "pk")
+
+
+def place_of(session: Session) -> list[str]:
+    """What `after` needs to go on behind this session."""
+    return [session.ended_at.isoformat() if session.ended_at else "", str(session.pk)]

@@ -13,7 +13,8 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandParser
 from django.db.utils import DatabaseError, OperationalError
 
-from lucid_sessions.errors import LucidError, Retryable, Tampered
+from lucid_sessions.access.models import User
+from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
 from lucid_sessions.recordings.models import Session
 from recorder.errors import DiskFull, RecorderError, SpoolBusy, SpoolUnwritable
 
@@ -58,6 +59,12 @@ class Command(BaseCommand):
         self.stderr.write(message)
         return code
 
+    def required(self, options: dict[str, Any], name: str) -> Any:
+        """The option's value; Refused when it was not given."""
+        if options[name] is None:
+            raise Refused(f"--{name.replace('_', '-')} is needed for this.")
+        return options[name]
+
     def tell(self, text: str, **facts: Any) -> None:
         """Print for a person, or the facts as JSON for a program."""
         self.stdout.write(json.dumps(facts, default=str) if self.as_json else text)
@@ -85,6 +92,16 @@ def session_argument(text: str) -> Session:
     return found[0]
 
 
+def user_argument(text: str) -> User:
+    """The user of this name, who acts."""
+    found = User.objects.filter(username=text).first()
+    if found is None:
+        raise ArgumentTypeError(
+            f"there is no user {text!r}: `manage.py createsuperuser`, or the admin, makes one"
+        )
+    return found
+
+
 def output_argument(text: str) -> Path:
     """A file to write: its directory exists and can be written."""
     path = Path(text).absolute()
@@ -104,4 +121,5 @@ __all__ = [
     "SpoolUnwritable",
     "output_argument",
     "session_argument",
+    "user_argument",
 ]

@@ -1,0 +1,194 @@
+"""Stored blobs are verified again for ever: the longest unverified first, at a bounded rate, without any key.
+
+Length, hash, place, signature and leaf are checked, so a flipped bit, a lost file and a swapped one are found
+while a backup still has the right bytes. A bad blob's chunk is quarantined, which is an alarm; its bytes are
+kept aside. Where a replica has the right ones they are put back, and the next look ends the quarantine.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from django.db.models import F
+from django.utils import timezone
+
+from lucid_sessions import archive
+from lucid_sessions.durable import write_durably
+from lucid_sessions.errors import LucidError, Retryable, Tampered
+
+from . import leaves, observation
+from .installation import Installation
+from .lifecycle import ARCHIVED
+from .models import Chunk
+from .proven import ProvenLog
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 60.0
+# 8 MiB a second: a TiB in 36 hours, at under a hundredth of a core.
+BYTES_A_TICK = 512 * 1024 * 1024
+CHUNKS_A_TICK = 2_000
+PAGE = 100
+# What was verified this lately is left alone, however small the archive.
+FRESH = timedelta(days=1)
+MARK = "scrub: "
+
+Replica = Callable[[str], bytes | None]
+"""Given a blob's name, its bytes from another copy of the archive, or None. They are not simply believed."""
+
+
+@dataclass
+class Tally:
+    """What one run did."""
+
+    chunks: int = 0
+    size: int = 0
+    bad: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Enough for one tick."""
+        return self.size >= BYTES_A_TICK or self.chunks >= CHUNKS_A_TICK
+
+
+def tick(world: Installation, *, replicas: Sequence[Replica] = ()) -> Tally:
+    """Verify the longest unverified blobs that nobody looked at for a day, up to a tick's bound."""
+    tally = Tally()
+    for tally in run(world, replicas=replicas, older_than=FRESH):
+        if tally.full:
+            break
+    return tally
+
+
+def run(
+    world: Installation, *, replicas: Sequence[Replica] = (), older_than: timedelta = timedelta()
+) -> Iterator[Tally]:
+    """Verify once every blob that was last looked at so long ago; the tally after each page."""
+    tally, before = Tally(), timezone.now() - older_than
+    while page := _oldest(before):
+        _check_page(page, world=world, replicas=replicas, tally=tally)
+        yield tally
+
+
+def _oldest(before: datetime) -> list[Chunk]:
+    """A page of the longest unverified, by index: its storing was a chunk's first verification."""
+    page: list[Chunk] = []
+    for state in ARCHIVED:
+        stored = Chunk.objects.filter(state=state)
+        never = stored.filter(verified_at__isnull=True, stored_at__lt=before).order_by("stored_at", "pk")
+        again = stored.filter(verified_at__lt=before).order_by("verified_at", "stored_at", "pk")
+        page += [*never[:PAGE], *again[:PAGE]]
+    return sorted(page, key=lambda chunk: chunk.verified_at or chunk.stored_at or before)[:PAGE]
+
+
+def _check_page(page: list[Chunk], *, world: Installation, replicas: Sequence[Replica], tally: Tally) -> None:
+    """Each blob of the page is verified or quarantined; Retryable when the store is away."""
+    proven = ProvenLog(world)
+    good: list[Chunk] = []
+    for chunk in page:
+        began = time.perf_counter()
+        try:
+            _check(chunk, world=world, writers=proven.writers(chunk.record))
+            good.append(chunk)
+            _tell(chunk, seconds=time.perf_counter() - began)
+        except Retryable:
+            _note_good(good)
+            raise
+        except LucidError as error:
+            _found_bad(chunk, error, world=world, replicas=replicas, tally=tally)
+        tally.chunks += 1
+        tally.size += chunk.blob_length
+    _note_good(good)
+
+
+def _check(chunk: Chunk, *, world: Installation, writers: archive.Writers) -> None:
+    """Nothing, if the stored blob is what this row says; Tampered otherwise."""
+    blob = world.blobs.get(chunk.blob)
+    if hashlib.sha256(blob).hexdigest() != chunk.blob:
+        raise Tampered("the blob's bytes no longer have the hash that is its name")
+    if len(blob) != chunk.blob_length:
+        raise Tampered("the blob has another length than its row says")
+    place = archive.Place(world.keys.repository, chunk.session_id, chunk.track, chunk.sequence)
+    archive.verify_blob(blob, place=place, writers=writers)
+    if leaves.hash_of(leaves.facts_of(chunk)).hex() != chunk.leaf:
+        raise Tampered("the row's leaf is not that of its blob")
+
+
+def _note_good(chunks: list[Chunk]) -> None:
+    rows = Chunk.objects.filter(pk__in=[chunk.pk for chunk in chunks], state__in=ARCHIVED)
+    rows.update(verified_at=timezone.now())
+    # A blob that was bad and is good again was restored: that ends the quarantine which scrub began.
+    mended = rows.filter(quarantined_at__isnull=False, reason__startswith=MARK)
+    if mended.update(quarantined_at=None, reason="", fence=F("fence") + 1):
+        log.warning(
+            "blobs are good again", chunks=[str(chunk.pk) for chunk in chunks if chunk.quarantined_at]
+        )
+
+
+def _found_bad(
+    chunk: Chunk, error: LucidError, *, world: Installation, replicas: Sequence[Replica], tally: Tally
+) -> None:
+    """Repair it or sound the alarm; a chunk that expired while it was read is neither."""
+    row = Chunk.objects.filter(pk=chunk.pk, state__in=ARCHIVED, fence=chunk.fence)
+    changes = {"verified_at": timezone.now(), "reason": f"{MARK}{error}", "fence": F("fence") + 1}
+    first = chunk.quarantined_at is None
+    if not row.update(**changes, quarantined_at=chunk.quarantined_at or timezone.now()):
+        return
+    tally.bad.append(f"{chunk.session_id} {chunk}: {error}")
+    # Once a run: a disk that spoils what was just repaired is not fed again.
+    if chunk.blob not in tally.repaired and _repair(chunk, world=world, replicas=replicas):
+        tally.repaired.append(chunk.blob)
+        # Looked at again at the next turn, which then ends the quarantine.
+        Chunk.objects.filter(pk=chunk.pk, state__in=ARCHIVED).update(verified_at=chunk.verified_at)
+    if first:
+        log.error("a stored blob is bad", chunk=str(chunk.pk), blob=chunk.blob, reason=str(error))
+        _tell(chunk, error=error)
+
+
+def _repair(chunk: Chunk, *, world: Installation, replicas: Sequence[Replica]) -> bool:
+    """True when a replica had the right bytes and they are stored now; the bad ones were put aside."""
+    for replica in replicas:
+        copy = replica(chunk.blob)
+        if copy is None or hashlib.sha256(copy).hexdigest() != chunk.blob:
+            continue
+        _put_aside(chunk, world)
+        world.blobs.delete(chunk.blob)
+        world.blobs.put(copy, name=chunk.blob)
+        log.warning("blob restored from a replica", chunk=str(chunk.pk), blob=chunk.blob)
+        return True
+    return False
+
+
+def _put_aside(chunk: Chunk, world: Installation) -> None:
+    """What was found instead of the blob is evidence."""
+    if world.blobs.exists(chunk.blob):
+        found = world.blobs.get(chunk.blob)
+        name = f"{chunk.blob[:16]}.{hashlib.sha256(found).hexdigest()[:16]}"
+        write_durably(world.blobs_root / "quarantine" / name, found)
+
+
+def _tell(chunk: Chunk, *, seconds: float = 0.0, error: LucidError | None = None) -> None:
+    kind = type(error).__name__ if error else ""
+    outcome = observation.StageDone(
+        "scrub", seconds, "quarantined" if error else "success", chunk.blob_length, kind
+    )
+    observation.tell(outcome)
+
+
+def oldest_unverified_seconds() -> float:
+    """How long the longest-neglected stored blob was not verified; its storing, read back, counts."""
+    ages = [0.0]
+    for state in ARCHIVED:
+        stored = Chunk.objects.filter(state=state)
+        never = stored.filter(verified_at__isnull=True).order_by("stored_at", "pk")
+        known = stored.filter(verified_at__isnull=False).order_by("verified_at", "stored_at", "pk")
+        for moment in (
+            never.values_list("stored_at", flat=True).first(),
+            known.values_list("verified_at", flat=True).first(),
+        ):
+            ages.append((timezone.now() - moment).total_seconds() if moment else 0.0)
+    return max(ages)
