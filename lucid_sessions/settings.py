@@ -5,6 +5,7 @@
 environment or from the file that `NAME_FILE` names, and refuses to start with a placeholder.
 """
 
+import secrets
 import socket
 from datetime import timedelta
 from pathlib import Path
@@ -54,7 +55,8 @@ def _secret(name: str, *, needed: bool = True) -> str:
     return value
 
 
-SECRET_KEY = _secret("SECRET_KEY")
+# Before `keys init` a key of this process's own serves: nothing that it signs is believed later.
+SECRET_KEY = _secret("SECRET_KEY") or secrets.token_urlsafe(48)
 JWT_SECRET_KEY = _secret("JWT_SECRET_KEY") or SECRET_KEY
 # Only playback, deep verification, export and restore need these two; workers run without.
 ENCRYPTION_PASSWORD = _secret("ENCRYPTION_PASSWORD", needed=bool(env.str("ENCRYPTION_PASSWORD", "")))

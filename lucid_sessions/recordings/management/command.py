@@ -6,12 +6,14 @@
 import json
 import sys
 from argparse import ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from django.db.utils import DatabaseError, OperationalError
+from django.db.utils import DatabaseError
 
 from lucid_sessions.access.models import User
 from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
@@ -38,19 +40,27 @@ class Command(BaseCommand):
         """Do it; the exit code."""
         raise NotImplementedError
 
+    as_json = False
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        # Arguments that name a session are looked up while they are parsed.
+        self.as_json = "--json" in argv
+        self._exit_by(lambda: super(Command, self).run_from_argv(argv))
+
     def handle(self, *_: Any, **options: Any) -> None:
         self.as_json = bool(options["as_json"])
+        self._exit_by(lambda: self.run(options))
+
+    def _exit_by(self, work: Callable[[], int | None]) -> None:
+        """Exit with the code that the work, or its failure, stands for."""
         try:
-            code = self.run(options)
+            code = work() or DONE
         except LucidError as error:
             code = self._failed(str(error), _code(error))
         except RecorderError as error:
             code = self._failed(str(error), LATER if isinstance(error, DiskFull | SpoolBusy) else WRONG)
-        except OperationalError as error:
-            hint = " Run `manage.py migrate` first." if "no such table" in str(error) else ""
-            code = self._failed(f"The database cannot be used: {error}.{hint}", LATER)
         except DatabaseError as error:
-            code = self._failed(f"The database refused: {error}", LATER)
+            code = self._failed(f"The database cannot be used: {error}.{_fix(error)}", LATER)
         sys.exit(code)
 
     def _failed(self, message: str, code: int) -> int:
@@ -68,6 +78,14 @@ class Command(BaseCommand):
     def tell(self, text: str, **facts: Any) -> None:
         """Print for a person, or the facts as JSON for a program."""
         self.stdout.write(json.dumps(facts, default=str) if self.as_json else text)
+
+
+def _fix(error: DatabaseError) -> str:
+    if "no such table" in str(error):
+        return " Run `manage.py migrate` first."
+    if "unable to open database file" in str(error):
+        return f" Check that {settings.DATABASES['default']['NAME']} can be written, or set LUCID_HOME."
+    return ""
 
 
 def _code(error: LucidError) -> int:

@@ -22,6 +22,7 @@ class Command(Base):
     def run(self, options: dict[str, Any]) -> int:
         source = options["file"].absolute().as_uri()
         sessions.check(source)
+        sessions.admit("")
         session = sessions.create(source, name=options["name"] or options["file"].name)
         sessions.start(session)
         if not options["wait"]:

@@ -29,6 +29,7 @@ class Command(Base):
                 config[field] = options[option]
         sessions.recorder_settings(config)
         sessions.check(source)
+        sessions.admit("")
         session = sessions.create(source, name=options["name"] or source, recording_config=config)
         sessions.start(session)
         if not options["wait"]:
