@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lucid_sessions.operations.stack import stop_on_signals
+
 from . import machine, segments
 from .bench import Bench
 from .figures import Figure, table
@@ -29,13 +31,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer chunks and rounds: a rough picture")
     parser.add_argument("--only", choices=MEASUREMENTS, help="one measurement")
     asked = parser.parse_args(arguments)
+    stop_on_signals()
     with premises() as home:
         import django
 
         django.setup()
-        from lucid_sessions.operations.stack import stop_on_signals
-
-        stop_on_signals()
         for what, which in machine.facts(home):
             print(f"{what:12} {which}")
         with broker(home):
