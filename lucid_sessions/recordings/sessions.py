@@ -152,7 +152,7 @@ def _move(session: Session, sources: tuple[Status, ...], **changes: Any) -> Sess
     return session
 
 
-def admit(project: str) -> None:
+def admit(project: str = "") -> None:
     """Retryable when there is too little room to accept a new recording, on the disks or by quota."""
     for variable, path in (
         ("SESSION_STORAGE_PATH", settings.SESSION_STORAGE_PATH),
