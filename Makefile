@@ -18,8 +18,8 @@ demo: .venv/.installed-run ## Record, archive, verify, export; half a minute
 run: .venv/.installed-run ## The whole stack at http://127.0.0.1:8087 (PORT=...), until Ctrl-C
 	@$(BIN)/python manage.py run --port $(PORT)
 
-test: .venv/.installed-test ## All tests (ARGS=... goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+test: .venv/.installed-test ## All tests, two at a time (ARGS=... goes to pytest; -n 0 one at a time)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: .venv/.installed-test ## Format, lint, types, imports, tests: the one gate
 	@$(BIN)/ruff format --check .
