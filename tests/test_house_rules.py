@@ -67,7 +67,9 @@ def test_nothing_published_names_a_machine(word: str) -> None:
 
 def test_every_pinned_requirement_has_a_hash() -> None:
     for path in _tracked("requirements/*.txt"):
-        pinned = [line for line in path.read_text().splitlines() if "==" in line and not line.startswith((" ", "#"))]
+        pinned = [
+            line for line in path.read_text().splitlines() if "==" in line and not line.startswith((" ", "#"))
+        ]
         assert pinned
         assert [line for line in pinned if not line.rstrip().endswith("\\")] == []
 
@@ -75,7 +77,7 @@ def test_every_pinned_requirement_has_a_hash() -> None:
 def test_every_direct_dependency_has_a_reason() -> None:
     reasons = (ROOT / "docs" / "dependencies.md").read_text().lower()
     wanted = {
-        line.split("[")[0].split("=")[0].split("<")[0].split(">")[0].strip().lower()
+        line.split(";")[0].split("[")[0].split("=")[0].split("<")[0].split(">")[0].strip().lower()
         for path in _tracked("requirements/*.in")
         for line in path.read_text().splitlines()
         if line.strip() and not line.startswith(("#", "-"))
