@@ -17,7 +17,7 @@ from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
 
 from . import leaves
 from .installation import Installation, identity, installation
-from .lifecycle import State
+from .lifecycle import State, Status
 from .models import Chunk, LedgerRecord, Session
 from .playback import session_identity
 from .proven import ProvenLog
@@ -43,6 +43,8 @@ class Report:
     revision: int = 0
     root: str = ""
     checkpoint_size: int = 0
+    # Index of the record that says that the session was shredded; then only proofs are left to check.
+    shredded: int | None = None
     findings: list[Finding] = field(default_factory=list)
     missing: list[dict[str, Any]] = field(default_factory=list)
     gaps: list[dict[str, Any]] = field(default_factory=list)
@@ -60,6 +62,9 @@ class Report:
     @property
     def verdict(self) -> str:
         """One line for a person."""
+        if self.shredded is not None and self.integrity:
+            what = f"{self.checked} chunks are proven to have existed, and none of them is left"
+            return f"shredded (record {self.shredded} of the log): {what}"
         how = "decrypted and compared" if self.deep else "hashes, signatures and proofs"
         state = "complete" if self.complete else "not sealed yet" if not self.sealed else "INCOMPLETE"
         word = "intact" if self.integrity else f"NOT INTACT ({len(self.findings)} found)"
@@ -68,7 +73,10 @@ class Report:
 
 
 def verify(session: Session, *, deep: bool = False, world: Installation | None = None) -> Report:
-    """The report on one session. `deep` needs ENCRYPTION_PASSWORD. Retryable when a store is away."""
+    """The report on one session. `deep` needs ENCRYPTION_PASSWORD. Retryable when a store is away.
+
+    Of a shredded session the proofs are checked, and that nothing of it is left.
+    """
     if deep:
         identity()  # a missing or wrong password is not a finding about the recording
     return _Examination(session, deep=deep, world=world or installation()).report()
@@ -87,30 +95,43 @@ class _Examination:
 
     def report(self) -> Report:
         report = Report(self.session.pk, deep=self.deep)
-        rows = {(c.track, c.sequence): c for c in self._rows()}
         try:
             self._log.tree.verify()
             size = self._log.tree.size
             report.checkpoint_size, report.root = size, self._log.tree.root(size).hex()
+            report.shredded = self._log.index.shredded.get(str(self.session.pk))
             sealed = self._sealed_leaves(report)
         except LucidError as error:
             if isinstance(error, Retryable):
                 raise
             report.findings.append(Finding("the ledger", str(error)))
             return report
+        self._require_settled(report)
+        rows = {(c.track, c.sequence): c for c in self._rows(report)}
         for leaf in sealed:
             report.checked += 1
-            report.findings += self._problems(leaf, rows.pop((leaf["track"], leaf["sequence"]), None))
+            row = rows.pop((leaf["track"], leaf["sequence"]), None)
+            report.findings += self._problems(leaf, row, shredded=report.shredded is not None)
         for row in rows.values():
             # Not in the newest seal: the next revision will list it. Its own batch must hold it already,
             # unless the sealer has not published that yet.
             if row.record is None or row.record < size:
                 report.checked += 1
-                report.findings += self._problems(leaves.facts_of(row), row)
+                leaf = leaves.facts_of(row)
+                report.findings += self._problems(leaf, row, shredded=report.shredded is not None)
         return report
 
-    def _rows(self) -> Iterator[Chunk]:
+    def _require_settled(self, report: Report) -> None:
+        """Whether it was shredded is for the log to say; the row only says that it is on its way there."""
+        if report.shredded is None and self.session.status == Status.EXPIRING:
+            raise Retryable(
+                f'Session "{self.session.name}" is being shredded: verify it when that is recorded.'
+            )
+
+    def _rows(self, report: Report) -> Iterator[Chunk]:
         rows = Chunk.objects.filter(session=self.session, state=State.ANCHORED)
+        if report.shredded is not None:
+            rows = Chunk.objects.filter(session=self.session, state=State.EXPIRED, record__isnull=False)
         return rows.order_by("track", "sequence").iterator()
 
     def _sealed_leaves(self, report: Report) -> list[dict[str, Any]]:
@@ -124,18 +145,25 @@ class _Examination:
         sealed: list[dict[str, Any]] = body["leaves"]
         return sealed
 
-    def _problems(self, leaf: dict[str, Any], row: Chunk | None) -> Iterator[Finding]:
+    def _problems(self, leaf: dict[str, Any], row: Chunk | None, *, shredded: bool) -> Iterator[Finding]:
         where, pk = name_of(leaf, row), row.pk if row else None
         if row is None:
             yield Finding(where, "is sealed in the ledger, but its row is gone from the database")
         elif leaves.facts_of(row) != leaf:
             yield Finding(where, "the database names another blob than the ledger", pk)
         try:
-            self._check_blob(leaf, record=row.record if row else None)
+            if shredded:
+                self._check_gone(leaf)
+            else:
+                self._check_blob(leaf, record=row.record if row else None)
             if row is not None:
                 self._log.must_hold(leaf, row.record)
         except (Tampered, Refused) as error:
             yield Finding(where, str(error), pk)
+
+    def _check_gone(self, leaf: dict[str, Any]) -> None:
+        if self.world.blobs.exists(leaf["blob"]):
+            raise Tampered("its session was shredded, but its blob is in the store (without a key)")
 
     def _check_blob(self, leaf: dict[str, Any], *, record: int | None) -> None:
         writers = self._log.writers(record)

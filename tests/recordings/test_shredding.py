@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from django.core.management import call_command
 
 from lucid_sessions import archive
 from lucid_sessions.errors import Refused, Retryable, Tampered
-from lucid_sessions.recordings import playback, receipts, reconcile, sealing, shredding
+from lucid_sessions.recordings import playback, receipts, reconcile, sealing, shredding, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, LedgerRequest, Session, Take
@@ -203,3 +204,37 @@ def test_a_segment_that_comes_after_the_end_is_not_filed(world: Installation) ->
     sealing.seal(world)
     assert list(world.spool.segments()) == []
     assert archived.left(session, world).blobs == 0
+
+
+def test_verify_says_shredded_and_the_proofs_still_hold(world: Installation) -> None:
+    session = archived.sealed(world)
+    shredding.begin(session, cause="shred")
+    archived.finish(session, world)
+    report = verification.verify(session, deep=True)
+    assert (report.findings, report.checked, report.complete) == ([], 2, True)
+    assert report.verdict.startswith("shredded (record ")
+    with pytest.raises(SystemExit, match="0"):
+        call_command("verify", str(session.pk))
+
+
+def test_verify_waits_for_a_session_that_is_on_its_way_out(world: Installation) -> None:
+    session = archived.sealed(world)
+    shredding.begin(session, cause="shred")
+    with pytest.raises(SystemExit, match="3"):
+        call_command("verify", str(session.pk))
+
+
+def test_a_row_that_only_claims_to_be_shredded_hides_no_lost_blob(world: Installation) -> None:
+    session = archived.sealed(world)
+    world.blobs.delete(Chunk.objects.filter(session=session).first().blob)
+    Session.objects.filter(pk=session.pk).update(status=Status.DELETED)
+    session.refresh_from_db()
+    assert not verification.verify(session).integrity
+
+
+def test_a_shredded_row_that_was_changed_is_found_out(world: Installation) -> None:
+    session = archived.sealed(world)
+    shredding.begin(session, cause="shred")
+    archived.finish(session, world)
+    Chunk.objects.filter(session=session).update(blob="ab" * 32)
+    assert len(verification.verify(session).findings) == 2
