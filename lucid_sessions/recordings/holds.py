@@ -52,7 +52,7 @@ def place(session: Session, *, by: Person, why: str) -> Hold:
         "why": why.strip(),
         "at": timezone.now().isoformat(),
     }
-    for row in _readings(session):
+    for row in readings(session):
         if write(row, [*row.holds, hold]):
             break
     log.info("session held", session=str(session.pk), hold=hold["id"], by=hold["by"])
@@ -63,7 +63,7 @@ def place(session: Session, *, by: Person, why: str) -> Hold:
 def release(session: Session, hold_id: str, *, by: Person, why: str) -> Hold:
     """The hold, now released. Refused to the person who placed it: that needs a second one."""
     _check(by, why)
-    for row in _readings(session):
+    for row in readings(session):
         hold = _active(row, hold_id)
         if hold["who"] == str(by.pk):
             raise Refused(
@@ -89,7 +89,7 @@ def write(row: Session, holds: list[Hold]) -> bool:
     return same.update(holds=holds, holds_due=True, version=F("version") + 1) == 1
 
 
-def _readings(session: Session) -> Any:
+def readings(session: Session) -> Any:
     """The row as it is now, again for each attempt; Refused when it is too late."""
     for _ in range(ATTEMPTS):
         session.refresh_from_db()
