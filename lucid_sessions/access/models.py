@@ -1,29 +1,17 @@
-"""Who may use the system: users, web sessions, revoked tokens. One set of models for SQLite and MongoDB."""
-
-import os
-import time
-import uuid
+"""Who may use the system, and what they asked for. One set of models for SQLite and MongoDB."""
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
+from django.utils import timezone
 
-
-def uuid7() -> uuid.UUID:
-    """A time-ordered random UUID (RFC 9562, version 7): keys that are born in order insert in order."""
-    milliseconds = time.time_ns() // 1_000_000
-    chance = int.from_bytes(os.urandom(10), "big")
-    head = (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | (chance >> 68 & 0xFFF) << 64
-    return uuid.UUID(int=head | 0b10 << 62 | chance & (1 << 62) - 1)
-
-
-class Keyed(models.Model):
-    """A row named by a UUID, in MongoDB's native key column on every database."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False, db_column="_id")
-
-    class Meta:
-        abstract = True
+from .audit_models import AuditBatch as AuditBatch
+from .audit_models import AuditEvent as AuditEvent
+from .job_models import Job as Job
+from .job_models import JobStatus as JobStatus
+from .job_models import Replay as Replay
+from .keyed import Keyed as Keyed
+from .keyed import uuid7 as uuid7
 
 
 class User(AbstractUser, Keyed):
@@ -52,3 +40,39 @@ class RevokedToken(models.Model):
 
     def __str__(self) -> str:
         return f"token {self.jti}, expired {self.expires_at}"
+
+
+class ApiToken(Keyed):
+    """A named token for a machine: only its hash is kept. It never does more than its user may."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_tokens", db_index=False)
+    name = models.CharField(max_length=100)
+    digest = models.CharField(max_length=64, unique=True)
+    # What it may do of what its user may: verbs such as "view" and "play".
+    scopes = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["digest"], name="api_token_digest_ix"),
+            models.Index(fields=["user", "-created_at", "-id"], name="api_token_user_ix"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FailedSignIns(models.Model):
+    """How often signing in failed lately, for one user name or from one address (the key is its hash)."""
+
+    key = models.CharField(max_length=64, primary_key=True, db_column="_id")
+    failures = models.PositiveIntegerField(default=0)
+    since = models.DateTimeField(default=timezone.now, db_index=True)
+    locked_until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.failures} failures since {self.since}"

@@ -9,13 +9,30 @@ ROLES: dict[str, tuple[str, ...]] = {
     "session_viewer": ("view", "play"),
     "auditor": ("view", "play", "export"),
 }
+VERBS = ("view", "add", "change", "delete", "record", "play", "export", "hold")
+# These read the audit.
+AUDITS = ("admin", "auditor")
 # These see every session; the others see those that they own.
 SEES_ALL = ("admin", "session_manager", "auditor")
 
 
 def sees_all(user: Any) -> bool:
     """True when the user may see sessions that others own."""
-    return user.is_superuser or user.groups.filter(name__in=SEES_ALL).exists()
+    return bool(user.is_superuser or roles_of(user) & set(SEES_ALL))
+
+
+def audits(user: Any) -> bool:
+    """True when the user may read the audit."""
+    return bool(user.is_superuser or roles_of(user) & set(AUDITS))
+
+
+def roles_of(user: Any) -> frozenset[str]:
+    """The user's roles; looked up once for each user object, which lives as long as a request."""
+    known: frozenset[str] | None = getattr(user, "_lucid_roles", None)
+    if known is None:
+        known = frozenset(user.groups.values_list("name", flat=True)) & set(ROLES)
+        user._lucid_roles = known
+    return known
 
 
 def create_roles(sender: Any, **_: Any) -> None:

@@ -81,11 +81,14 @@ def _is_revoked(jti: str) -> bool:
 
 
 def _revoke(jti: str, *, until: int) -> bool:
-    """True when it was revoked by this call: one insert decides, so of two at once only one wins."""
-    now = timezone.now()
-    RevokedToken.objects.filter(expires_at__lt=now).delete()
+    return spend(jti, until=datetime.fromtimestamp(until, UTC))
+
+
+def spend(name: str, *, until: datetime) -> bool:
+    """True when it was spent by this call: one insert decides, so of two at once only one wins."""
+    RevokedToken.objects.filter(expires_at__lt=timezone.now()).delete()
     try:
-        RevokedToken.objects.create(jti=jti, expires_at=datetime.fromtimestamp(until, UTC))
+        RevokedToken.objects.create(jti=name, expires_at=until)
     except IntegrityError:
         return False
     return True

@@ -1,0 +1,109 @@
+"""The audit: what was done, by whom, from where, why. Written before the answer is given.
+
+Repeated looks at the same thing by the same user are one event a minute; everything else is one each.
+`recordings.audit_batches` chains the events and has the ledger fix them.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.http import HttpRequest
+
+from . import clients
+from .models import ApiToken, AuditEvent
+from .request_identity import request_id
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 60.0
+MOST_LOOKS = 20_000
+MOST_WHY = 500
+DONE, REFUSED, DENIED, FAILED = "done", "refused", "denied", "failed"
+
+_looks: dict[tuple[str, ...], float] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts, and from where."""
+
+    user: str = ""
+    username: str = ""
+    means: str = ""
+    address: str = ""
+    request_id: str = ""
+
+
+def actor_of(request: HttpRequest, *, auth: Any = None, user: Any = None) -> Actor:
+    """Who sent this request; `user` and `auth` as DRF found them."""
+    who = user if user is not None else getattr(request, "user", None)
+    known = bool(who and who.is_authenticated)
+    return Actor(
+        user=str(who.pk) if known and who else "",
+        username=who.get_username() if known and who else "",
+        means=_means(auth) if known else "",
+        address=clients.address_of(request),
+        request_id=request_id(request),
+    )
+
+
+def _means(auth: Any) -> str:
+    if isinstance(auth, ApiToken):
+        return "api-token"
+    if auth == "link":
+        return "link"
+    return "token" if auth else "browser"
+
+
+def record(action: str, *, actor: Actor, outcome: str = DONE, **more: Any) -> AuditEvent:
+    """The event, written. `more`: session, item, why, facts."""
+    more["why"] = str(more.get("why") or "")[:MOST_WHY]
+    return AuditEvent.objects.create(
+        at_us=time.time_ns() // 1000,
+        action=action,
+        outcome=outcome,
+        user=actor.user,
+        username=actor.username,
+        means=actor.means,
+        address=actor.address,
+        request_id=actor.request_id,
+        **more,
+    )
+
+
+def is_news(*look: str) -> bool:
+    """True unless this process has noted the same look within the last minute."""
+    now = time.monotonic()
+    with _lock:
+        if _looks.get(look, 0.0) > now:
+            return False
+        if len(_looks) >= MOST_LOOKS:
+            _looks.clear()
+        _looks[look] = now + LOOK_SECONDS
+        return True
+
+
+def forget_looks(*look: str) -> None:
+    """The next look counts again: this one's event could not be written. Without a name: all of them."""
+    with _lock:
+        if look:
+            _looks.pop(look, None)
+        else:
+            _looks.clear()
+
+
+FIXED = ("at_us", "action", "outcome", "user", "username", "means", "address", "session", "item", "why")
+FIXED += ("facts", "request_id", "salt")
+
+
+def digest(event: AuditEvent) -> str:
+    """SHA-256 over all that the event says, and its salt: without that nobody can guess back from it."""
+    facts = {"id": str(event.pk), **{name: getattr(event, name) for name in FIXED}}
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

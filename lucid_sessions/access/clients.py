@@ -1,0 +1,38 @@
+"""Where a request comes from, believing only what our own proxies say."""
+
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def address_of(request: HttpRequest) -> str:
+    """The client's address; empty when there is none (a Unix socket, a test).
+
+    Each proxy appends whom it heard from, so the list is read from its end, as long as the speaker is one
+    of LUCID_TRUSTED_PROXIES: what stands before that was sent by the client and may be made up.
+    """
+    speaker = _plain(request.META.get("REMOTE_ADDR", ""))
+    heard = [_plain(one) for one in request.headers.get("X-Forwarded-For", "").split(",")]
+    trusted = _networks(tuple(settings.LUCID_TRUSTED_PROXIES))
+    while heard and heard[-1] and _is_in(speaker, trusted):
+        speaker = heard.pop()
+    return speaker
+
+
+def _plain(text: str) -> str:
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        return ""
+
+
+@lru_cache(maxsize=8)
+def _networks(texts: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(ip_network(one, strict=False) for one in texts)
+
+
+def _is_in(address: str, networks: tuple[Any, ...]) -> bool:
+    return bool(address) and any(ip_address(address) in network for network in networks)
