@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from recorder.accompany import places
 from recorder.clock import Timeline, ticks_of, us_of
+from recorder.companions import Companions
 from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.screen import TRACK, Segmenter
@@ -28,6 +30,9 @@ class LiveRecording:
         self._take, self._orders, self._source = take, orders, source
         self._mailbox, self._reporter = mailbox, reporter
         self._segmenter = Segmenter(take, orders.settings)
+        self._companions = Companions(
+            take, places(take, orders.settings, source=source, timeline=lambda: self._timeline)
+        )
         self._missing = orders.missing
         self._interval_ns = NS // orders.settings.frame_rate
         self._next_ns = self._next_beat_ns = 0
@@ -50,7 +55,7 @@ class LiveRecording:
     @property
     def trouble(self) -> DiskFull | SpoolUnwritable | None:
         """Why the spool takes no more, once it does not."""
-        return self._segmenter.trouble
+        return self._segmenter.trouble or self._companions.trouble
 
     def finish(self) -> int:
         """Close what is open and account for what is missing; the end of the track, microseconds."""
@@ -58,6 +63,7 @@ class LiveRecording:
             return self._missing.from_us if self._missing else 0
         now_us = self._timeline.now_us()
         end_us = self._segmenter.close(now_us)
+        self._companions.close(end_us)
         if self._missing is not None:
             self._account(now_us)
             return max(us_of(ticks_of(now_us)), end_us)
@@ -76,8 +82,9 @@ class LiveRecording:
 
     def _moments(self) -> Iterator[int]:
         while self._mailbox.command != "stop":
-            if self._segmenter.trouble:
-                raise self._segmenter.trouble
+            if self.trouble:
+                raise self.trouble
+            self._companions.look(self._timeline.now_us())
             self._beat()
             yield self._timeline.now_us()
 
@@ -96,7 +103,11 @@ class LiveRecording:
         began_ns = time.monotonic_ns()
         picture = self._source.grab(at_us)
         self._account(at_us)
-        if self._segmenter.push(picture, at_us) and not self._recording:
+        segment_us = self._segmenter.segment_us
+        pushed = self._segmenter.push(picture, at_us)
+        if self._segmenter.segment_us != segment_us:
+            self._companions.cut(self._segmenter.segment_us, picture)
+        if pushed and not self._recording:
             self._recording = True
             self._reporter.tell("recording", start_us=at_us, origin_wall_ms=self._timeline.origin_wall_ms)
         spent_ns = time.monotonic_ns() - began_ns
@@ -109,6 +120,7 @@ class LiveRecording:
         if self._recording:
             self._recording = False
             end_us = self._segmenter.close(now_us)
+            self._companions.close(end_us)
             self._missing = Missing(end_us, "paused", uncertain=False)
             self._reporter.tell("paused", end_us=end_us)
         time.sleep(NAP / 2)
@@ -117,13 +129,9 @@ class LiveRecording:
         if self._missing is None:
             return
         gap, self._missing = self._missing, None
-        self._take.gap(
-            TRACK,
-            gap.from_us,
-            to_us=us_of(ticks_of(until_us)),
-            reason=gap.reason,
-            uncertain=gap.uncertain,
-        )
+        to_us, reason = us_of(ticks_of(until_us)), gap.reason
+        self._take.gap(TRACK, gap.from_us, to_us=to_us, reason=reason, uncertain=gap.uncertain)
+        self._companions.gap(gap.from_us, to_us=to_us, reason=reason, uncertain=gap.uncertain)
 
     def _is_over(self) -> bool:
         limit = self._orders.settings.maximum_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,16 +45,31 @@ def _recover_part(spool: Spool, part: Path) -> None:
         name = SegmentName.parse_part(part.name)
     except ValueError:
         return
-    content = part.read_bytes()
-    scale = mp4.timescale(content)
-    whole = list(mp4.fragments(content)) if scale else []
-    if not whole:
+    whole = (_whole_lines if name.extension == "jsonl" else _whole_fragments)(part.read_bytes())
+    if whole is None:
         part.unlink()
         durable.sync_directory(part.parent)
         return
+    length, end_us = whole
     with part.open("r+b") as file:
-        file.truncate(whole[-1].end)
-    spool.commit(part, replace(name, end_us=us_of(whole[-1].until, scale)))
+        file.truncate(length)
+    spool.commit(part, replace(name, end_us=max(end_us, name.start_us + 1)))
+
+
+def _whole_fragments(content: bytes) -> tuple[int, int] | None:
+    """The length of what is whole, and the time where it ends; None when nothing is."""
+    scale = mp4.timescale(content)
+    whole = list(mp4.fragments(content)) if scale else []
+    return (whole[-1].end, us_of(whole[-1].until, scale)) if whole else None
+
+
+def _whole_lines(content: bytes) -> tuple[int, int] | None:
+    """The same for lines of JSON that each say their time."""
+    length = content.rfind(b"\n") + 1
+    try:
+        return length, max(json.loads(line)["t"] for line in content[:length].splitlines())
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _close(spool: Spool, session: UUID, *, take: int, reason: str) -> None:

@@ -12,7 +12,7 @@ from av.container import OutputContainer
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from recorder.clock import TICKS, ticks_of
+from recorder.clock import TICKS, ticks_of, us_of
 from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.settings import Settings
 from recorder.take import Take
@@ -59,6 +59,7 @@ class Segmenter:
         self._next_cut = 0
         self._last = -1
         self.frames = 0
+        self._segment_tick = -1
 
     @property
     def trouble(self) -> DiskFull | SpoolUnwritable | None:
@@ -71,6 +72,11 @@ class Segmenter:
             return 0.0
         return max(0, min(self._next_cut, self._last + HEARTBEAT_TICKS) - ticks_of(now_us)) / TICKS
 
+    @property
+    def segment_us(self) -> int:
+        """When the newest segment began, microseconds; negative before the first."""
+        return us_of(self._segment_tick)
+
     def push(self, picture: Picture, at_us: int) -> bool:
         """Add what the screen showed from `at_us` on; False when it was no later than the one before."""
         tick = ticks_of(at_us)
@@ -82,6 +88,8 @@ class Segmenter:
         cut = tick >= self._next_cut
         while tick >= self._next_cut:
             self._next_cut += self._segment_ticks
+        if cut:
+            self._segment_tick = tick
         self._last = tick
         self._encode(self._frame(picture), tick, cut=cut)
         self.frames += 1

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from recorder.errors import BadSettings
+from recorder.keys import InputPolicy
 
 Quality = Literal["low", "medium", "high", "ultra"]
 QUALITIES: tuple[str, ...] = get_args(Quality)
+INPUT_POLICIES: tuple[str, ...] = get_args(InputPolicy)
 SMALLEST_SIDE, LARGEST_SIDE = 16, 8192
 
 
@@ -19,6 +21,7 @@ class Settings:
 
     `width` and `height` are wishes to sources that can choose (synthetic, later RDP and VNC); x11 and file
     have a size of their own. `maximum_seconds` counts time on the session's timeline within one take.
+    `input` says what is kept of keys and pointer, where a source has them.
     """
 
     frame_rate: int = 30
@@ -28,6 +31,7 @@ class Settings:
     segment_seconds: float = 4.0
     cursor: bool = True
     maximum_seconds: float | None = None
+    input: InputPolicy = "none"
 
     def __post_init__(self) -> None:
         _check_number("frame rate", self.frame_rate, low=1, high=60, unit=" frames a second")
@@ -37,6 +41,8 @@ class Settings:
         _check_number("segment length", self.segment_seconds, low=0.5, high=60, unit=" seconds")
         if self.quality not in QUALITIES:
             raise BadSettings(f"Quality {self.quality!r} is unknown. Choose one of {', '.join(QUALITIES)}.")
+        if self.input not in INPUT_POLICIES:
+            raise BadSettings(f"Input {self.input!r} is unknown. Choose one of {', '.join(INPUT_POLICIES)}.")
         if self.maximum_seconds is not None:
             _check_number("maximum duration", self.maximum_seconds, low=0.1, high=31 * 86400, unit=" seconds")
 

@@ -128,7 +128,7 @@ class Take:
         self._epochs[track] += 1
         return self._epochs[track]
 
-    def next_segment(self, track: str, *, epoch: int, start_us: int) -> SegmentName:
+    def next_segment(self, track: str, *, epoch: int, start_us: int, extension: str = "mp4") -> SegmentName:
         """The name of a track's next segment, its end still at its start."""
         if self.timeline is None:
             raise Unreadable("A segment was begun before the timeline was fixed; this is a defect.")
@@ -136,7 +136,7 @@ class Take:
         sequence = sequence_of(self.number, counter)
         # An imported file runs ahead of the clock: no segment is dated after it was written.
         wall = max(0, min(self.timeline.wall_ms(start_us), time.time_ns() // 1_000_000))
-        return SegmentName(self.session, track, sequence, epoch, start_us, start_us, wall)
+        return SegmentName(self.session, track, sequence, epoch, start_us, start_us, wall, extension)
 
     def withdraw_segment(self, track: str) -> None:
         """Give a number back whose segment never came to be."""

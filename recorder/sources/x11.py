@@ -35,7 +35,7 @@ class X11Source:
     def __init__(self, display: str, *, cursor: bool) -> None:
         self._display = display
         self._dirty, self._resized = True, False
-        self._x = _connect(display)
+        self._x = connect(display)
         try:
             with self._watched():
                 self._set_up(cursor=cursor)
@@ -45,6 +45,10 @@ class X11Source:
         except BadSource:
             self.close()
             raise
+
+    def dial(self) -> Any:
+        """Another connection to the same display, for those who listen to its input."""
+        return connect(self._display)
 
     def wait(self, timeout: float) -> bool:
         """Whether the screen or the pointer has changed; returns at once when it has."""
@@ -167,7 +171,7 @@ def open_x11(url: str, settings: Settings) -> X11Source:
 def check(url: str) -> None:
     """`BadSource` unless the display answers and can be recorded."""
     display = display_of(url)
-    x = _connect(display)
+    x = connect(display)
     try:
         _check_extensions(x, display)
     except xcffib.XcffibException as error:
@@ -176,10 +180,11 @@ def check(url: str) -> None:
         x.disconnect()
 
 
-def _connect(display: str) -> Any:
-    connect: Any = xcffib.Connection
+def connect(display: str) -> Any:
+    """A connection to a display; `BadSource` when it lets nobody in."""
+    dial: Any = xcffib.Connection
     try:
-        return connect(display=display)
+        return dial(display=display)
     except xcffib.XcffibException as error:
         raise BadSource(
             f"There is no display {display} that lets us in. Check that its server runs, and XAUTHORITY."

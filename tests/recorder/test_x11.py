@@ -1,86 +1,21 @@
 """A real X display is recorded when it changes, with its pointer, through a change of size and its death."""
 
-import os
-import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import xcffib
-import xcffib.randr
-import xcffib.xproto
 
 from recorder.errors import BadSource
 from recorder.settings import Settings
 from recorder.sources import LiveSource, check_source, open_source
 from recorder.spool import Spool
 
+from .displays import MISSING, display, program
 from .stage import MemoryView, Policy, eventually, pictures, probe, segments, supervising
 
-MISSING = [program for program in ("Xvfb", "xterm", "xdotool") if shutil.which(program) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
-
-
-class Display:
-    """An X server of this test's own."""
-
-    def __init__(self, *options: str) -> None:
-        reading, writing = os.pipe()
-        argv = ["Xvfb", "-displayfd", str(writing), "-nolisten", "tcp", "-noreset", *options]
-        self.server = subprocess.Popen(argv, pass_fds=[writing], stderr=subprocess.DEVNULL)
-        os.close(writing)
-        with os.fdopen(reading) as answer:
-            self.name = f":{answer.readline().strip()}"
-
-    def run(self, *argv: str) -> None:
-        subprocess.run(argv, env={**os.environ, "DISPLAY": self.name}, check=True, capture_output=True)
-
-    def start(self, *argv: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            argv,
-            env={**os.environ, "DISPLAY": self.name},
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-
-    def resize(self, width: int, height: int) -> None:
-        connection = xcffib.Connection(display=self.name)
-        randr = connection(xcffib.randr.key)
-        randr.QueryVersion(1, 5).reply()
-        root = connection.get_setup().roots[0].root
-        (crtc,) = randr.GetScreenResourcesCurrent(root).reply().crtcs.list
-        randr.SetCrtcConfig(crtc, 0, 0, 0, 0, 0, 1, 0, []).reply()  # a screen in use cannot shrink
-        randr.SetScreenSizeChecked(root, width, height, 85, 64).check()
-        connection.disconnect()
-
-    def end(self) -> None:
-        self.server.send_signal(signal.SIGCONT)
-        self.server.kill()
-        self.server.wait()
-
-
-@contextmanager
-def display(*options: str) -> Iterator[Display]:
-    shown = Display(*(options or ("-screen", "0", "320x240x24")))
-    try:
-        yield shown
-    finally:
-        shown.end()
-
-
-@contextmanager
-def program(shown: Display, *argv: str) -> Iterator[None]:
-    started = shown.start(*argv)
-    try:
-        yield
-    finally:
-        started.kill()
-        started.wait()
 
 
 def test_a_still_display_asks_for_nothing_and_a_change_is_seen() -> None:

@@ -1,0 +1,36 @@
+"""Which tracks a source and its settings want beside the screen, and how each is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from recorder import input as input_track
+from recorder.clock import Timeline
+from recorder.companions import Companion, Place
+from recorder.settings import Settings
+from recorder.take import Take
+
+if TYPE_CHECKING:
+    from recorder.sources import LiveSource
+
+
+def places(
+    take: Take, settings: Settings, *, source: LiveSource, timeline: Callable[[], Timeline]
+) -> list[Place]:
+    """The wanted tracks; nothing is begun yet."""
+    dial: Callable[[], Any] | None = getattr(source, "dial", None)  # only displays have input to hear
+
+    def begin_input(at_us: int) -> Companion:
+        from recorder.sources.x11_input import InputListener
+
+        assert dial is not None  # noqa: S101 -- see below
+        listener = InputListener(dial, policy=settings.input)
+        return input_track.InputTrack(
+            take, listener=listener, policy=settings.input, timeline=timeline(), start_us=at_us
+        )
+
+    found = []
+    if dial is not None and settings.input != "none":
+        found.append(Place(input_track.TRACK, begin_input))
+    return found

@@ -1,0 +1,133 @@
+"""The tracks beside the screen. Whatever befalls one of them, the screen goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from recorder.errors import DiskFull
+from recorder.take import Take
+
+if TYPE_CHECKING:
+    from recorder.screen import Picture
+
+log = logging.getLogger("recorder")
+RETRY_AFTER_US = 10_000_000
+
+
+class Companion(Protocol):
+    """One epoch of a track beside the screen. Any method may raise; then it is given up."""
+
+    def look(self, now_us: int) -> None:
+        """Take in what has come; called several times a second."""
+        ...
+
+    def cut(self, at_us: int, picture: Picture) -> None:
+        """The screen has begun a new segment with this picture."""
+        ...
+
+    def close(self, end_us: int) -> None:
+        """Commit what there is: the screen's epoch ended here."""
+        ...
+
+    def give_up(self) -> None:
+        """Keep what was written; nothing more will come."""
+        ...
+
+
+@dataclass
+class Place:
+    """A track that is wanted, and how it stands: how to begin it, what runs, since when it is missing."""
+
+    track: str
+    begin: Callable[[int], Companion]
+    running: Companion | None = None
+    missing_us: int = 0
+    reason: str = ""
+    retry_us: int = 0
+
+
+class Companions:
+    """All tracks beside the screen. They begin with its first segment, end with it, and miss what it misses.
+
+    One that fails leaves a gap with the reason and is begun again after ten seconds.
+    """
+
+    def __init__(self, take: Take, places: list[Place]) -> None:
+        self._take, self._places = take, places
+        self._is_on = False
+        self.trouble: DiskFull | None = None
+
+    def look(self, now_us: int) -> None:
+        """Let each take in what has come."""
+        for place in self._places:
+            if self._is_on and place.running is None and now_us >= place.retry_us:
+                self._begin(place, now_us)
+            self._guard(place, lambda one: one.look(now_us), now_us)
+
+    def cut(self, at_us: int, picture: Picture) -> None:
+        """The screen has begun a segment, or everything begins."""
+        for place in self._places:
+            if not self._is_on:
+                place.missing_us = at_us
+                self._begin(place, at_us)
+            self._guard(place, lambda one: one.cut(at_us, picture), at_us)
+        self._is_on = True
+
+    def close(self, end_us: int) -> None:
+        """The screen's recording has ended or pauses."""
+        for place in self._places:
+            if self._is_on:
+                self._guard(place, lambda one: one.close(end_us), end_us)
+                self._account(place, end_us)
+            place.running = None
+        self._is_on = False
+
+    def gap(self, from_us: int, *, to_us: int, reason: str, uncertain: bool) -> None:
+        """What the screen has missed, these have missed."""
+        for place in self._places:
+            self._take.gap(place.track, from_us, to_us=to_us, reason=reason, uncertain=uncertain)
+
+    def _begin(self, place: Place, at_us: int) -> None:
+        try:
+            place.running = place.begin(at_us)
+        except Exception as error:  # noqa: BLE001 -- see _lost
+            self._lost(place, error, at_us)
+        else:
+            self._account(place, at_us)
+
+    def _guard(self, place: Place, act: Callable[[Companion], None], at_us: int) -> None:
+        if place.running is None:
+            return
+        try:
+            act(place.running)
+        except Exception as error:  # noqa: BLE001 -- see _lost
+            self._lost(place, error, at_us)
+
+    def _lost(self, place: Place, error: Exception, at_us: int) -> None:
+        """Whatever went wrong here, even a defect of ours, must not end the recording of the screen.
+
+        Only a full disk is everybody's trouble: there the recording closes what it has and stops.
+        """
+        if isinstance(error, DiskFull):
+            self.trouble = error
+        log.warning("Track %s is interrupted: %s", place.track, error, exc_info=True)
+        running, place.running = place.running, None
+        if running is not None:
+            place.missing_us = at_us
+            self._abandon(running)
+        place.reason = str(error) or type(error).__name__
+        place.retry_us = at_us + RETRY_AFTER_US
+
+    def _abandon(self, running: Companion) -> None:
+        try:
+            running.give_up()
+        except Exception:
+            log.warning("What was left of it could not be kept.", exc_info=True)
+
+    def _account(self, place: Place, until_us: int) -> None:
+        if place.reason:
+            gap, place.reason = place.reason, ""
+            self._take.gap(place.track, place.missing_us, to_us=until_us, reason=gap, uncertain=True)

@@ -1,0 +1,58 @@
+"""The input track: what is typed, clicked, moved, brought to the front and copied, timed as the screen is."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from recorder.clock import Timeline
+from recorder.errors import RecorderError
+from recorder.keys import InputPolicy
+from recorder.lines import LineTrack
+from recorder.take import Take
+
+if TYPE_CHECKING:
+    from recorder.screen import Picture
+    from recorder.sources.x11_input import InputListener
+
+TRACK = "input"
+
+
+class InputTrack:
+    """One epoch of what is done at a display."""
+
+    def __init__(
+        self, take: Take, *, listener: InputListener, policy: InputPolicy, timeline: Timeline, start_us: int
+    ) -> None:
+        self._listener, self._policy, self._timeline = listener, policy, timeline
+        self._lines = LineTrack(take, TRACK, start_us=start_us, head=self._head)
+
+    def look(self, now_us: int) -> None:
+        """Take in what has happened."""
+        self._take_in(self._listener.heard())
+        self._lines.settle(now_us)
+
+    def cut(self, at_us: int, _picture: Picture) -> None:
+        """Cut with the screen."""
+        self._lines.cut(at_us)
+
+    def close(self, end_us: int) -> None:
+        """Stop listening and commit; what happened after the end is forgotten."""
+        try:
+            self._take_in(self._listener.close())
+        finally:
+            self._lines.close(end_us)
+
+    def give_up(self) -> None:
+        """Keep what is written."""
+        with suppress(RecorderError, OSError):
+            self._lines.give_up()
+        for _ in self._listener.close():
+            pass
+
+    def _take_in(self, facts: Any) -> None:
+        for ns, fact in facts:
+            self._lines.add((ns - self._timeline.origin_ns) // 1000, fact)
+
+    def _head(self) -> dict[str, Any]:
+        return {"keys": self._policy, "window": self._listener.window.facts()}

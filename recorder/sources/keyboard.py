@@ -1,0 +1,113 @@
+"""Which key was that? The keyboard of an X display, and what the policy lets us say of a stroke."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import xcffib.xproto
+
+from recorder.keys import (
+    ALT_GR,
+    LOCK,
+    MASK,
+    SHIFT,
+    InputPolicy,
+    is_command,
+    modifiers,
+    printed,
+    silent_name,
+)
+from recorder.sources.windows import Window
+
+# With `full`, a key is written only when no window that asks for a secret came up right after it.
+HELD_NS = 300_000_000
+NUM_LOCK, KEYPAD = 16, 0xFFAA
+Fact = tuple[int, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A key that went down or up: when (CLOCK_MONOTONIC), which, with which modifiers."""
+
+    ns: int
+    code: int
+    state: int
+    down: bool
+
+
+class Keyboard:
+    """Names keys by the display's own map."""
+
+    def __init__(self, x: Any, *, policy: InputPolicy, window: Callable[[], Window]) -> None:
+        self._x, self._policy, self._window = x, policy, window
+        self._held: deque[tuple[Stroke, str]] = deque()
+        self._learn()
+
+    def notice(self, event: Any) -> None:
+        """The map may have changed."""
+        if isinstance(event, xcffib.xproto.MappingNotifyEvent):
+            self._learn()
+
+    def pressed(self, stroke: Stroke) -> Iterator[Fact]:
+        """What may be said of a stroke now; with `full` it comes from `settled`."""
+        open_name, hidden_name = self._names(stroke)
+        if self._policy == "full":
+            self._held.append((stroke, open_name))
+        elif self._window().is_secret:
+            yield _hidden(stroke)
+        else:
+            yield _fact(stroke, hidden_name)
+
+    def settled(self, now_ns: int | None) -> Iterator[Fact]:
+        """Strokes held back, once they may be told; None: all of them, and nothing of what they were."""
+        while self._held and (now_ns is None or self._held[0][0].ns < now_ns - HELD_NS):
+            stroke, name = self._held.popleft()
+            yield _hidden(stroke) if now_ns is None or self._is_secret(stroke) else _fact(stroke, name)
+
+    def _is_secret(self, stroke: Stroke) -> bool:
+        """Whether a window for secrets has the input, or had it until shortly before the stroke."""
+        window = self._window()
+        return window.is_secret or stroke.ns <= window.secret_until_ns + HELD_NS
+
+    def _names(self, stroke: Stroke) -> tuple[str, str]:
+        """The stroke's name as it is, and as it is when it must not be known."""
+        symbols = self._symbols(stroke.code)
+        name = silent_name(symbols[0])
+        if name is not None:
+            return name, name
+        shown = printed(self._symbol(symbols, stroke.state))
+        return (shown, shown) if is_command(stroke.state) else (shown, MASK)
+
+    def _symbols(self, code: int) -> list[int]:
+        place = (code - self._lowest) * self._width
+        return [*self._map[place : place + self._width], 0, 0, 0, 0, 0, 0]
+
+    def _symbol(self, symbols: list[int], state: int) -> int:
+        if state & NUM_LOCK and silent_name(symbols[1]) is None and symbols[1] >= KEYPAD:
+            return symbols[1]
+        level = 4 if state & ALT_GR and symbols[4] else 0
+        plain, shifted = symbols[level], symbols[level + 1] or symbols[level]
+        is_letter = plain != shifted and chr(plain & 0xFFFFFF).isalpha() if plain < 0x100 else False
+        upper = bool(state & SHIFT) != bool(state & LOCK and is_letter)
+        return shifted if upper else plain
+
+    def _learn(self) -> None:
+        setup = self._x.get_setup()
+        self._lowest = setup.min_keycode
+        count = setup.max_keycode - setup.min_keycode + 1
+        answer = self._x.core.GetKeyboardMapping(self._lowest, count).reply()
+        self._width, self._map = answer.keysyms_per_keycode, list(answer.keysyms)
+
+
+def _fact(stroke: Stroke, name: str) -> Fact:
+    held = modifiers(stroke.state)
+    more = {"with": held} if held else {}
+    return stroke.ns, {"k": "key", "down": stroke.down, "key": name, **more}
+
+
+def _hidden(stroke: Stroke) -> Fact:
+    """Not even which modifiers were held: they tell where a password has capitals."""
+    return stroke.ns, {"k": "key", "down": stroke.down, "key": MASK}

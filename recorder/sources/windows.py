@@ -1,0 +1,112 @@
+"""Which window has the input: its title and class, and whether it is known to ask for a secret."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import xcffib
+import xcffib.xproto
+
+from recorder.keys import asks_for_secret
+
+LOOK_EVERY_NS = 250_000_000  # where no window manager tells of changes
+TEXT_WORDS, DEEPEST = 256, 16
+PROPERTY_CHANGE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window; `secret_until_ns` is when one that asks for a secret last had the input."""
+
+    number: int = 0
+    title: str = ""
+    kind: str = ""
+    secret_until_ns: int = -1
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether what is typed into it must not be kept."""
+        return asks_for_secret(self.title, self.kind)
+
+    def facts(self) -> dict[str, Any]:
+        """As it is written."""
+        secret = {"secret": True} if self.is_secret else {}
+        return {"id": self.number, "title": self.title, "class": self.kind, **secret}
+
+
+class Windows:
+    """Follows the input from window to window."""
+
+    def __init__(self, x: Any) -> None:
+        self._x = x
+        self._root = x.get_setup().roots[x.pref_screen].root
+        names = ("_NET_ACTIVE_WINDOW", "_NET_WM_NAME", "WM_NAME", "WM_CLASS")
+        self._atoms = {name: int(x.core.InternAtom(False, len(name), name).reply().atom) for name in names}
+        self._watch(self._root)
+        self._dirty, self._next_ns = False, 0
+        self.now = Window()
+        self.now = self._look(time.monotonic_ns())
+
+    def notice(self, event: Any) -> None:
+        """Something about the windows may have changed."""
+        if isinstance(event, xcffib.xproto.PropertyNotifyEvent):
+            self._dirty = self._dirty or event.atom in self._atoms.values()
+
+    def changes(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The window that the input has gone to, or its new title, if so."""
+        now_ns = time.monotonic_ns()
+        if self._dirty or now_ns >= self._next_ns:
+            self._dirty, self._next_ns = False, now_ns + LOOK_EVERY_NS
+            before, self.now = self.now, self._look(now_ns)
+            if self.now.facts() != before.facts():
+                yield now_ns, {"k": "window", **self.now.facts()}
+
+    def _look(self, now_ns: int) -> Window:
+        secret_ns = now_ns if self.now.is_secret else self.now.secret_until_ns
+        try:
+            number = self._active() or self._focused()
+            title = self._text(number, "_NET_WM_NAME") or self._text(number, "WM_NAME")
+            kind = self._text(number, "WM_CLASS").rstrip("\0").rpartition("\0")[2]
+            if number != self.now.number:
+                self._watch(number)
+        except xcffib.XcffibException:  # it closed while we looked; a display that is gone fails here again
+            self._x.invalid()
+            return replace(self.now, secret_until_ns=secret_ns)
+        return Window(number, title, kind, secret_ns)
+
+    def _active(self) -> int:
+        """The window that the window manager calls active; 0 without one."""
+        found = self._property(self._root, "_NET_ACTIVE_WINDOW")
+        return int.from_bytes(found[:4], "little")
+
+    def _focused(self) -> int:
+        """The window that has the keyboard, or that of its parents which has a class."""
+        number = int(self._x.core.GetInputFocus().reply().focus)
+        if number <= 1 or number == self._root:
+            return 0
+        window = number
+        for _ in range(DEEPEST):
+            if self._property(window, "WM_CLASS"):
+                return window
+            window = self._x.core.QueryTree(window).reply().parent
+            if window in (0, self._root):
+                break
+        return number
+
+    def _text(self, number: int, name: str) -> str:
+        return self._property(number, name).decode("utf-8", "replace") if number else ""
+
+    def _property(self, number: int, name: str) -> bytes:
+        any_type = 0
+        answer = self._x.core.GetProperty(False, number, self._atoms[name], any_type, 0, TEXT_WORDS).reply()
+        return bytes(answer.value.raw)
+
+    def _watch(self, number: int) -> None:
+        with suppress(xcffib.ProtocolException, xcffib.Error):
+            wanted = xcffib.xproto.CW.EventMask, [PROPERTY_CHANGE]
+            if number:
+                self._x.core.ChangeWindowAttributes(number, *wanted, is_checked=True).check()

@@ -1,0 +1,203 @@
+"""What is done at an X display: keys, buttons and moves by the RECORD extension, windows, the clipboard."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+import xcffib
+import xcffib.record
+import xcffib.xfixes
+import xcffib.xproto
+
+from recorder.errors import BadSource
+from recorder.keys import InputPolicy
+from recorder.sources.keyboard import Keyboard, Stroke
+from recorder.sources.windows import Window, Windows
+
+KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
+MOVES_EVERY_MS = 100
+SAME_CLOCK_WITHIN_MS = 10_000
+EVENT_BYTES = 32
+CLIPBOARD_LARGEST = 4 * 1024 * 1024
+Fact = tuple[int, dict[str, Any]]  # CLOCK_MONOTONIC nanoseconds, and what happened then
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A device event as RECORD tells it, with the time at which it reached us."""
+
+    kind: int
+    detail: int
+    ms: int
+    x: int
+    y: int
+    state: int
+    heard_ns: int
+
+    @property
+    def ns(self) -> int:
+        """When it happened. A display's own time is CLOCK_MONOTONIC in 32 bits of milliseconds.
+
+        A display that goes by another clock (that of another machine) is not believed: then, when we heard.
+        """
+        heard_ms = self.heard_ns // 1_000_000
+        behind = (heard_ms - self.ms + 2**31) % 2**32 - 2**31
+        if -1000 <= behind <= SAME_CLOCK_WITHIN_MS:
+            return min(self.heard_ns, (heard_ms - behind) * 1_000_000)
+        return self.heard_ns
+
+
+class InputListener:
+    """Hears everything that is done at the display that `dial` connects to, from now until it is closed.
+
+    `BadSource` when the display lacks RECORD. A thread takes the events off the wire; all else happens in
+    `heard`, in the caller's thread.
+    """
+
+    def __init__(self, dial: Callable[[], Any], *, policy: InputPolicy) -> None:
+        self._events: deque[_Event] = deque()
+        self._wire, self._x = dial(), dial()
+        try:
+            self._record = self._x(xcffib.record.key)
+            self._record.QueryVersion(1, 13).reply()
+            self._context = self._begin()
+            self._windows = Windows(self._x)
+            self._keyboard = Keyboard(self._x, policy=policy, window=lambda: self._windows.now)
+            self._clipboard = _Clipboard(self._x)
+        except (xcffib.XcffibException, OSError) as error:
+            raise BadSource(f"The display does not tell of its input: {type(error).__name__}.") from error
+        self._moved_ms = 0
+        self._resting: _Event | None = None
+        Thread(target=self._listen, name="input", daemon=True).start()
+
+    @property
+    def window(self) -> Window:
+        """The window that has the input now."""
+        return self._windows.now
+
+    def heard(self) -> Iterator[Fact]:
+        """What happened since the last time, nearly in order."""
+        while (event := self._x.poll_for_event()) is not None:
+            self._keyboard.notice(event)
+            self._windows.notice(event)
+            yield from self._clipboard.notice(event)
+        yield from self._windows.changes()
+        while self._events:
+            yield from self._fact(self._events.popleft())
+        if self._resting and time.monotonic_ns() - self._resting.heard_ns > MOVES_EVERY_MS * 1_000_000:
+            yield self._moved(self._resting)
+        yield from self._keyboard.settled(time.monotonic_ns())
+
+    def close(self) -> Iterator[Fact]:
+        """Stop listening; what was still on its way, also from a display that is gone."""
+        with suppress(xcffib.XcffibException, OSError):
+            yield from self.heard()
+        yield from self._keyboard.settled(None)
+        with suppress(xcffib.XcffibException, OSError):
+            self._record.DisableContext(self._context, is_checked=True).check()  # the thread ends by this
+        with suppress(xcffib.XcffibException):
+            self._x.disconnect()
+
+    def _begin(self) -> int:
+        """Ask for the events of all devices, whoever they are for."""
+        context: int = self._x.generate_id()
+        record, nothing = xcffib.record, (0, 0)
+        no_extension = record.ExtRange.synthetic(
+            record.Range8.synthetic(0, 0), record.Range16.synthetic(0, 0)
+        )
+        devices = KEY_PRESS, MOTION
+        wanted = record.Range.synthetic(
+            nothing, nothing, no_extension, no_extension, nothing, devices, nothing, False, False
+        )
+        everybody = [record.CS.AllClients]
+        self._record.CreateContext(context, 0, 1, 1, everybody, [wanted], is_checked=True).check()
+        return context
+
+    def _listen(self) -> None:
+        """Runs in the thread until the context is disabled or the display goes away."""
+        with suppress(xcffib.XcffibException, OSError):
+            stream = self._wire(xcffib.record.key).EnableContext(self._context)
+            while True:
+                answer = stream.reply()
+                heard_ns = time.monotonic_ns()
+                if answer.category == 0 and not answer.client_swapped:
+                    self._events.extend(_parsed(bytes(answer.data.raw), heard_ns))
+        with suppress(xcffib.XcffibException):
+            self._wire.disconnect()
+
+    def _fact(self, event: _Event) -> Iterator[Fact]:
+        if event.kind in (KEY_PRESS, KEY_RELEASE):
+            down = event.kind == KEY_PRESS
+            yield from self._keyboard.pressed(Stroke(event.ns, event.detail, event.state, down))
+        elif event.kind in (BUTTON_PRESS, BUTTON_RELEASE):
+            if self._resting:
+                yield self._moved(self._resting)
+            down = event.kind == BUTTON_PRESS
+            yield event.ns, {"k": "button", "down": down, "button": event.detail, "x": event.x, "y": event.y}
+        elif event.kind == MOTION:
+            self._resting = event
+            if (event.ms - self._moved_ms) % 2**32 >= MOVES_EVERY_MS:
+                yield self._moved(event)
+
+    def _moved(self, event: _Event) -> Fact:
+        self._resting, self._moved_ms = None, event.ms
+        return event.ns, {"k": "move", "x": event.x, "y": event.y}
+
+
+def _parsed(content: bytes, heard_ns: int) -> Iterator[_Event]:
+    for place in range(0, len(content) - EVENT_BYTES + 1, EVENT_BYTES):
+        one = content[place : place + EVENT_BYTES]
+        yield _Event(
+            kind=one[0] & 0x7F,
+            detail=one[1],
+            ms=int.from_bytes(one[4:8], "little"),
+            x=int.from_bytes(one[20:22], "little", signed=True),
+            y=int.from_bytes(one[22:24], "little", signed=True),
+            state=int.from_bytes(one[28:30], "little"),
+            heard_ns=heard_ns,
+        )
+
+
+class _Clipboard:
+    """Tells who copied how much, and its hash; the content itself is forgotten at once."""
+
+    def __init__(self, x: Any) -> None:
+        self._x = x
+        self._atoms = {name: _atom(x, name) for name in ("CLIPBOARD", "UTF8_STRING", "LUCID_CLIP", "INCR")}
+        screen = x.get_setup().roots[x.pref_screen]
+        self._window = x.generate_id()
+        only_input = 2
+        x.core.CreateWindow(0, self._window, screen.root, 0, 0, 1, 1, 0, only_input, 0, 0, [])
+        fixes = x(xcffib.xfixes.key)
+        fixes.QueryVersion(5, 0).reply()
+        fixes.SelectSelectionInput(self._window, self._atoms["CLIPBOARD"], 1)
+        x.flush()
+
+    def notice(self, event: Any) -> Iterator[Fact]:
+        """The fact in an event, if there is one."""
+        if isinstance(event, xcffib.xfixes.SelectionNotifyEvent) and event.owner:
+            names = self._atoms["CLIPBOARD"], self._atoms["UTF8_STRING"], self._atoms["LUCID_CLIP"]
+            self._x.core.ConvertSelection(self._window, *names, event.selection_timestamp)
+            self._x.flush()
+        elif isinstance(event, xcffib.xproto.SelectionNotifyEvent):
+            yield time.monotonic_ns(), {"k": "clip", **self._facts(event.property)}
+
+    def _facts(self, name: int) -> dict[str, Any]:
+        if not name:
+            return {"text": False}
+        found = self._x.core.GetProperty(True, self._window, name, 0, 0, CLIPBOARD_LARGEST // 4).reply()
+        content = bytes(found.value.raw)
+        if found.type == self._atoms["INCR"] or found.bytes_after:
+            return {"text": True, "length": None}  # too long to be looked at
+        return {"text": True, "length": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _atom(x: Any, name: str) -> int:
+    return int(x.core.InternAtom(False, len(name), name).reply().atom)

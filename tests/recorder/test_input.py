@@ -1,0 +1,228 @@
+"""What is done at a display is in the input track: on the screen's clock, and what the policy allows."""
+
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import xcffib
+import xcffib.xproto
+
+from recorder.recovery import recover
+from recorder.settings import Settings
+from recorder.spool import Spool
+
+from .displays import MISSING, Display, display, program
+from .stage import Child, eventually
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
+
+SHARP = Settings(frame_rate=60, quality="ultra", segment_seconds=1, cursor=False, input="masked")
+
+
+def lines(spool: Spool, kind: str = "") -> list[dict[str, Any]]:
+    """All lines of the input track, or those of one kind, each within its segment."""
+    found = []
+    for path, name in spool.segments():
+        if name.track == "input":
+            read = [json.loads(line) for line in path.read_text().splitlines()]
+            assert read[0]["k"] == "begin"
+            assert all(name.start_us <= line["t"] <= name.end_us for line in read)
+            found += read
+    return [line for line in found if kind in ("", line["k"])]
+
+
+@contextmanager
+def recorded(shown: Display, spool: Spool, *, settings: Settings = SHARP) -> Iterator[Child]:
+    """A recording that has begun, and is stopped in order at the end."""
+    with Child(spool, f"x11://{shown.name}", settings=settings) as child:
+        eventually(lambda: child.heard("recording"))
+        yield child
+        assert child.end() == 0
+
+
+@contextmanager
+def terminal(shown: Display, title: str) -> Iterator[None]:
+    """A terminal that has the keyboard and draws what is typed."""
+    before = _named(shown, title)
+    with program(shown, "xterm", "-geometry", "30x10+0+0", "-T", title, "-e", "cat"):
+        eventually(lambda: _named(shown, title) - before)
+        window = (_named(shown, title) - before).pop()
+        shown.run("xdotool", "windowfocus", "--sync", str(window))
+        yield
+
+
+def _named(shown: Display, title: str) -> set[int]:
+    with suppress(Exception):
+        answer = shown.ask("xdotool", "search", "--onlyvisible", "--name", title)
+        return {int(number) for number in answer.split()}
+    return set()
+
+
+def test_a_key_is_within_20_ms_of_the_frame_that_shows_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, terminal(shown, "shell"), recorded(shown, spool):
+        for _ in range(12):
+            time.sleep(0.25)
+            shown.run("xdotool", "key", "x")
+        time.sleep(0.5)
+    typed = [line["t"] for line in lines(spool, "key") if line["down"]]
+    changes = _changes(spool)
+    assert len(typed) == 12
+    delays = [min(at for at in changes if at >= key - 2000) - key for key in typed]
+    print(sorted(delays))
+    # A busy machine may show a key late, never early: what comes soonest tells how far the clocks are apart.
+    assert min(delays) < 20_000
+    assert statistics.median(delays) < 100_000
+
+
+def _changes(spool: Spool) -> list[int]:
+    """When the picture became another one, microseconds on the timeline."""
+    found, last = [], None
+    for path, name in spool.segments():
+        if name.track == "screen":
+            with av.open(str(path)) as container:
+                for frame in container.decode(video=0):
+                    picture = frame.to_ndarray(format="bgr24")
+                    if last is None or not np.array_equal(picture, last):
+                        found.append(int((frame.pts or 0) * 1_000_000 * (frame.time_base or 0)))
+                    last = picture
+    return found
+
+
+def test_masked_keys_say_what_was_done_but_not_what_was_written(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, terminal(shown, "shell"), recorded(shown, spool):
+        shown.run("xdotool", "type", "hunter-2 Ab")
+        shown.run("xdotool", "key", "KP_7", "ctrl+c", "Return", "ctrl+alt+q")
+        time.sleep(0.2)
+    pressed = [line["key"] for line in lines(spool, "key") if line["down"]]
+    assert {"c", "Return"} <= set(pressed) <= {"•", "Shift", "Control", "Alt", "Num_Lock", "Return", "c"}
+    assert pressed.count("•") == len("hunter-2 Ab") + 2  # the keypad prints, and so may Control with Alt
+
+
+def test_the_policy_full_names_every_key_but_those_for_a_password(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, recorded(shown, spool, settings=replace(SHARP, input="full")):
+        with terminal(shown, "shell"):
+            shown.run("xdotool", "type", "Ls -l")
+            time.sleep(1)
+        with terminal(shown, "Enter passphrase"):
+            shown.run("xdotool", "type", "Secret!")
+            time.sleep(1)
+    down = [line for line in lines(spool, "key") if line["down"]]
+    named = [line["key"] for line in down if line["key"] != "Shift"]
+    assert named[:5] == list("Ls -l")
+    assert set(named[5:]) == {"•"}
+    hidden = [line for line in down if line["key"] == "•"]
+    assert len(hidden) >= len("Secret!")
+    assert not [line for line in hidden if "with" in line]
+    windows = lines(spool, "window")
+    assert [window["secret"] for window in windows if window["title"] == "Enter passphrase"][:1] == [True]
+    assert [window["class"] for window in windows if window["title"] == "shell"][:1] == ["XTerm"]
+
+
+def test_buttons_and_at_most_ten_moves_a_second(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, recorded(shown, spool):
+        for step in range(60):
+            shown.run("xdotool", "mousemove", str(step * 4), "20")
+        shown.run("xdotool", "mousemove", "200", "100", "click", "3")
+        time.sleep(0.3)
+    moves = [line["t"] for line in lines(spool, "move")]
+    assert 2 <= len(moves) < 40
+    # The last one is where the pointer came to rest, told before the click.
+    assert min(later - earlier for earlier, later in itertools.pairwise(moves[:-1])) >= 99_000
+    assert [(line["button"], line["down"]) for line in lines(spool, "button")] == [(3, True), (3, False)]
+    assert {(line["x"], line["y"]) for line in lines(spool, "button")} == {(200, 100)}
+
+
+def test_the_clipboard_is_told_by_length_and_hash(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, recorded(shown, spool):
+        _offer(shown, b"correct horse battery")
+        time.sleep(0.5)
+    (copied,) = lines(spool, "clip")
+    assert copied["length"] == 21
+    assert len(copied["sha256"]) == 64
+    assert not [path for path, _ in spool.segments() if b"horse" in path.read_bytes()]
+
+
+def _offer(shown: Display, content: bytes) -> None:
+    """Own the clipboard and answer who asks for it."""
+    x: Any = xcffib.Connection(display=shown.name)
+    root, window = x.get_setup().roots[0].root, x.generate_id()
+    x.core.CreateWindow(0, window, root, 0, 0, 1, 1, 0, 2, 0, 0, [])
+    clipboard = x.core.InternAtom(False, 9, "CLIPBOARD").reply().atom
+    x.core.SetSelectionOwner(window, clipboard, 0)
+    x.flush()
+    asked = x.wait_for_event()
+    x.core.ChangeProperty(0, asked.requestor, asked.property, asked.target, 8, len(content), content)
+    facts = asked.time, asked.requestor, asked.selection, asked.target, asked.property
+    answer = xcffib.xproto.SelectionNotifyEvent.synthetic(*facts)
+    x.core.SendEvent(False, asked.requestor, 0, answer.pack())
+    x.core.GetInputFocus().reply()
+    x.disconnect()
+
+
+def test_input_is_cut_with_the_screen_and_misses_what_the_screen_misses(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, terminal(shown, "shell"), recorded(shown, spool) as child:
+        eventually(lambda: len([1 for _, name in spool.segments() if name.track == "input"]) >= 2)
+        child.say("pause")
+        eventually(lambda: child.heard("paused"))
+        shown.run("xdotool", "type", "unseen")
+        time.sleep(0.3)
+        child.say("resume")
+        eventually(lambda: len([line for line in child.lines if line["kind"] == "recording"]) == 2)
+        shown.run("xdotool", "key", "Return")
+        time.sleep(0.3)
+    times: dict[str, list[tuple[int, int]]] = {"screen": [], "input": []}
+    for _, name in spool.segments():
+        times[name.track].append((name.start_us, name.end_us))
+    assert times["input"] == times["screen"]
+    assert {line["key"] for line in lines(spool, "key")} == {"Return"}
+    gaps = {gap.track: (gap.from_us, gap.to_us, gap.reason) for gap in spool.gaps(child.directory)}
+    assert gaps["input"] == gaps["screen"]
+    closed = spool.closed(child.directory)
+    assert closed["input"].last_counter == len(times["input"])
+
+
+def test_a_killed_recorder_loses_about_a_second_of_input(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    slow = replace(SHARP, segment_seconds=30)
+    with (
+        display() as shown,
+        terminal(shown, "shell"),
+        Child(spool, f"x11://{shown.name}", settings=slow) as child,
+    ):
+        eventually(lambda: child.heard("recording"))
+        shown.run("xdotool", "key", "Return")
+        (part,) = eventually(lambda: list(child.directory.glob("*_input_*.part")))
+        eventually(lambda: b"Return" in part.read_bytes())
+        child.process.kill()
+        child.process.wait()
+        with part.open("ab") as torn:
+            torn.write(b'{"t":12')
+    recover(spool, child.session, take=1, reason="killed")
+    assert [line["key"] for line in lines(spool, "key") if line["down"]] == ["Return"]
+    assert spool.closed(child.directory)["input"].last_counter == 1
+
+
+def test_a_display_that_dies_leaves_both_tracks_closed(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, Child(spool, f"x11://{shown.name}", settings=SHARP) as child:
+        eventually(lambda: child.heard("recording"))
+        shown.server.kill()
+        assert child.end(None) == 3
+    ends = {name.track: name.end_us for _, name in spool.segments()}
+    assert ends["input"] == ends["screen"]
+    assert not list(child.directory.glob("*.part"))
