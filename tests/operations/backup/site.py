@@ -1,5 +1,6 @@
 """An installation in a home of its own, worked by processes of its own: it can be lost and restored."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -63,11 +64,27 @@ class Site:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+        if not places or "lucid.sqlite3" in places:
+            self.remove_database()
 
     def twin(self, home: Path) -> "Site":
-        """A copy of the installation at another home (SQLite only)."""
+        """A copy of the installation at another home."""
         shutil.copytree(self.home, home)
+        if "MONGODB_URL" in os.environ:
+            client = _mongo()
+            for name in client[_name(self.home)].list_collection_names():
+                rows = client[_name(self.home)][name]
+                rows.aggregate([{"$out": {"db": _name(home), "coll": name}}])
+                for index, facts in rows.index_information().items():
+                    if index != "_id_":
+                        options = {key: facts[key] for key in facts if key not in ("key", "v", "ns")}
+                        client[_name(home)][name].create_index(facts["key"], name=index, **options)
         return Site(home, self.extra)
+
+    def remove_database(self) -> None:
+        """The MongoDB database of this home is gone; SQLite's goes with the home."""
+        if "MONGODB_URL" in os.environ:
+            _mongo().drop_database(_name(self.home))
 
 
 @dataclass(frozen=True)
@@ -79,9 +96,13 @@ class Said:
     err: str
 
 
-def _name(home: Path) -> str:
-    import hashlib
+def _mongo() -> Any:
+    from pymongo import MongoClient
 
+    return MongoClient(os.environ["MONGODB_URL"])
+
+
+def _name(home: Path) -> str:
     return "lucid_" + hashlib.sha256(str(home).encode()).hexdigest()[:12]
 
 
@@ -107,6 +128,27 @@ def record(name, segments=3, sealed=True):
     if sealed:
         sealing.seal(world)
     return session
+"""
+
+# Runs something in a child, which shares the start-up; `dies_at` kills it at a failpoint.
+CHILDREN = """
+import os, signal
+from django.db import connections
+from lucid_sessions.recordings import failpoints
+def child(act, place=""):
+    connections.close_all()
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            failpoints.arm(place)
+            act()
+            code = 0
+        except BaseException:
+            import traceback; traceback.print_exc()
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 """
 
 ROWS = """

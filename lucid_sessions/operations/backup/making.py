@@ -1,0 +1,283 @@
+"""One backup, begun and finished while everything goes on: start reading at `make`.
+
+The order is what makes it consistent. First one point of the database; then the log, the blobs and the keys,
+which by then hold at least what the database names, since each is written before the row that names it. What
+a shredding takes away in between is looked up again and is no fault.
+
+The manifest is written last, by a rename, after all of it was read back. Until then there is no snapshot.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from lucid_sessions import archive
+from lucid_sessions.blobs import FileBlobs
+from lucid_sessions.durable import blaming, make_directory, write_durably
+from lucid_sessions.errors import Refused, Retryable, Tampered
+from lucid_sessions.recordings import failpoints
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import ARCHIVED, State, Status
+from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session, SessionKey
+
+from . import engines, mirror, rows, signing
+from .bulk import Bulk, Moved, digest_of, sync_file_system
+from .keyset import Keys
+from .point import one_point
+from .retaining import Policy, new_id
+from .shelf import MANIFEST, VERSION, Owner, Shelf
+
+FORMAT = "lucid/1 backup"
+GONE = (Status.EXPIRING, Status.DELETED)
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Where to, and what stays how long. `keys`: where the key backup goes, if not beside the rest."""
+
+    shelf: Path
+    keys: Path | None = None
+    policy: Policy = field(default_factory=Policy)
+    keys_days: int = 7
+    link: bool = True
+    portable: bool = True
+
+
+@dataclass
+class Made:
+    """A finished backup: what it holds, what of it was new, and what could not be had."""
+
+    snapshot: str
+    blobs: int = 0
+    new_blobs: int = 0
+    new_bytes: int = 0
+    records: int = 0
+    key_files: int = 0
+    pruned: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Point:
+    """What the database named at the point in time of the snapshot."""
+
+    archived: frozenset[str]
+    shredded: frozenset[str]
+    keyed: frozenset[str]
+    records: int
+
+
+def make(world: Installation, orders: Orders, *, tell: Tell = lambda *_: None) -> Made:
+    """The finished backup. Errors leave the earlier ones as they were; what was copied is found next time.
+
+    Refused: a directory that cannot serve. Retryable: a disk, the database or the store is away or full.
+    """
+    require_apart(world, [orders.shelf, *([orders.keys] if orders.keys else [])])
+    if not world.blobs.present():
+        raise Retryable(f"No blob store at {world.blobs_root}: mount that disk; nothing was backed up")
+    key = signing.backup_key(world.keys_root)
+    shelf = Shelf.claim(orders.shelf, Owner(world.keys.repository.hex(), key.public.hex()))
+    with shelf.alone():
+        making = _Making(world, orders, shelf, key, tell)
+        return making.snapshot()
+
+
+@dataclass(frozen=True)
+class _Making:
+    world: Installation
+    orders: Orders
+    shelf: Shelf
+    key: archive.Writer
+    tell: Tell
+
+    def snapshot(self) -> Made:
+        now = datetime.now(tz=UTC)
+        made = Made(new_id(self.shelf.next_serial(), now))
+        work = self.shelf.begin()
+        with blaming("write", work):
+            point = self._metadata(work)
+            failpoints.reach("backup.metadata")
+            log = mirror.mirror_of(self.shelf.root, self.world.keys.log_vkey)
+            note = mirror.keep(self.world.log(), log)
+            made.records = archive.open_checkpoint(note, log.vkey).size if note else 0
+            failpoints.reach("backup.ledger")
+            moved = self._blobs(made)
+            self._write_list(work, moved)
+            made.problems += self._lacking(point, moved)
+            keys = self._keys(made, point)
+            failpoints.reach("backup.keys")
+            self._seal(work, made, moved, point=point, note=note, keys=keys)
+        failpoints.reach("backup.sealed")
+        self.shelf.finish(work, made.snapshot)
+        self.shelf.manifest(made.snapshot)
+        failpoints.reach("backup.finished")
+        made.pruned = prune(self.shelf, self.orders.policy, now=now)
+        limit = now - timedelta(days=self.orders.keys_days)
+        keys.prune(before_us=int(limit.timestamp()) * 1_000_000)
+        return made
+
+    def _metadata(self, work: Path) -> Point:
+        folder = work / "metadata"
+        make_directory(folder)
+        self.tell("metadata", 0, 0)
+        with one_point():
+            engines.dump(folder)
+            if self.orders.portable or engines.engine() not in ("sqlite", "mongodb"):
+                rows.dump(folder / "rows.jsonl.zst")
+            gone = Session.objects.filter(status__in=GONE).values_list("pk", flat=True)
+            point = Point(
+                frozenset(Chunk.objects.filter(state__in=ARCHIVED).values_list("blob", flat=True)),
+                frozenset(map(str, gone)),
+                frozenset(map(str, SessionKey.objects.values_list("session", flat=True))),
+                LedgerRecord.objects.count(),
+            )
+        write_durably(work / "repository.json", (self.world.keys_root / "repository.json").read_bytes())
+        return point
+
+    def _blobs(self, made: Made) -> Moved:
+        """Everything in the store, with or without a row: `rebuild` can use what the database has lost."""
+        pool = FileBlobs.create(self.shelf.root / "blobs")
+        known = self._known()
+        there, stored = set(pool.names()), sorted(self.world.blobs.names())
+        new = [name for name in stored if name not in known or name not in there]
+        self._require_room(new)
+        done = 0
+
+        def tell(count: int) -> None:
+            nonlocal done
+            done += count
+            self.tell("blobs", done, len(new))
+
+        bulk = Bulk(self.world.blobs, pool, link=self.orders.link)
+        moved = bulk.move(new, tell=tell)
+        made.new_blobs, made.new_bytes = moved.written, moved.written_bytes
+        made.problems += moved.bad.values()
+        fresh = set(new)
+        moved.lengths |= {name: known[name] for name in stored if name not in fresh}
+        made.blobs = len(moved.lengths)
+        return moved
+
+    def _known(self) -> dict[str, int]:
+        """The blobs of the newest snapshot, each of which was read back when it came into the pool."""
+        newest = self.shelf.snapshots[-1:]
+        return read_list(self.shelf, newest[0]) if newest else {}
+
+    def _require_room(self, new: Iterable[str]) -> None:
+        if self.orders.link and _same_file_system(self.world.blobs_root, self.shelf.root):
+            return
+        needed, free = sum(map(self.world.blobs.size, new)), shutil.disk_usage(self.shelf.root).free
+        if needed > free:
+            raise Retryable(
+                f"Not backed up: the new blobs take {needed / 1e9:.2f} GB, {self.shelf.root} has "
+                f"{free / 1e9:.2f} GB free. Free space there, or prune with a shorter --keep-days."
+            )
+
+    def _write_list(self, work: Path, moved: Moved) -> None:
+        lines = (f"{name} {moved.lengths[name]}\n" for name in sorted(moved.lengths))
+        write_durably(work / "blobs.txt", "".join(lines).encode())
+
+    def _lacking(self, point: Point, moved: Moved) -> list[str]:
+        """The blobs that the database names and nobody has, unless they were shredded meanwhile."""
+        lost = point.archived - moved.lengths.keys() - moved.bad.keys()
+        if not lost:
+            return []
+        still = Chunk.objects.filter(blob__in=sorted(lost)[:1000]).exclude(state=State.EXPIRED)
+        return [
+            f"blob {row.blob} of {row} (session {row.session_id}) is missing from the store"
+            for row in still.iterator()
+        ]
+
+    def _keys(self, made: Made, point: Point) -> Keys:
+        root = self.orders.keys or self.shelf.root / "keys"
+        make_directory(root)
+        keys = Keys(root, self.shelf.owner.repository, self.shelf.owner.key)
+        made.key_files = keys.keep(self.world.keys_root, made.snapshot, key=self.key)
+        there = {str(one) for one in keys.sessions(made.snapshot)}
+        for session in sorted(point.keyed - point.shredded - there):
+            if Session.objects.filter(pk=session).exclude(status__in=GONE).exists():
+                made.problems.append(f"the key of session {session} is missing from {self.world.keys_root}")
+        return keys
+
+    def _seal(
+        self, work: Path, made: Made, moved: Moved, *, point: Point, note: str | None, keys: Keys
+    ) -> None:
+        """The manifest: every file's hash as the disk gives it back, signed."""
+        sync_file_system(work)
+        paths = sorted(path for path in work.rglob("*") if path.is_file())
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "repository": self.shelf.owner.repository,
+            "snapshot": made.snapshot,
+            "engine": engines.engine(),
+            "files": {str(path.relative_to(work)): _facts(path) for path in paths},
+            "blobs": {"count": len(moved.lengths), "bytes": sum(moved.lengths.values())},
+            "log": {"vkey": self.world.keys.log_vkey, "size": made.records, "checkpoint": note or ""},
+            "rows": {"records": point.records, "archived": len(point.archived)},
+            "shredded": sorted(point.shredded),
+            "keys": str(keys.root) if self.orders.keys else "keys",
+            "problems": made.problems[:100],
+        }
+        signing.write_signed(work / MANIFEST, content, key=self.key)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    found, length = digest_of(path, from_disk=True)
+    return {"sha256": found, "length": length}
+
+
+def read_list(shelf: Shelf, snapshot: str) -> dict[str, int]:
+    """The blobs of a snapshot with their lengths; Tampered unless the list is what the manifest says."""
+    path = shelf.path(snapshot) / "blobs.txt"
+    with blaming("read", path):
+        text = path.read_bytes()
+    if hashlib.sha256(text).hexdigest() != shelf.manifest(snapshot)["files"]["blobs.txt"]["sha256"]:
+        raise Tampered(f"{path} is not what was signed: it was changed or cut off")
+    pairs = (line.split(" ") for line in text.decode().splitlines())
+    return {name: int(length) for name, length in pairs}
+
+
+def prune(shelf: Shelf, policy: Policy, *, now: datetime) -> list[str]:
+    """The snapshots that were removed by the policy, with the blobs that no other one lists."""
+    gone = sorted(set(shelf.snapshots) - policy.kept(shelf.snapshots, now=now))
+    for snapshot in gone:
+        trash = shelf.root / "work"
+        with blaming("remove", shelf.path(snapshot)):
+            shutil.rmtree(trash, ignore_errors=True)
+            shelf.path(snapshot).rename(trash)
+            shutil.rmtree(trash)
+    if gone:
+        pool = FileBlobs(shelf.root / "blobs")
+        listed: set[str] = set()
+        for snapshot in shelf.snapshots:
+            listed |= read_list(shelf, snapshot).keys()
+        for name in set(pool.names()) - listed:
+            pool.delete(name)
+    return gone
+
+
+def require_apart(world: Installation, places: Sequence[Path]) -> None:
+    """Refused when a backup would lie in what is backed up, or what is backed up in it."""
+    for place in places:
+        for what in (world.blobs_root, world.spool_root, world.ledger_root, world.keys_root):
+            one, other = place.resolve(), what.resolve()
+            if one == other or one.is_relative_to(other) or other.is_relative_to(one):
+                raise Refused(
+                    f"{place} and {what} lie one in the other: a backup inside what it backs up is none. "
+                    "Name a directory of its own, on another disk if there is one"
+                )
+
+
+def _same_file_system(one: Path, other: Path) -> bool:
+    with blaming("look at", other):
+        return one.stat().st_dev == other.stat().st_dev
+
+
+def shares_disk(world: Installation, orders: Orders) -> bool:
+    """True when the loss of one disk takes store and backup together."""
+    return _same_file_system(world.blobs_root, orders.shelf)

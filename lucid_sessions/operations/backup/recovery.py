@@ -1,0 +1,233 @@
+"""Rows from ledger, blobs, keys and spool: all that is needed when the database is older than they, or gone.
+
+A leaf says session, track, number, blob and length; the blob's header says codec, lengths and time; opened,
+the blob says its exact place on the timeline. What is in none of these is lost: names, owners, users. Nothing
+here is believed unproven: records come from the signed log, blobs are verified by signature and hash.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F
+
+from lucid_sessions import archive
+from lucid_sessions.errors import LucidError, Refused, Tampered
+from lucid_sessions.recordings import failpoints, intake, ledger_rows
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import ARCHIVED, State, Status
+from lucid_sessions.recordings.models import Chunk, LedgerRecord, LedgerRequest, Session, SessionKey
+
+from . import session_rows
+from .blob_reader import BlobReader
+
+Leaves = dict[UUID, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Shredded:
+    """Sessions that may not come back: by the log, and those whose shredding had begun but not ended."""
+
+    recorded: frozenset[UUID] = frozenset()
+    begun: frozenset[UUID] = frozenset()
+
+    @property
+    def all(self) -> frozenset[UUID]:
+        return self.recorded | self.begun
+
+
+@dataclass
+class Recovered:
+    """What was made anew, and what could not be."""
+
+    records: int = 0
+    sessions: int = 0
+    chunks: int = 0
+    opened: int = 0
+    spooled: int = 0
+    lost: list[str] = field(default_factory=list)
+
+
+def unlock(world: Installation) -> archive.Identity | None:
+    """The key that opens recordings, from the settings or the embedded profile's files; None without one."""
+    found = []
+    for name, value in (
+        ("encryption_password", settings.ENCRYPTION_PASSWORD),
+        ("encryption_salt", settings.ENCRYPTION_SALT),
+    ):
+        path = world.keys_root / "secrets" / name
+        found.append(value or (path.read_text(encoding="ascii").strip() if path.is_file() else ""))
+    return world.keys.unlock(*found) if found[0] else None
+
+
+@dataclass
+class Recovery:
+    """Brings the rows of one installation up to what its log, store, keys and spool say."""
+
+    world: Installation
+    shredded: Shredded
+    unlock: Callable[[], archive.Identity | None]
+    done: Recovered = field(default_factory=Recovered)
+
+    @cached_property
+    def _reader(self) -> BlobReader:
+        return BlobReader(self.world, self.unlock)
+
+    def forward(self) -> Recovered:
+        """A restored database, older than the log: the records, chunks and sessions since then."""
+        log, before = self.world.log(), ledger_rows.tail()
+        ledger_rows.replay(log)
+        self.done.records = ledger_rows.tail() - before
+        failpoints.reach("recovery.replayed")
+        self.bury()
+        # What is not applied yet includes what an earlier run, which died, has replayed.
+        self._file(self._leaves(LedgerRecord.objects.filter(applied=False)))
+        self._file(self._unanchored())
+        ledger_rows.apply_all(log)
+        self.done.opened = self._reader.opened
+        return self.done
+
+    def rebuild(self) -> Recovered:
+        """An empty database: everything, from the first record to the last file in the spool."""
+        log = self.world.log()
+        ledger_rows.replay(log)
+        self.done.records = ledger_rows.tail()
+        self._requests()
+        failpoints.reach("recovery.replayed")
+        self.bury()
+        self._file(self._leaves(LedgerRecord.objects.all()))
+        self._file(self._unanchored())
+        for session in {session for session, _, _ in self.world.spool.takes()} - self.shredded.all:
+            self._session(session)
+        self.done.spooled = len(intake.Intake(self.world.spool).scan())
+        failpoints.reach("recovery.spooled")
+        session_rows.finish(log)
+        ledger_rows.apply_all(log)
+        self.done.opened = self._reader.opened
+        return self.done
+
+    def bury(self) -> None:
+        """Shredded sessions are gone before anything of them could be filed, and stay so."""
+        for session in sorted(self.shredded.all):
+            target = Status.DELETED if session in self.shredded.recorded else Status.EXPIRING
+            session_rows.bury(session, target)
+        failpoints.reach("recovery.buried")
+
+    def _leaves(self, records: Any) -> Leaves:
+        """By session, what these batches say is in the archive."""
+        found: Leaves = defaultdict(list)
+        for record in records.filter(kind="batch").order_by("index"):
+            for leaf in ledger_rows.read_body(self.world.log(), record)["leaves"]:
+                found[UUID(leaf["session"])].append({**leaf, "record": record.index})
+        return found
+
+    def _requests(self) -> None:
+        """What was asked for and granted: else it would be asked for, and appended, a second time."""
+        asked = LedgerRecord.objects.exclude(kind__in=("batch", "sealed"))
+        for record in asked.order_by("index"):
+            facts = {
+                name: value
+                for name, value in json.loads(record.entry).items()
+                if name not in ("v", "kind", "key", "time_us", "body")
+            }
+            LedgerRequest.objects.update_or_create(
+                key=record.key, defaults={"kind": record.kind, "facts": facts, "record": record.index}
+            )
+
+    def _file(self, found: Leaves) -> None:
+        for session in sorted(found.keys() - self.shredded.all):
+            self._session(session)
+            rows = {(row.track, row.sequence): row for row in Chunk.objects.filter(session=session)}
+            for leaf in sorted(found[session], key=lambda one: (one["track"], one["sequence"])):
+                row = rows.get((leaf["track"], leaf["sequence"]))
+                if row is None or row.state not in (*ARCHIVED, State.EXPIRED):
+                    self._store(leaf, row)
+            session_rows.take_in(session, spool=self.world.spool.identity)
+        failpoints.reach("recovery.filed")
+
+    def _session(self, session: UUID) -> None:
+        """The session has its row, and its keys' rows as far as statements are there."""
+        if not Session.objects.filter(pk=session).exists():
+            session_rows.create(session, status=Status.PROCESSING)
+            self.done.sessions += 1
+        for statement in self._born.get(session, []):
+            facts = {"public": statement.public.hex(), "statement": statement.to_bytes()}
+            SessionKey.objects.get_or_create(session_id=session, track=statement.track, defaults=facts)
+
+    def _store(self, leaf: dict[str, Any], row: Chunk | None) -> None:
+        """The row of this leaf stands at STORED; without its blob it is reported, and not made."""
+        session, track, sequence = UUID(leaf["session"]), leaf["track"], leaf["sequence"]
+        try:
+            blob, facts = self._reader.stored(leaf)
+            where = self._reader.place_in_time(leaf, blob, facts) if row is None else {}
+        except (Tampered, Refused) as error:
+            self.done.lost.append(f"chunk {sequence} of track {track}, session {session}: {error}")
+            return
+        if row is not None:
+            mine = Chunk.objects.filter(pk=row.pk, state=row.state, fence=row.fence)
+            mine.update(fence=F("fence") + 1, quarantined_at=None, token="", lease_until=None, **facts)
+        else:
+            Chunk.objects.create(
+                session_id=session,
+                track=track,
+                sequence=sequence,
+                spool=self.world.spool.identity,
+                path=self._in_spool.get((session, track, sequence), ""),
+                **facts,
+                **where,
+            )
+        self.done.chunks += 1
+
+    def _unanchored(self) -> Leaves:
+        """Blobs that no record names yet, by session: told by their headers and the statements we have."""
+        found: Leaves = defaultdict(list)
+        known = set(Chunk.objects.values_list("blob", flat=True))
+        bindings = {
+            archive.session_binding(session, one.track): one
+            for session, born in self._born.items()
+            for one in born
+        }
+        for name in self.world.blobs.names():
+            if name in known:
+                continue
+            with self.world.blobs.open(name) as blob:
+                try:
+                    header = archive.read_header(blob.read(archive.HEADER))
+                except Tampered as error:
+                    self.done.lost.append(f"blob {name}: {error}")
+                    continue
+            if one := bindings.get(header.binding):
+                leaf = {"session": str(one.session), "track": one.track, "sequence": header.sequence}
+                found[one.session].append({**leaf, "blob": name, "length": self.world.blobs.size(name)})
+        return found
+
+    @cached_property
+    def _born(self) -> dict[UUID, list[archive.Statement]]:
+        """By session, the statements of its keys that lie beside the sealed ones, verified."""
+        found: dict[UUID, list[archive.Statement]] = defaultdict(list)
+        for statement in self._statements():
+            found[statement.session].append(statement)
+        return found
+
+    def _statements(self) -> Iterator[archive.Statement]:
+        for path in sorted((self.world.keys_root / "sessions").glob("*/*.statement")):
+            try:
+                statement = archive.Statement.from_bytes(path.read_bytes())
+                statement.verify(self.world.keys.creator_public)
+                yield statement
+            except LucidError as error:
+                self.done.lost.append(f"{path.name} of session {path.parent.name}: {error}")
+
+    @cached_property
+    def _in_spool(self) -> dict[tuple[UUID, str, int], str]:
+        """Where the spool still has a segment."""
+        spool = self.world.spool
+        return {
+            (name.session, name.track, name.sequence): str(path.relative_to(spool.root))
+            for path, name in spool.segments()
+        }

@@ -1,0 +1,273 @@
+"""The way back, into an empty installation or over a damaged one: start reading at `restore`.
+
+Nothing is written before the backup has been verified as far as it decides anything. Then, in this order:
+what was shredded is found out; keys and blobs (without those of shredded sessions), the log, the database;
+then the database is brought up to the log, which may be newer. Each step finds out what is there already, so
+a run that died is finished by the next. What was there of the database is put aside, never deleted.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.management import call_command
+from django.db import DatabaseError, connections
+
+from lucid_sessions.blobs import FileBlobs
+from lucid_sessions.durable import blaming, sync_directory, write_durably
+from lucid_sessions.errors import LucidError, Refused, Tampered
+from lucid_sessions.ledger import Log
+from lucid_sessions.recordings import failpoints
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Session
+
+from . import aftermath, engines, mirror, rows, signing
+from .bulk import Bulk, digest_of
+from .keyset import Keys
+from .making import GONE, read_list, require_apart
+from .recovery import Recovered, Recovery, Shredded, unlock
+from .retaining import made_at
+from .shelf import Shelf
+
+JOURNAL = "restoring.json"
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to restore from where, and what the operator vouches for.
+
+    over: the installation is damaged, not empty. log: `keep` signs nothing unless the pin is there; `adopt`
+    vouches that nothing was signed after the backup; `continue` begins a new log, of `origin`.
+    """
+
+    shelf: Path
+    keys: Path | None = None
+    snapshot: str = ""
+    over: bool = False
+    log: str = "keep"
+    origin: str = ""
+    lost_spools: tuple[str, ...] = ()
+
+
+@dataclass
+class Restored:
+    """What was brought back, and what could not be."""
+
+    snapshot: str
+    made_at: datetime
+    blobs: int = 0
+    written: int = 0
+    written_bytes: int = 0
+    shredded: int = 0
+    records: int = 0
+    recovered: Recovered = field(default_factory=Recovered)
+    problems: list[str] = field(default_factory=list)
+    sealing: str = ""
+
+
+def restore(world: Installation, wish: Wish, *, tell: Tell = lambda *_: None) -> Restored:
+    """What was restored. Refused, Tampered and Retryable leave the installation as it was, up to the first
+    write; a run that died, or met a full disk, is repeated."""
+    require_apart(world, [wish.shelf, *([wish.keys] if wish.keys else [])])
+    shelf = Shelf.open(wish.shelf)
+    with shelf.alone():
+        return _Restoring(world, wish, shelf, tell).run()
+
+
+@dataclass(frozen=True)
+class _Restoring:
+    world: Installation
+    wish: Wish
+    shelf: Shelf
+    tell: Tell
+
+    def run(self) -> Restored:
+        snapshot, manifest = self._chosen()
+        log, note = self._log_of(manifest)
+        keys = self._key_backup(manifest)
+        name = snapshot if snapshot in keys.names() else keys.names()[-1]
+        keys.sessions(name)  # every key file was read, and is what was signed
+        aside = self._begin(snapshot)
+        done = Restored(snapshot, made_at(snapshot))
+        gone = self._shredded(log)
+        done.shredded = len(gone.all)
+        self.tell("keys", 0, 0)
+        differing = keys.restore(name, self.world.keys_root, without=gone.all)
+        done.problems += [f"key file {path} differs from the backup's: *.from-backup" for path in differing]
+        failpoints.reach("restore.keys")
+        self._blobs(done, snapshot, without=_blobs_of(log, gone.all))
+        failpoints.reach("restore.blobs")
+        if note:
+            mirror.bring_back(log, self.world.log(), note=note)
+        failpoints.reach("restore.ledger")
+        self._database(manifest, aside)
+        failpoints.reach("restore.database")
+        done.recovered = Recovery(self.world, gone, partial(unlock, self.world)).forward()
+        done.problems += done.recovered.lost
+        failpoints.reach("restore.recovered")
+        aftermath.give_up_spools(self.world, self.wish.lost_spools)
+        done.sealing = aftermath.settle_log(self.world, self.wish.log, origin=self.wish.origin)
+        done.records = replace(self.world).log().size
+        self._end()
+        return done
+
+    def _chosen(self) -> tuple[str, dict[str, Any]]:
+        """The snapshot's id and manifest, every file of its metadata being what was signed."""
+        there = self.shelf.snapshots
+        if not there:
+            raise Refused(f"There is no finished snapshot in {self.shelf.root}")
+        snapshot = self.wish.snapshot or there[-1]
+        if snapshot not in there:
+            raise Refused(f"There is no snapshot {snapshot} in {self.shelf.root}: {', '.join(there[-5:])}")
+        manifest = self.shelf.manifest(snapshot)
+        check_files(self.shelf, snapshot, manifest)
+        self._require_ours()
+        return snapshot, manifest
+
+    def _require_ours(self) -> None:
+        ring, pinned = self.world.keys, signing.pinned(self.world.keys_root)
+        if ring.exists and ring.repository.hex() != self.shelf.owner.repository:
+            raise Refused(
+                f"{self.shelf.root} holds the backups of another installation "
+                f"(repository {self.shelf.owner.repository[:16]}…, here is {ring.repository.hex()[:16]}…)"
+            )
+        if pinned and pinned != self.shelf.owner.key:
+            raise Refused(
+                f"{self.shelf.root} is signed by backup key {self.shelf.owner.key[:16]}…, "
+                f"but this installation pins {pinned[:16]}… ({self.world.keys_root / signing.PIN})"
+            )
+
+    def _log_of(self, manifest: dict[str, Any]) -> tuple[Log, str]:
+        """The mirror of the log and its newest checkpoint, verified to the last body."""
+        log = mirror.mirror_of(self.shelf.root, manifest["log"]["vkey"])
+        if self.world.keys.exists:
+            # The installation's log may have succeeded the snapshot's, whose records it begins with.
+            newer = mirror.mirror_of(self.shelf.root, self.world.keys.log_vkey)
+            log = newer if newer.checkpoint() else log
+        note = log.checkpoint_text() or ""
+        if manifest["log"]["size"]:
+            mirror.check(log, note)
+        return log, note
+
+    def _key_backup(self, manifest: dict[str, Any]) -> Keys:
+        root = self.wish.keys or self.shelf.root / manifest["keys"]
+        keys = Keys(root, self.shelf.owner.repository, self.shelf.owner.key)
+        if not root.is_dir() or not keys.names():
+            raise Refused(f"There is no key backup in {root}: say where it is with --keys DIR")
+        return keys
+
+    def _begin(self, snapshot: str) -> str:
+        """The name under which what was there is kept; the same as before if a run of ours died here."""
+        path = self.world.keys_root / JOURNAL
+        with blaming("read", path):
+            if path.is_file():
+                return str(json.loads(path.read_bytes())["aside"])
+        if not self.wish.over and not _is_empty(self.world):
+            raise Refused(
+                "This installation is not empty: --over restores over it (its database is kept aside, blobs "
+                "and log that are sound stay)"
+            )
+        aside = f"before-{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}"
+        write_durably(path, json.dumps({"snapshot": snapshot, "aside": aside}).encode())
+        return aside
+
+    def _end(self) -> None:
+        path = self.world.keys_root / JOURNAL
+        with blaming("remove", path):
+            path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+
+    def _shredded(self, log: Log) -> Shredded:
+        """Every session that anything we can still read says was shredded, or was about to be."""
+        begun = {UUID(one) for name in self.shelf.snapshots for one in self.shelf.manifest(name)["shredded"]}
+        recorded: set[UUID] = set()
+        for known in (log, *([self.world.log()] if self.world.keys.exists else [])):
+            try:
+                recorded |= mirror.sessions_shredded(known)
+            except LucidError:
+                continue  # the installation's own log is damaged: the backup's speaks
+        with suppress(DatabaseError):  # no database, or a damaged one
+            begun |= set(Session.objects.filter(status__in=GONE).values_list("pk", flat=True))
+        connections.close_all()
+        return Shredded(frozenset(recorded), frozenset(begun - recorded))
+
+    def _blobs(self, done: Restored, snapshot: str, *, without: set[str]) -> None:
+        names = sorted(read_list(self.shelf, snapshot).keys() - without)
+        bulk = Bulk(FileBlobs(self.shelf.root / "blobs"), FileBlobs.create(self.world.blobs_root))
+        count = 0
+
+        def tell(more: int) -> None:
+            nonlocal count
+            count += more
+            self.tell("blobs", count, len(names))
+
+        moved = bulk.move(names, tell=tell)
+        done.blobs, done.written = len(moved.lengths), moved.written
+        done.written_bytes = moved.written_bytes
+        done.problems += moved.bad.values()
+
+    def _database(self, manifest: dict[str, Any], aside: str) -> None:
+        self.tell("database", 0, 0)
+        folder = self.shelf.path(manifest["snapshot"]) / "metadata"
+        if manifest["engine"] == engines.engine():
+            engines.load(folder, aside=aside)
+            failpoints.reach("restore.loaded")
+            call_command("migrate", interactive=False, verbosity=0)
+            return
+        if not (folder / "rows.jsonl.zst").is_file():
+            raise Refused(
+                f"The snapshot is of {manifest['engine']} and has no portable rows; "
+                f"this is {engines.engine()}"
+            )
+        engines.put_aside(aside)
+        call_command("migrate", interactive=False, verbosity=0)
+        rows.load(rows.read(folder / "rows.jsonl.zst"))
+
+
+def check_files(shelf: Shelf, snapshot: str, manifest: dict[str, Any]) -> None:
+    """Tampered unless every file of the snapshot is there with the bytes that were signed."""
+    for name, facts in manifest["files"].items():
+        path = shelf.path(snapshot) / name
+        try:
+            found = digest_of(path)
+        except FileNotFoundError:
+            raise Tampered(f"{path} is missing: this backup is not whole") from None
+        if found != (facts["sha256"], facts["length"]):
+            raise Tampered(
+                f"{path} is not what was signed ({found[1]} bytes of {facts['length']}): it was changed "
+                "or cut off. Restore an earlier snapshot with --snapshot"
+            )
+
+
+def _blobs_of(log: Log, sessions: frozenset[UUID]) -> set[str]:
+    """The blobs that the log names for these sessions."""
+    wanted = {str(one) for one in sessions}
+    if not wanted:
+        return set()
+    return {
+        leaf["blob"]
+        for facts in mirror.records(log, kind="batch")
+        for leaf in json.loads(log.read_body(str(facts["body"])))["leaves"]
+        if leaf["session"] in wanted
+    }
+
+
+def _is_empty(world: Installation) -> bool:
+    """True if nothing was ever recorded here: no session in the database, no blob, no log."""
+    if world.blobs.present() and next(world.blobs.names(), None):
+        return False
+    if (world.ledger_root / "checkpoint").exists():
+        return False
+    try:
+        return not Session.objects.exists()
+    except DatabaseError as error:
+        return "no such table" in str(error) or "unable to open" in str(error)
+    finally:
+        connections.close_all()

@@ -1,0 +1,69 @@
+"""manage.py restore DIR [--keys DIR2] [--over] [--verify]: an installation from its backup."""
+
+import subprocess
+import sys
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from lucid_sessions.errors import Refused
+from lucid_sessions.operations import premises
+from lucid_sessions.operations.backup import restoring
+from lucid_sessions.operations.backup.progress import shown
+from lucid_sessions.recordings.installation import installation
+from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE
+from lucid_sessions.recordings.management.command import Command as Base
+
+
+class Command(Base):
+    help = "Restore a backup into an empty installation, or --over a damaged one. Stop the services first."
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("directory", type=Path)
+        parser.add_argument("--keys", type=Path, help="where the key backup is, if not in the directory")
+        parser.add_argument("--snapshot", default="", help="its id; else the newest")
+        parser.add_argument("--over", action="store_true", help="over an installation that is not empty")
+        parser.add_argument("--log", choices=("keep", "adopt", "continue"), default="keep")
+        parser.add_argument("--origin", default="", help="the name of the new log (with --log continue)")
+        parser.add_argument("--spool-lost", action="append", default=[], help="a spool's id, or all")
+        parser.add_argument("--verify", action="store_true", help="then verify and decrypt every session")
+
+    def run(self, options: dict[str, Any]) -> int:
+        wish = restoring.Wish(
+            shelf=options["directory"].absolute(),
+            keys=options["keys"] and options["keys"].absolute(),
+            snapshot=options["snapshot"],
+            over=options["over"],
+            log=options["log"],
+            origin=options["origin"],
+            lost_spools=tuple(options["spool_lost"]),
+        )
+        if (wish.log == "continue") != bool(wish.origin):
+            raise Refused("--log continue and --origin NAME belong together.")
+        stopped = premises.held(settings.LUCID_HOME) if settings.EMBEDDED else nullcontext()
+        with stopped, shown() as tell:
+            done = restoring.restore(installation(), wish, tell=tell)
+        found = done.recovered
+        self.tell(
+            f"Restored {done.snapshot} (made {done.made_at:%Y-%m-%d %H:%M:%S} UTC): {done.blobs} blobs "
+            f"({done.written} written, {done.written_bytes / 1e6:.1f} MB), {done.records} log records, "
+            f"{done.shredded} shredded sessions left out.\n"
+            f"Since then, by the log: {found.records} records, {found.chunks} chunks, "
+            f"{found.sessions} sessions.\n"
+            f"{done.sealing}",
+            **asdict(done),
+        )
+        for problem in done.problems:
+            self.stderr.write(problem)
+        code = CHECK_FAILED if done.problems else DONE
+        return max(code, verify_all(settings.BASE_DIR)) if options["verify"] else code
+
+
+def verify_all(base: Path) -> int:
+    """The exit code of `verify --all --deep`, in a process whose settings know the restored keys."""
+    command = [sys.executable, str(base / "manage.py"), "verify", "--all", "--deep"]
+    return subprocess.run(command, cwd=base, check=False).returncode

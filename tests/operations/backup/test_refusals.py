@@ -1,0 +1,181 @@
+"""What cannot be backed up, or must not be restored: one clear line, and everything is as it was."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.operations.backup.site import CHILDREN, POPULATE, Site
+
+
+def test_a_backup_refuses_places_that_cannot_serve(site: Site, tmp_path: Path) -> None:
+    foreign, strange = tmp_path / "foreign", tmp_path / "strange"
+    strange.mkdir()
+    (strange / "letters.txt").write_text("mine")
+    foreign.mkdir()
+    other = {"format": "lucid/1 backups", "version": 1, "repository": "ab" * 16, "key": "cd" * 32}
+    (foreign / "lucid-backups.json").write_text(json.dumps(other))
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    (newer / "lucid-backups.json").write_text(json.dumps({**other, "version": 2}))
+    for place, word in (
+        (site.home / "blobs" / "inside", "one in the other"),
+        (site.home, "one in the other"),
+        (strange, "holds other files"),
+        (foreign, "another installation"),
+        (newer, "format 2"),
+    ):
+        said = site.manage("backup", place, expect=2)
+        assert word in said.err
+        assert said.err.count("\n") == 1
+    assert [path.name for path in strange.iterdir()] == ["letters.txt"]
+    assert not (site.home / "blobs" / "inside").exists()
+
+
+def test_a_store_that_is_not_mounted_is_no_empty_backup(site: Site, tmp_path: Path) -> None:
+    (site.home / "blobs" / "lucid-blobs").unlink()
+    said = site.manage("backup", tmp_path / "backups", expect=3)
+    assert "mount that disk" in said.err
+    assert not (tmp_path / "backups").exists()
+
+
+def test_a_lost_or_rotten_blob_is_named_and_the_rest_is_kept(site: Site, tmp_path: Path) -> None:
+    lost, rotten = sorted(path for path in (site.home / "blobs").rglob("*") if len(path.name) == 64)[:2]
+    lost.unlink()
+    rotten.write_bytes(b"rot")
+    said = site.manage("backup", tmp_path / "backups", expect=1)
+    assert said.err.count(lost.name) == said.err.count(rotten.name) == 1
+    assert "4 blobs (4 new" in said.out
+
+
+def test_a_full_disk_leaves_the_earlier_backup_and_says_so(site: Site, tmp_path: Path) -> None:
+    shelf = tmp_path / "backups"
+    site.manage("backup", shelf, "--copy")
+    site.python(POPULATE + "record('third')")
+    # A limit on file sizes fails writes half-way, as a full disk does.
+    said = site.python(
+        f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from django.core.management import call_command
+call_command("backup", {str(shelf)!r}, "--copy")""",
+        expect=3,
+    )
+    assert "Could not write" in said.err
+    assert said.err.count("\n") == 1
+    assert len(list((shelf / "snapshots").iterdir())) == 1
+    site.manage("backup", shelf, "--check")
+    site.manage("backup", shelf, "--copy")
+    site.manage("backup", shelf, "--check")
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "word"),
+    [
+        ("manifest.json", 1, "not what backup key"),
+        ("metadata/rows.jsonl.zst", 1, "not what was signed"),
+        ("blobs.txt", 1, "not what was signed"),
+        ("manifest.sig", 1, "not whole"),
+        ("ledger", 1, "restore"),
+        ("keys", 1, "not what was signed"),
+    ],
+)
+def test_a_damaged_backup_is_refused_before_anything_is_written(
+    shelved: tuple[Site, Path], tmp_path: Path, damage: str, code: int, word: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(shelved[1], copy)
+    snapshot = next((copy / "snapshots").iterdir())
+    if damage == "manifest.sig":
+        (snapshot / damage).unlink()
+    elif damage == "ledger":
+        for path in (copy / "ledger").glob("*/body/*/*"):
+            path.write_bytes(b"{}")
+    else:
+        path = next((copy / "keys").glob("*.zst")) if damage == "keys" else snapshot / damage
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    empty = Site(tmp_path / "empty")
+    said = empty.manage("restore", copy, expect=code)
+    assert word in said.err
+    assert said.err.count("\n") == 1
+    assert not [path for path in empty.home.rglob("*") if path.is_file() and path.name != "stack.lock"]
+
+
+def test_a_rotten_blob_costs_only_itself(shelved: tuple[Site, Path], tmp_path: Path) -> None:
+    site, shelf = shelved
+    copy = tmp_path / "copy"
+    shutil.copytree(shelf, copy)
+    rotten = sorted(path for path in (copy / "blobs").rglob("*") if len(path.name) == 64)[0]
+    rotten.write_bytes(b"rot")
+    home = Site(tmp_path / "home")
+    said = home.manage("restore", copy, expect=1)
+    assert rotten.name in said.err
+    assert "5 blobs (5 written" in said.out
+    # The check puts it aside, so that the next backup brings it again.
+    assert rotten.name in site.manage("backup", copy, "--check", expect=1).err
+    assert "(1 new" in site.manage("backup", copy).out
+    site.manage("backup", copy, "--check")
+    home.remove_database()
+
+
+def test_a_foreign_backup_does_not_come_over_ours(shelved: tuple[Site, Path], tmp_path: Path) -> None:
+    other = Site(tmp_path / "other")
+    other.manage("prepare")
+    said = other.manage("restore", shelved[1], "--over", expect=2)
+    assert "another installation" in said.err
+    other.remove_database()
+
+
+def test_nobody_signs_a_second_history(site: Site, tmp_path: Path) -> None:
+    shelf = tmp_path / "backups"
+    site.manage("backup", shelf)
+    pin = site.home / "keys" / "private" / "log.pin"
+    old = pin.read_bytes()
+    site.python(POPULATE + "record('lost with the disk')")
+    kept = pin.read_bytes()
+    assert kept != old
+    site.lose()
+    pin.parent.mkdir(parents=True)
+    pin.write_bytes(kept)
+    assert "7 records were signed, 5 are here" in site.manage("restore", shelf).out
+    refused = site.manage("restore", shelf, "--over", "--log", "adopt", expect=2)
+    assert "second history" in refused.err
+    said = site.python(POPULATE + "record('after')", expect=1)
+    assert "Not signed, because it would be a second history" in said.err
+    site.manage("restore", shelf, "--over", "--log", "continue", "--origin", "test.invalid/next")
+    site.python(POPULATE + "sealing.seal(installation()); record('after that')")
+    site.manage("verify", "--all", "--deep")
+    assert "test.invalid/next" in site.manage("ledger", "checkpoint").out
+
+
+def test_two_backups_do_not_mix(site: Site, tmp_path: Path) -> None:
+    said = site.facts(
+        CHILDREN
+        + f"""
+from pathlib import Path
+from lucid_sessions.operations.backup.shelf import Shelf, Owner
+shelf = Shelf.claim(Path({str(tmp_path / "backups")!r}), Owner("ab", "cd"))
+from lucid_sessions.errors import Retryable
+def second():
+    try:
+        with shelf.alone():
+            pass
+    except Retryable:
+        os._exit(7)
+with shelf.alone():
+    found = child(second)"""
+    )
+    assert said == 7
+
+
+@pytest.fixture(scope="module")
+def shelved(original: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Path]:
+    """An installation with its backup; tests damage copies of it."""
+    folder = tmp_path_factory.mktemp("shelved")
+    site = original.twin(folder / "home")
+    site.manage("backup", folder / "backups", "--copy")
+    return site, folder / "backups"
