@@ -138,6 +138,8 @@ def _append(ledger: Log, draft_of: Callable[[], Draft | None]) -> bool:
         except Refused as error:
             log.error("not recorded; others go on", kind=draft.kind, key=draft.key, reason=str(error))
             return False
+        # Published first: whoever sees the effect, a session that is completed, can prove and play it.
+        _publish(ledger)
         ledger_rows.apply_all(ledger)
         return True
     return False
