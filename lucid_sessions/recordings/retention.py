@@ -57,29 +57,36 @@ class Candidate:
         return f"ended {ended:%Y-%m-%d %H:%M}, kept {self.rule.days} days by {self.rule.origin}"
 
 
-def tick(world: Installation, *, now: clock_guard.Reading | None = None) -> int:
+def tick(
+    world: Installation,
+    *,
+    now: clock_guard.Reading | None = None,
+    most: int = MOST_A_TICK,
+    page: int = PAGE,
+) -> int:
     """How many sessions began to expire: none while the clock is in doubt. What is expiring goes on."""
     holds.remember()
     begun = 0
     if not clock_guard.check(now or clock_guard.read()):
-        begun = sum(_begin(one) for one in _next_due(MOST_A_TICK))
+        begun = sum(_begin(one) for one in _next_due(most, page=page))
     shredding.tick(world)
     return begun
 
 
-def _next_due(most: int) -> list[Candidate]:
-    """At most so many of the sessions that are due in the next page of each status."""
+def _next_due(most: int, *, page: int) -> Iterator[Candidate]:
+    """What is due in the next page of each status, at most so many; the next turn goes on behind."""
     policies, now = known_policies(), timezone.now()
-    found: list[Candidate] = []
     for status in ENDED:
-        rows = _older(status, before=now)
-        page = upkeep.turn(f"retention {status}", rows, size=PAGE)
-        found += [
-            one
-            for session in page
-            if (one := judged(session, policies=policies, now=now)) and not one.obstacle
-        ]
-    return found[:most]
+        name, found = f"retention {status}", 0
+        for session in upkeep.turn(name, _older(status, before=now), size=page):
+            one = judged(session, policies=policies, now=now)
+            if one is None or one.obstacle:
+                continue
+            yield one
+            found += 1
+            if found == most:
+                upkeep.note(name, {"at": upkeep.place_of(session)})
+                break
 
 
 def _older(status: str, *, before: datetime) -> Any:
