@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from recorder.errors import Unreadable
 from recorder.part import Part
 from recorder.take import Take
 
@@ -15,6 +16,7 @@ from recorder.take import Take
 SETTLED_AFTER_US = 400_000
 WRITE_EVERY_US = 1_000_000  # bounds what a crash loses
 VERSION = 1
+ADVICE = "It is damaged; keep it and look at it, and check the spool's disk."
 
 
 class LineTrack:
@@ -103,3 +105,28 @@ class LineTrack:
 def line(at_us: int, **facts: Any) -> bytes:
     """One fact as it is written."""
     return json.dumps({"t": at_us, **facts}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def check_lines(content: bytes, *, start_us: int, end_us: int) -> int:
+    """How many lines a segment holds; `Unreadable` unless each is a fact within the segment's time."""
+    if not content.endswith(b"\n"):
+        raise Unreadable(f"The last line is not whole. {ADVICE}")
+    lines = content.split(b"\n")[:-1]
+    for number, text in enumerate(lines, start=1):
+        problem = _problem(text, start_us=start_us, end_us=end_us)
+        if problem:
+            raise Unreadable(f"Line {number} {problem}. {ADVICE}")
+    return len(lines)
+
+
+def _problem(text: bytes, *, start_us: int, end_us: int) -> str:
+    try:
+        fact = json.loads(text)
+    except (ValueError, RecursionError):
+        return "is no JSON"
+    if not isinstance(fact, dict) or not isinstance(fact.get("k"), str):
+        return "is no fact with a kind"
+    at_us = fact.get("t")
+    if type(at_us) is not int or not start_us <= at_us <= end_us:
+        return f"lies outside the segment ({start_us} to {end_us})"
+    return ""

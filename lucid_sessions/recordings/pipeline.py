@@ -24,6 +24,7 @@ from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
 from recorder.errors import RecorderError
 from recorder.export import split_init
+from recorder.lines import check_lines
 from recorder.probe import probe
 
 from . import failpoints, leases, observation, setbacks
@@ -162,6 +163,8 @@ def capture(work: Work) -> None:
         )
     if work.chunk.path.endswith(".mp4"):
         work.facts |= _video_facts(work.chunk, work.raw)
+    elif work.chunk.path.endswith(".jsonl"):
+        _check_lines(work.chunk, work.raw)
     work.facts["raw_sha256"] = hashlib.sha256(work.raw).hexdigest()
 
 
@@ -173,6 +176,13 @@ def _video_facts(chunk: Chunk, raw: bytes) -> dict[str, int]:
     if chunk.track == "screen" and not found.starts_with_key:
         raise setbacks.Final(f"{chunk.path} does not begin with a key frame.")
     return {"frames": found.frames, "init_length": len(init)}
+
+
+def _check_lines(chunk: Chunk, raw: bytes) -> None:
+    try:
+        check_lines(raw, start_us=chunk.start_us, end_us=chunk.end_us)
+    except RecorderError as error:
+        raise setbacks.Final(f"{chunk.path}: {error}") from error
 
 
 def compress(work: Work) -> None:

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 # What a source can deliver; a key is born for each before anything is recorded.
 TRACKS: dict[str, tuple[str, ...]] = {
     "synthetic": ("screen",),
-    "x11": ("screen",),
+    "x11": ("screen", "input"),
     "file": ("screen", "audio"),
 }
 COMPRESSIONS = ("none", "zstd", "lz4", "gzip")
@@ -102,6 +102,7 @@ def recorder_settings(config: Mapping[str, Any]) -> Settings:
             segment_seconds=config.get("segment_seconds", settings.LUCID_SEGMENT_SECONDS),
             cursor=config.get("cursor_enabled", True),
             maximum_seconds=config.get("maximum_seconds"),
+            input=config.get("input", "masked"),
         )
     except RecorderError as error:
         raise Refused(str(error)) from error

@@ -1,0 +1,79 @@
+"""Tracks beside the screen go the same way into the archive, each under a key of its own."""
+
+import json
+
+import pytest
+
+from lucid_sessions.errors import LucidError
+from lucid_sessions.recordings import playback, reconcile, sessions, verification
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import Desired, State, Status
+from lucid_sessions.recordings.models import Chunk, Session, SessionKey
+from recorder.lines import check_lines, line
+from recorder.names import ClosedMarker, SegmentName, sequence_of
+from tests import factories
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LINES = line(0, k="begin", v=1, keys="masked") + line(250_000, k="key", down=True, key="•")
+LINES += line(factories.SEGMENT_US, k="end", counts={"key": 1})
+
+
+def session_with_input(world: Installation, content: bytes) -> Session:
+    """A session of a display whose one take has ended: one segment of each track lies in the spool."""
+    session = sessions.create("x11://:0", name="a display")
+    Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
+    factories.take(session, world)
+    factories.acknowledge(session, world, counter=1)
+    name = SegmentName(
+        session.pk, "input", sequence_of(1, 1), 1, 0, factories.SEGMENT_US, 1_700_000_000_000, "jsonl"
+    )
+    part = world.spool.make_take(session.pk, 1) / name.part_filename
+    part.write_bytes(content)
+    world.spool.commit(part, name)
+    world.spool.write_closed(ClosedMarker(session.pk, "input", 1, 1, factories.SEGMENT_US, "stopped"))
+    factories.close(session, world, last_counter=1)
+    factories.file_spool(world)
+    factories.end(session)
+    session.refresh_from_db()
+    return session
+
+
+def test_input_is_archived_and_opened_with_its_own_key_only(world: Installation) -> None:
+    session = session_with_input(world, LINES)
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    assert session.status == Status.COMPLETED
+    assert verification.verify(session, deep=True).findings == []
+    typed, screen = (Chunk.objects.get(session=session, track=track) for track in ("input", "screen"))
+    lines = playback.segment(typed)
+    assert check_lines(lines, start_us=typed.start_us, end_us=typed.end_us) == 3
+    assert [json.loads(one)["k"] for one in lines.splitlines()] == ["begin", "key", "end"]
+    publics = SessionKey.objects.filter(session=session).values_list("public", flat=True)
+    assert len(set(publics)) == len(publics) >= 2
+    key_of_the_screen = playback.session_identity(session.pk, "screen", world=world)
+    assert playback.open_chunk(screen, world=world, key=key_of_the_screen)
+    with pytest.raises(LucidError):
+        playback.open_chunk(typed, world=world, key=key_of_the_screen)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (LINES[:-5], "not whole"),
+        (LINES + b"no fact\n", "is no JSON"),
+        (LINES + b"[" * 100_000 + b"\n", "is no JSON"),
+        (LINES + b'{"t":1}\n', "no fact with a kind"),
+        (LINES + line(factories.SEGMENT_US + 1, k="key"), "outside the segment"),
+        (LINES + b'{"t":true,"k":"key"}\n', "outside the segment"),
+    ],
+)
+def test_lines_that_cannot_be_what_their_name_says_are_quarantined(
+    world: Installation, content: bytes, problem: str
+) -> None:
+    session_with_input(world, content)
+    reconcile.work_inline(world)
+    chunk = Chunk.objects.get(track="input")
+    assert chunk.quarantined_at is not None
+    assert problem in chunk.reason
+    assert Chunk.objects.get(track="screen").state == State.ANCHORED
