@@ -31,6 +31,7 @@ WARN_AT = (80, 90, 95, 100)
 NAME = "quota"
 # The totals are summed again once this many times their own cost has passed.
 COST_FACTOR = 100
+CHEAP_SECONDS = 0.2
 RUNNING = (Status.STARTING, Status.RECORDING, Status.PAUSED)
 
 
@@ -59,14 +60,14 @@ class Usage:
         return f"{self.what}: {share}, {self.files} files"
 
 
-def tick() -> None:
+def tick(*, page: int = PAGE) -> None:
     """Count what may have changed, stop what runs away, sum up when that is due, and warn."""
     facts = upkeep.recall(NAME)
     due = Session.objects.filter(usage_due=True, pk__gt=facts.get("after", "0" * 32)).order_by("pk")
-    page = list(due[:PAGE])
-    for session in page:
+    found = list(due[:page])
+    for session in found:
         _count(session)
-    facts["after"] = str(page[-1].pk) if len(page) == PAGE else "0" * 32
+    facts["after"] = str(found[-1].pk) if len(found) == page else "0" * 32
     if _sum_is_due(facts):
         facts |= _summed()
         facts["level"] = _warned(facts)
@@ -94,7 +95,8 @@ def _count(session: Session) -> None:
 def session_limit(session: Session) -> int:
     """Bytes that this one session may take up; 0: no limit of its own."""
     own = session.storage_config.get("max_size_gb")
-    return int(own * GIB) if isinstance(own, int | float) and own > 0 else 0
+    known = isinstance(own, int | float) and not isinstance(own, bool) and own > 0
+    return int(own * GIB) if known else 0
 
 
 def stop(session: Session, reason: str) -> bool:
@@ -108,8 +110,9 @@ def stop(session: Session, reason: str) -> bool:
 
 
 def _sum_is_due(facts: dict[str, Any]) -> bool:
+    took = facts.get("took", 0.0)
     passed = time.time() - facts.get("summed_at", 0.0)
-    return not 0 <= passed < COST_FACTOR * facts.get("took", 0.0)
+    return took < CHEAP_SECONDS or not 0 <= passed < COST_FACTOR * took
 
 
 def _summed() -> dict[str, Any]:
