@@ -49,43 +49,50 @@ class Tally:
     bad: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
 
-    @property
-    def full(self) -> bool:
-        """Enough for one tick."""
-        return self.size >= BYTES_A_TICK or self.chunks >= CHUNKS_A_TICK
 
-
-def tick(world: Installation, *, replicas: Sequence[Replica] = ()) -> Tally:
+def tick(
+    world: Installation,
+    *,
+    replicas: Sequence[Replica] = (),
+    page: int = PAGE,
+    most: int = CHUNKS_A_TICK,
+) -> Tally:
     """Verify the longest unverified blobs that nobody looked at for a day, up to a tick's bound."""
     tally = Tally()
-    for tally in run(world, replicas=replicas, older_than=FRESH):
-        if tally.full:
+    for tally in run(world, replicas=replicas, older_than=FRESH, page=page):
+        if tally.size >= BYTES_A_TICK or tally.chunks >= most:
             break
     return tally
 
 
 def run(
-    world: Installation, *, replicas: Sequence[Replica] = (), older_than: timedelta = timedelta()
+    world: Installation,
+    *,
+    replicas: Sequence[Replica] = (),
+    older_than: timedelta = timedelta(),
+    page: int = PAGE,
 ) -> Iterator[Tally]:
     """Verify once every blob that was last looked at so long ago; the tally after each page."""
     tally, before = Tally(), timezone.now() - older_than
-    while page := _oldest(before):
-        _check_page(page, world=world, replicas=replicas, tally=tally)
+    while chunks := _oldest(before, size=page):
+        check_page(chunks, world=world, replicas=replicas, tally=tally)
         yield tally
 
 
-def _oldest(before: datetime) -> list[Chunk]:
+def _oldest(before: datetime, *, size: int) -> list[Chunk]:
     """A page of the longest unverified, by index: its storing was a chunk's first verification."""
     page: list[Chunk] = []
     for state in ARCHIVED:
         stored = Chunk.objects.filter(state=state)
         never = stored.filter(verified_at__isnull=True, stored_at__lt=before).order_by("stored_at", "pk")
         again = stored.filter(verified_at__lt=before).order_by("verified_at", "stored_at", "pk")
-        page += [*never[:PAGE], *again[:PAGE]]
-    return sorted(page, key=lambda chunk: chunk.verified_at or chunk.stored_at or before)[:PAGE]
+        page += [*never[:size], *again[:size]]
+    return sorted(page, key=lambda chunk: chunk.verified_at or chunk.stored_at or before)[:size]
 
 
-def _check_page(page: list[Chunk], *, world: Installation, replicas: Sequence[Replica], tally: Tally) -> None:
+def check_page(
+    page: list[Chunk], *, world: Installation, tally: Tally, replicas: Sequence[Replica] = ()
+) -> None:
     """Each blob of the page is verified or quarantined; Retryable when the store is away."""
     proven = ProvenLog(world)
     good: list[Chunk] = []
