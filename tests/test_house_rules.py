@@ -61,7 +61,7 @@ def test_every_module_says_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("word", FORBIDDEN)
 def test_nothing_published_names_a_machine(word: str) -> None:
-    texts = [p for p in _tracked("*.py", "*.md", "*.txt", "*.in", "*.yml", "*.cfg", "Makefile", ".ci/run")]
+    texts = _tracked("*.py", "*.md", "*.txt", "*.in", "*.yml", "*.cfg", "Makefile", ".ci/run")
     assert [str(p) for p in texts if word in p.read_text(errors="replace")] == []
 
 

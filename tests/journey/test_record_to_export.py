@@ -1,4 +1,4 @@
-"""The whole way, as its users go it: record, archive, verify, play, export. Real recorder, workers and Redis."""
+"""The whole way, as its users go it: record, archive, verify, play, export. With real workers and Redis."""
 
 import json
 import os
