@@ -193,19 +193,6 @@ LUCID_TRUSTED_PROXIES = env.list("LUCID_TRUSTED_PROXIES", default=[])
 # So many failed sign-ins on one name, or ten times as many from one address, close it for so long.
 LUCID_SIGN_IN_FAILURES = env.int("LUCID_SIGN_IN_FAILURES", 5)
 LUCID_SIGN_IN_LOCK_SECONDS = env.int("LUCID_SIGN_IN_LOCK_SECONDS", 900)
-# How long a token that was found good is believed without asking the database; 0: asked each time.
-LUCID_TOKEN_CACHE_SECONDS = env.float("LUCID_TOKEN_CACHE_SECONDS", 5.0)
-# Requests are counted in the cache Redis (CACHE_URL); without one nothing is limited.
-RATE_LIMIT_ENABLED = env.bool("RATE_LIMIT_ENABLED", bool(CACHE_URL))
-# Results of jobs (exports, evidence), shared by the API and what serves the queue `maintenance`.
-LUCID_RESULTS_PATH = _path("LUCID_RESULTS_PATH", LUCID_HOME / "results")
-LUCID_RESULT_HOURS = env.float("LUCID_RESULT_HOURS", 24.0)
-AUTHENTICATION_BACKENDS = ["lucid_sessions.access.lockout.GuardedBackend"]
-# Networks of the proxies in front of us: only what these say of a client's address is believed.
-LUCID_TRUSTED_PROXIES = env.list("LUCID_TRUSTED_PROXIES", default=[])
-# So many failed sign-ins on one name, or ten times as many from one address, close it for so long.
-LUCID_SIGN_IN_FAILURES = env.int("LUCID_SIGN_IN_FAILURES", 5)
-LUCID_SIGN_IN_LOCK_SECONDS = env.int("LUCID_SIGN_IN_LOCK_SECONDS", 900)
 # How long a token that was found good is believed without asking the database again; 0: asked each time.
 LUCID_TOKEN_CACHE_SECONDS = env.float("LUCID_TOKEN_CACHE_SECONDS", 5.0)
 # Requests are counted in the cache Redis (CACHE_URL); without one nothing is limited.
