@@ -4,7 +4,7 @@ Every method may fail while the database is away; the supervisor then keeps reco
 asks again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from recorder.names import COUNTER_BITS
 from recorder.spool import Spool
 from recorder.supervisor import NO_TAKE, Event, Tenure, Wanted
 
-from . import sessions
+from . import ledger_rows, sessions
 from .intake import Intake
 from .lifecycle import LIVE, Desired, Status
 from .models import Chunk, Gap, Session, Take
@@ -100,7 +100,7 @@ class DatabaseView:
 
     def claim(self, session: UUID) -> Tenure | None:
         """A new take for this host; None when another host won, or nothing is to be recorded."""
-        self.intake.scan()
+        self.intake.scan(session)
         row = Session.objects.filter(pk=session, status__in=LIVE).exclude(desired=Desired.STOP).first()
         if row is None:
             return None
@@ -151,14 +151,16 @@ class DatabaseView:
 
         A take that another host has followed speaks for itself only: it neither moves nor ends the session.
         """
-        if event.kind == "statistics":
+        if event.kind == "connected":
+            _note_server(session, take, event.facts)
+        elif event.kind == "statistics":
             Session.objects.filter(pk=session).update(statistics=dict(event.facts))
         elif event.kind in RUNNING:
             status, sources = RUNNING[event.kind]
             if self._is_newest(session, take):
                 self._status(session, status, sources)
         elif not event.facts.get("refused"):
-            self.intake.scan()
+            self.intake.scan(session)
             for row in Take.objects.filter(session=session, number=take, ended_at__isnull=True):
                 self._end(row, reason=event.reason)
             if self._is_newest(session, take):
@@ -180,7 +182,7 @@ class DatabaseView:
         sessions = set(mine.values_list("session_id", flat=True))
         over = Session.objects.filter(pk__in=sessions, ended_at__lt=now - LEASE).exclude(status__in=LIVE)
         for session in over.values_list("pk", flat=True) if sessions else ():
-            self.intake.scan()
+            self.intake.scan(session)
             for take in mine.filter(session=session):
                 self._end(take, reason="the session ended while this host was away")
 
@@ -210,3 +212,13 @@ def _is_silent(take: Take) -> bool:
     """True when its host has not renewed the take; a lease far ahead was written under another clock."""
     now = timezone.now()
     return not now < take.lease_until < now + FURTHEST
+
+
+def _note_server(session: UUID, take: int, facts: Mapping[str, Any]) -> None:
+    """The log keeps, for each take of another machine's desktop, whose certificate was accepted and why."""
+    said = {name: str(facts[name]) for name in ("certificate_sha256", "certificate_checked") if name in facts}
+    ledger_rows.request(
+        "audit",
+        key=f"connected:{session}:{take}",
+        facts={"event": "connected", "session": str(session), "take": take, **said},
+    )

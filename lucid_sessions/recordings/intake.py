@@ -53,10 +53,11 @@ class Intake:
     _known: dict[Path, _Directory] = field(default_factory=dict)
     _released: int = 0
 
-    def scan(self) -> list[Chunk]:
-        """The chunks that were new; their workers have been told."""
+    def scan(self, only: UUID | None = None) -> list[Chunk]:
+        """The chunks that were new (of one session, or of all); their workers have been told."""
         new: list[Chunk] = []
-        for session, take, directory in list(self.spool.takes()):
+        takes = self.spool.takes() if only is None else self.spool.takes_of(only)
+        for session, take, directory in list(takes):
             known = self._known.setdefault(directory, _Directory())
             try:
                 if not self._is_quiet(directory, known):

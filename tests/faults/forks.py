@@ -1,0 +1,78 @@
+"""Real processes to kill: a forked child does one thing, and dies at a failpoint or a system call."""
+
+import os
+import signal
+import subprocess
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from django.db import connections
+
+from lucid_sessions.recordings import failpoints
+
+DEADLINE_SECONDS = 90.0
+KILLED = -signal.SIGKILL
+
+
+def run_forked(act: Callable[[], object], *, failpoint: str = "", straced: list[str] | None = None) -> int:
+    """How a child that did `act` ended: 0, 1 after an exception, or the negative signal that killed it.
+
+    `straced`: arguments for strace, which is attached before the child begins (`inject=...`, `-o FILE`).
+    """
+    # A database connection must not be shared with a child.
+    connections.close_all()
+    gate_out, gate_in = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(gate_in)
+        _act_and_leave(act, gate=gate_out, failpoint=failpoint)
+    os.close(gate_out)
+    tracer = None
+    try:
+        if straced is not None:
+            tracer = _attached(child, straced)
+        os.write(gate_in, b"go")
+        return _ended(child)
+    finally:
+        os.close(gate_in)
+        if tracer is not None:
+            tracer.wait(DEADLINE_SECONDS)
+
+
+def _act_and_leave(act: Callable[[], object], *, gate: int, failpoint: str) -> None:
+    status = 1
+    try:
+        os.read(gate, 2)
+        failpoints.arm(failpoint)
+        act()
+        status = 0
+    except BaseException:  # noqa: BLE001 - the child must not go on with the parent's tests
+        if os.environ.get("LUCID_FAULTS_SHOW"):
+            traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _attached(child: int, arguments: list[str]) -> subprocess.Popen[bytes]:
+    command = ["strace", "-f", "-qq", "-p", str(child), *arguments]
+    tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 10
+    while "TracerPid:\t0\n" in Path(f"/proc/{child}/status").read_text():
+        if tracer.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"strace could not attach: {tracer.stderr and tracer.stderr.read()!r}")
+        time.sleep(0.002)
+    return tracer
+
+
+def _ended(child: int) -> int:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise RuntimeError(f"the child did not end in {DEADLINE_SECONDS} s")

@@ -1,0 +1,34 @@
+"""The harness can fail: with any one of the engine's safeguards taken out, it turns red."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults.mutants import MUTANTS
+
+# What shows each mutant for what it is.
+SHOWN_BY = {
+    "no-file-fsync": "test_power.py",
+    "no-directory-fsync": "test_power.py",
+    "no-compare-and-set": "test_messages.py::test_a_zombie_neither_commits_nor_quarantines",
+    "no-fence": "test_messages.py::test_a_zombie_neither_commits_nor_quarantines",
+    "no-reconciler": "test_messages.py::test_messages_that_come_again_and_out_of_order_count_once",
+    "select-before-apply": "test_sealers.py::test_a_sealer_killed_between_its_commits_enters_no_leaf_twice",
+}
+
+
+def test_every_mutant_has_a_trial_that_shows_it() -> None:
+    assert set(SHOWN_BY) == set(MUTANTS)
+
+
+@pytest.mark.parametrize("mutant", SHOWN_BY)
+def test_a_mutant_turns_the_harness_red(mutant: str) -> None:
+    env = os.environ | {"LUCID_FAULTS_MUTANT": mutant, "LUCID_FAULTS": "brief", "LUCID_FAULTS_DRAIN": "3"}
+    env.pop("LUCID_FAULTS_RESULTS", None)
+    env.pop("LUCID_TEST_DATABASE", None)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", f"tests/faults/{SHOWN_BY[mutant]}"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 1, f"{mutant} went unnoticed:\n{done.stdout[-2000:]}{done.stderr[-1000:]}"
+    assert "AssertionError: seed" in done.stdout, f"red for another reason:\n{done.stdout[-3000:]}"
