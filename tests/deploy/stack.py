@@ -3,6 +3,7 @@ accounts, access lists and key shares, on a real MongoDB and two real Redis."""
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -12,7 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.deploy.parts import DEPLOY, PORTS, ROOT, env_file, filled, run, said, services
-from tests.deploy.serving import free_port, started, until
+from tests.deploy.serving import free_port, until
+
+# The API as Kubernetes and Swarm run it: more than one, of which one is replaced at a time.
+SECOND_API = "session-api+2"
+MEMBERS = (*PORTS, SECOND_API)
+STOP_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -21,10 +27,12 @@ class Standing:
 
     home: Path
     secrets: Path
-    ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in PORTS})
+    ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in MEMBERS})
+    programs: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def environment(self, name: str) -> dict[str, str]:
         """What Compose gives the service, its container's directories moved under `home`."""
+        own, name = f"tmp-{name}", name.partition("+")[0]
         keys = self.home / ("keys" if name == "keys-init" else f"shares/{name}")
         variables = env_file() | {
             "LUCID_LEDGER_ORIGIN": "sessions.test/log",
@@ -35,7 +43,7 @@ class Standing:
         told = {key: value.replace("/run/secrets", str(self.secrets)) for key, value in told.items()}
         return told | {
             "PATH": os.environ["PATH"],
-            "LUCID_HOME": str(self.home / f"tmp-{name}"),
+            "LUCID_HOME": str(self.home / own),
             "LUCID_KEYS_PATH": str(keys),
             "LUCID_LEDGER_PATH": str(self.home / "ledger"),
             "CHUNK_STORAGE_PATH": str(self.home / "chunks"),
@@ -72,33 +80,50 @@ class Standing:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """All five are up and ready within the block; after it each has ended on SIGTERM."""
-        with contextlib.ExitStack() as stack:
-            programs = {name: stack.enter_context(self._service(name)) for name in PORTS}
-            for name, program in programs.items():
-                until(lambda name=name: self._is_ready(name), program=program, log=self._log(name))  # type: ignore[misc]
+        try:
+            self.start(*PORTS)
             yield
-            # All at once, since each takes its time to stop in order.
-            for program in programs.values():
-                program.terminate()
-            for program in programs.values():
-                program.wait(60)
+        finally:
+            self.stop(*self.programs)
 
-    @contextlib.contextmanager
-    def _service(self, name: str) -> Iterator["subprocess.Popen[bytes]"]:
-        # Nothing of this test's own environment may reach the service.
-        clean = [
-            "env",
-            "-i",
-            "-C",
-            str(ROOT),
-            *(f"{key}={value}" for key, value in self.environment(name).items()),
-        ]
-        words = ["manage.py", "service", name, "--port", str(self.ports[name])]
-        with started(*clean, sys.executable, *words, log=self._log(name)) as program:
-            yield program
+    def start(self, *names: str) -> None:
+        """Each of these runs and is ready."""
+        for name in names:
+            self.programs[name] = self._begun(name)
+        for name in names:
+            until(lambda name=name: self.is_ready(name), program=self.programs[name], log=self.log(name))  # type: ignore[misc]
 
-    def _is_ready(self, name: str) -> bool:
+    def stop(self, *names: str) -> None:
+        """Each of these has ended, as a container does on `docker stop`."""
+        # All at once, since each takes its time to stop in order.
+        ending = [self.programs.pop(name) for name in names]
+        for program in ending:
+            program.terminate()
+        for program in ending:
+            try:
+                program.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(program.pid, signal.SIGKILL)
+
+    def is_ready(self, name: str) -> bool:
+        """Whether it says that it can do its work."""
         return self.answer(name, "/health/ready")[0] == 200
 
-    def _log(self, name: str) -> Path:
+    def log(self, name: str) -> Path:
+        """What it has said, from its first start on."""
         return self.home / f"{name}.log"
+
+    def _begun(self, name: str) -> "subprocess.Popen[bytes]":
+        service = name.partition("+")[0]
+        words = [sys.executable, "manage.py", "service", service, "--port", str(self.ports[name])]
+        # Nothing of this test's own environment may reach the service.
+        with self.log(name).open("ab") as out:
+            return subprocess.Popen(
+                words,
+                env=self.environment(name),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )

@@ -1,5 +1,6 @@
 """The Kubernetes base by the API's schemas, and by what the design promises."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -11,9 +12,13 @@ BASE = DEPLOY / "k8s/base"
 FILES = sorted(path for path in BASE.glob("*.yaml") if path.name != "kustomization.yaml")
 
 
+@cache
+def _all() -> tuple[dict[str, Any], ...]:
+    return tuple(one for path in FILES for one in yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
 def _documents(kind: str = "") -> list[dict[str, Any]]:
-    found = [one for path in FILES for one in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
-    return [one for one in found if kind in ("", one["kind"])]
+    return [one for one in _all() if kind in ("", one["kind"])]
 
 
 def _workload(name: str) -> dict[str, Any]:

@@ -1,41 +1,14 @@
 """A recording goes through the five services, each with the secrets and keys that Compose gives it."""
 
-import contextlib
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.deploy import stores
 from tests.deploy.parts import PORTS
 from tests.deploy.stack import Standing
 
-
-@pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    home = tmp_path_factory.mktemp("stack")
-    secrets = stores.make_secrets(home / "secrets")
-    for name in ("mongodb", "broker", "cache"):
-        (home / name).mkdir()
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(stores.mongodb(home / "mongodb", secrets=secrets))
-        urls = {"mongodb_url": store.url}
-        for kind, name in stores.URLS.items():
-            urls[name] = stack.enter_context(stores.redis_by(kind, secrets=secrets, home=home / kind))
-        for name, url in urls.items():
-            (secrets / name).unlink()
-            (secrets / name).write_text(url)
-        made = Standing(home, secrets)
-        made.prepare()
-        with made.running():
-            yield made
-
-
-@pytest.fixture(scope="module")
-def recorded(standing: Standing) -> dict[str, object]:
-    words = ("record", "synthetic://320x240", "--duration", "2", "--wait", "--json")
-    return dict(json.loads(standing.manage(*words, service="session-api")))
+# Starting them takes a while: tests on them share one process of pytest-xdist.
+pytestmark = pytest.mark.xdist_group("services")
 
 
 def test_a_recording_is_anchored(recorded: dict[str, object]) -> None:

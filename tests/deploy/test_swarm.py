@@ -1,5 +1,6 @@
 """The Swarm file: what Swarm takes, and no secret in more hands than under Compose."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.deploy.parts import DEPLOY, PORTS, VARIABLE, WORKERS, env_file, run, 
 STACK = DEPLOY / "swarm/stack.yml"
 
 
+@cache
 def _stack() -> dict[str, Any]:
     return dict(yaml.safe_load(STACK.read_text(encoding="utf-8")))
 
