@@ -18,12 +18,16 @@ from recorder.view import NO_TAKE, Event, EventKind, View, Wanted
 
 log = logging.getLogger("recorder")
 WORDS = {"record": "resume", "pause": "pause", "stop": "stop"}
+HAPPENINGS: dict[str, EventKind] = {"connected": "connected", "recording": "recording", "paused": "paused"}
 OVER: dict[str, EventKind] = {"ended": "ended", "failed": "failed"}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How a supervisor treats its children; seconds where not said otherwise."""
+    """How a supervisor treats its children; seconds where not said otherwise.
+
+    `allowed_targets` are networks that recorders may connect to although they are unusual, such as loopback.
+    """
 
     maximum_sessions: int = 16
     minimum_free_bytes: int = 0
@@ -34,6 +38,7 @@ class Policy:
     longest_backoff: float = 30.0
     steady_after: float = 60.0
     statistics_every: float = 10.0
+    allowed_targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,13 @@ class Charge:
         self._refused, self._finished, self._asked_to_end = False, None, None
         self._last_words, self._segments = None, 0
         try:
-            orders = orders_for(self._desk.spool, wanted, tenure=tenure, host=self._desk.host)
+            orders = orders_for(
+                self._desk.spool,
+                wanted,
+                tenure=tenure,
+                host=self._desk.host,
+                allowed=self._desk.policy.allowed_targets,
+            )
             self.keeper = Keeper(orders)
         except (OSError, RecorderError) as error:
             self._lost(tenure.take, f"no recorder could be started: {error}")
@@ -140,11 +151,10 @@ class Charge:
     def _hear(self, take: int, news: News) -> None:
         if news.kind in ("ended", "failed", "interrupted"):
             self._last_words = news
-        elif news.kind in ("recording", "paused"):
-            kind: EventKind = "recording" if news.kind == "recording" else "paused"
-            self._outbox.append((take, Event(kind, news.reason, news.facts)))
+        elif news.kind in HAPPENINGS:
+            self._outbox.append((take, Event(HAPPENINGS[news.kind], news.reason, news.facts)))
         self._note_segments(take, int(news.facts.get("segments", self._segments)))
-        if news.kind == "heartbeat" and time.monotonic() >= self._next_statistics:
+        if news.kind == "heartbeat" and news.facts and time.monotonic() >= self._next_statistics:
             self._next_statistics = time.monotonic() + self._desk.policy.statistics_every
             self._mention(take, Event("statistics", "", news.facts))
 
@@ -183,21 +193,28 @@ class Charge:
         if words is not None and words.kind in OVER:
             self._make_sure_closed(keeper.take, words.reason)
             self._finish(keeper.take, Event(OVER[words.kind], words.reason, words.facts))
+        elif words is not None and words.facts.get("lost"):
+            self._forgive(keeper)
+            self._lost(keeper.take, words.reason)
         elif words is not None:
             self._mention(
                 keeper.take, Event("statistics", f"take {keeper.take}: {words.reason}", words.facts)
             )
         else:
-            if time.monotonic() - keeper.started > self._desk.policy.steady_after:
-                self._restarts = 0
+            self._forgive(keeper)
             self._lost(keeper.take, describe_exit(code) + self._silence(keeper))
+
+    def _forgive(self, keeper: Keeper) -> None:
+        """What ran well for a while earns all attempts anew."""
+        if time.monotonic() - keeper.started > self._desk.policy.steady_after:
+            self._restarts = 0
 
     def _silence(self, keeper: Keeper) -> str:
         silent = keeper.silent_for()
         return f" after {silent:.0f} s of silence" if silent > self._desk.policy.stale_after else ""
 
     def _lost(self, take: int, reason: str) -> None:
-        """A child died without a word: keep what it recorded; go on as a new take, after a while."""
+        """A child died, or lost its source: keep what it recorded; go on as a new take, after a while."""
         self._make_sure_closed(take, reason)
         if self._was_over(take):
             return

@@ -9,24 +9,30 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import resource
 import signal
 import sys
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
+from recorder.errors import DiskFull, RecorderError, SourceAway, SourceLost, SourceOver, SpoolUnwritable
 from recorder.importing import FileImport
 from recorder.live import LiveRecording
 from recorder.names import Ending
 from recorder.orders import Mailbox, Orders, Reporter
-from recorder.sources import open_source
+from recorder.sources import NOT_CHECKED, RECONNECTED, LiveSource, evidence_of, kind_of, open_source
 from recorder.sources.file import FileSource
 from recorder.spool import Spool
 from recorder.take import Take
 
 STOP_WITHIN = 15  # seconds for closing after a stop; then the child ends itself and its `.part` is recovered
 LAST_WORDS_WITHIN = 3
+OPEN_WITHIN = 60
 EXIT_FAILED = 3
 PR_SET_PDEATHSIG = 1
 
@@ -43,16 +49,21 @@ class Recording(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a take ended."""
+    """How a take ended. `lost`: the source went away and may come back; another take tries."""
 
     ending: Ending
     reason: str
+    lost: bool = False
+
+
+Source = LiveSource | FileSource
 
 
 def main() -> int:
     """Record as ordered; 0 when it ended as wished, 3 when it failed with a reason that was told."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the supervisor: it decides
     _die_with_parent()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the target's password
     lines = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 -- lives as long as we do
     orders = Orders.from_json(lines.readline())
     mailbox = Mailbox(lines, on_stop=_limit_the_end)
@@ -63,22 +74,27 @@ def main() -> int:
 
 def _record(orders: Orders, mailbox: Mailbox, *, reporter: Reporter) -> Outcome:
     facts: dict[str, Any] = {}
+    source: Source | None = None
     try:
         take = Take(Spool(Path(orders.spool)), orders.session, take=orders.take)
     except RecorderError as error:
         outcome = Outcome("failed", str(error))
     else:
         try:
-            recording = _open(take, orders, mailbox=mailbox, reporter=reporter)
+            source = _open(orders, reporter)
         except RecorderError as error:
-            outcome, end_us = Outcome("failed", str(error)), _start_us(orders)
+            outcome, end_us = _failure(error, orders, begun=orders.missing is not None), _start_us(orders)
         else:
-            outcome, end_us = _finish(recording, _run(recording, mailbox))
+            recording = _recording_of(source, take, orders, mailbox=mailbox, reporter=reporter)
+            outcome, end_us = _finish(recording, _run(recording, mailbox, orders=orders))
+            outcome = replace(outcome, reason=outcome.reason + _doubt(source))
             facts = recording.facts()
         facts["end_us"] = end_us
         outcome = _close(take, outcome, end_us=end_us)
-    reporter.tell(outcome.ending, reason=outcome.reason, **facts)
+    reporter.tell(outcome.ending, reason=outcome.reason, **facts, **({"lost": True} if outcome.lost else {}))
     reporter.flush(LAST_WORDS_WITHIN)
+    if source is not None:
+        source.close()
     return outcome
 
 
@@ -91,18 +107,65 @@ def _close(take: Take, outcome: Outcome, *, end_us: int) -> Outcome:
     return outcome
 
 
-def _open(take: Take, orders: Orders, *, mailbox: Mailbox, reporter: Reporter) -> Recording:
-    source = open_source(orders.source, orders.settings)
+def _open(orders: Orders, reporter: Reporter) -> Source:
+    """The source, open; what it can say about its server is told. Connecting may take a while."""
+    with _heartbeats(reporter):
+        source = open_source(orders.source, orders.settings, access=orders.access)
+    if evidence := evidence_of(source):
+        reporter.tell("connected", **evidence)
+    return source
+
+
+@contextmanager
+def _heartbeats(reporter: Reporter) -> Iterator[None]:
+    """The supervisor hears that we live while a server takes its time; but not for ever."""
+    over = threading.Event()
+
+    def beat() -> None:
+        until = time.monotonic() + OPEN_WITHIN
+        while not over.wait(1) and time.monotonic() < until:
+            reporter.beat()
+
+    threading.Thread(target=beat, name="heartbeats", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _recording_of(
+    source: Source, take: Take, orders: Orders, *, mailbox: Mailbox, reporter: Reporter
+) -> Recording:
     if isinstance(source, FileSource):
         return FileImport(take, orders, source=source, mailbox=mailbox, reporter=reporter)
     return LiveRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
 
 
-def _run(recording: Recording, mailbox: Mailbox) -> Outcome:
+def _run(recording: Recording, mailbox: Mailbox, *, orders: Orders) -> Outcome:
     try:
         return Outcome(reason=recording.run(), ending=mailbox.ending)
+    except SourceOver as over:
+        return Outcome("ended", str(over))
     except RecorderError as error:
-        return Outcome("failed", str(error))
+        return _failure(error, orders, begun=True)
+
+
+def _failure(error: RecorderError, orders: Orders, *, begun: bool) -> Outcome:
+    """What an error comes to: another machine that was recorded and went away is tried again."""
+    goes_on = orders.settings.reconnect and kind_of(orders.source) in RECONNECTED
+    if begun and goes_on and isinstance(error, SourceLost | SourceAway):
+        return Outcome("interrupted", str(error), lost=True)
+    return Outcome("failed", str(error))
+
+
+def _doubt(source: Source) -> str:
+    """What the end of a take has to say when nobody checked which server was recorded."""
+    evidence = evidence_of(source)
+    if evidence.get("certificate_checked") != NOT_CHECKED:
+        return ""
+    return (
+        f" (the server's certificate was not checked: ignore_cert; SHA-256 {evidence['certificate_sha256']})"
+    )
 
 
 def _finish(recording: Recording, outcome: Outcome) -> tuple[Outcome, int]:

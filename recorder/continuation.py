@@ -9,13 +9,19 @@ from recorder import clock
 from recorder.names import ClosedMarker
 from recorder.orders import Missing, Orders
 from recorder.sources import MEDIA_TIMED
+from recorder.sources.target import Access
 from recorder.spool import Spool
 from recorder.take import Progress, Stamp
 from recorder.view import Tenure, Wanted
 
 
-def orders_for(spool: Spool, wanted: Wanted, *, tenure: Tenure, host: str) -> Orders:
-    """What the child of a newly claimed take is to do; it continues the takes before it."""
+def orders_for(
+    spool: Spool, wanted: Wanted, *, tenure: Tenure, host: str, allowed: tuple[str, ...] = ()
+) -> Orders:
+    """What the child of a newly claimed take is to do; it continues the takes before it.
+
+    `allowed` are the networks that it may connect to although they are unusual.
+    """
     orders = Orders(
         session=wanted.session,
         take=tenure.take,
@@ -23,6 +29,7 @@ def orders_for(spool: Spool, wanted: Wanted, *, tenure: Tenure, host: str) -> Or
         source=wanted.source,
         settings=wanted.settings,
         host=host,
+        access=Access(tenure.secret, allowed),
     )
     if wanted.source.partition(":")[0] in MEDIA_TIMED:
         return replace(orders, resume_us=_resume(spool, wanted, tenure=tenure))
@@ -37,7 +44,7 @@ def _on_the_clock(spool: Spool, orders: Orders, *, tenure: Tenure) -> Orders:
     end_us = max([tenure.known_end_us or 0, *(marker.end_us for marker in closed)])
     here = [stamp for stamp in stamps if stamp.boot_id == clock.boot_id()]
     if here:
-        missing = Missing(end_us, _reason(closed), uncertain=False)
+        missing = Missing(end_us, _reason(closed, end_us), uncertain=False)
         return replace(orders, origin_ns=here[-1].origin_ns, missing=missing)
     if tenure.known_end_us is None and not stamps:
         return orders
@@ -57,5 +64,7 @@ def _resume(spool: Spool, wanted: Wanted, *, tenure: Tenure) -> dict[str, int]:
     return ends if any(ends.values()) else {}
 
 
-def _reason(closed: list[ClosedMarker]) -> str:
-    return closed[-1].reason if closed else "the recorder stopped unexpectedly"
+def _reason(closed: list[ClosedMarker], end_us: int) -> str:
+    """Why recording stopped there: later takes that recorded nothing only failed to go on."""
+    last = [marker.reason for marker in closed if marker.end_us == end_us]
+    return last[0] if last else "the recorder stopped unexpectedly"

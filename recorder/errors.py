@@ -13,8 +13,16 @@ class BadSource(RecorderError):
     """The source cannot be recorded as it is; trying again will not help."""
 
 
+class SourceAway(BadSource):
+    """The source cannot be reached now; a recording that has begun may find it again later."""
+
+
 class SourceLost(RecorderError):
     """The source was being recorded and went away; what came before is kept."""
+
+
+class SourceOver(RecorderError):
+    """The other side ended the session on purpose: the recording is complete, and nobody connects again."""
 
 
 class Unreadable(RecorderError):

@@ -13,6 +13,8 @@ from uuid import UUID
 
 from recorder.names import Ending
 from recorder.settings import Settings
+from recorder.sources import NO_ACCESS
+from recorder.sources.target import Access
 
 Command = Literal["record", "pause", "stop"]
 COMMANDS: dict[str, Command] = {"resume": "record", "pause": "pause"}
@@ -32,7 +34,8 @@ class Orders:
     """Everything a child needs to record one take; it comes on standard input, never in the arguments.
 
     `origin_ns` is the timeline's zero on CLOCK_MONOTONIC; None: the first picture is zero.
-    `resume_us` is where each track of a source with a timeline of its own goes on.
+    `resume_us` is where each track of a source with a timeline of its own goes on. `access` holds the
+    password of another machine's desktop.
     """
 
     session: UUID
@@ -44,6 +47,7 @@ class Orders:
     origin_ns: int | None = None
     resume_us: dict[str, int] = field(default_factory=dict)
     missing: Missing | None = None
+    access: Access = NO_ACCESS
 
     def to_json(self) -> str:
         """One line."""
@@ -57,6 +61,8 @@ class Orders:
         facts["session"] = UUID(facts["session"])
         facts["settings"] = Settings.from_json(facts["settings"])
         facts["missing"] = Missing(**facts["missing"]) if facts["missing"] else None
+        access = facts["access"]
+        facts["access"] = Access(access["secret"], tuple(access["allowed"]))
         return cls(**facts)
 
 

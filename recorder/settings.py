@@ -31,6 +31,7 @@ class Settings:
     segment_seconds: float = 4.0
     cursor: bool = True
     maximum_seconds: float | None = None
+    reconnect: bool = True
     input: InputPolicy = "none"
 
     def __post_init__(self) -> None:

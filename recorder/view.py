@@ -10,7 +10,7 @@ from uuid import UUID
 from recorder.settings import Settings
 
 Desired = Literal["record", "pause", "stop"]
-EventKind = Literal["recording", "paused", "ended", "failed", "statistics"]
+EventKind = Literal["connected", "recording", "paused", "ended", "failed", "statistics"]
 NO_TAKE = 0
 
 
@@ -34,17 +34,20 @@ class Tenure:
 
     `started_wall_ms` is the wall clock when the session's first take began (for take 1: now).
     `known_end_us` is the latest end of any segment already known outside this spool, None when there is none.
+    `secret` is the password of the desktop to connect to; it goes to the child and nowhere else.
     """
 
     take: int
     started_wall_ms: int
     known_end_us: int | None = None
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a take, in words, with figures.
 
+    connected   another machine's desktop is open; the facts say which server it is and how that was checked
     recording   frames are being recorded (also after a pause)
     paused      recording is paused; the segment before is committed
     ended       over as wished: stopped, maximum duration, end of the file

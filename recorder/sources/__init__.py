@@ -1,7 +1,7 @@
-"""Where recordings come from, by address: `synthetic://`, `x11://`, `file://`.
+"""Where recordings come from, by address: `synthetic://`, `x11://`, `rdp://`, `vnc://`, `file://`.
 
-Each kind is a module with `check(url)` and an opener; it is imported when it is asked for, so that a recorder
-carries only what it uses. RDP, VNC and RTSP join this table.
+Each kind is a module with `check` and an opener; it is imported when it is asked for, so that a recorder
+carries only what it uses. RTSP joins this table.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from urllib.parse import urlsplit
 
 from recorder.errors import BadSource
 from recorder.settings import Settings
+from recorder.sources.target import Access
 
 if TYPE_CHECKING:
     from recorder.screen import Picture
     from recorder.sources.file import FileSource
 
-KINDS = ("synthetic", "x11", "file")
+KINDS = ("synthetic", "x11", "rdp", "vnc", "file")
 MEDIA_TIMED = frozenset({"file"})  # their timeline is the medium's own, not the clock's
+RECONNECTED = frozenset({"rdp", "vnc"})  # other machines, whose servers are restarted and networks cut
+NO_ACCESS = Access()
+NOT_CHECKED = "not checked"
 
 
 class LiveSource(Protocol):
@@ -41,12 +45,13 @@ def kind_of(url: str) -> str:
     kind = urlsplit(url).scheme
     if kind not in KINDS:
         raise BadSource(
-            f"Source {url!r} is of an unknown kind. Write one of synthetic://1280x720, x11://:0, file:///path.mp4."
+            f"Source {url!r} is of an unknown kind. Write one of synthetic://1280x720, x11://:0, "
+            "rdp://user@host, vnc://host, file:///path.mp4."
         )
     return kind
 
 
-def check_source(url: str) -> None:
+def check_source(url: str, *, access: Access = NO_ACCESS) -> None:
     """Nothing, if the source can be recorded from here and now; else `BadSource` with one clear line."""
     kind = kind_of(url)
     if kind == "synthetic":
@@ -57,13 +62,27 @@ def check_source(url: str) -> None:
         from recorder.sources import x11
 
         x11.check(url)
+    elif kind == "rdp":
+        from recorder.sources import rdp
+
+        rdp.check(url, access=access)
+    elif kind == "vnc":
+        from recorder.sources import vnc
+
+        vnc.check(url, access=access)
     else:
         from recorder.sources import file
 
         file.check(url)
 
 
-def open_source(url: str, settings: Settings) -> LiveSource | FileSource:
+def evidence_of(source: object) -> dict[str, str]:
+    """What a source can say about the server it records and how that was checked."""
+    found: dict[str, str] = getattr(source, "evidence", {})
+    return found
+
+
+def open_source(url: str, settings: Settings, *, access: Access = NO_ACCESS) -> LiveSource | FileSource:
     """The source at an address, opened; `BadSource` when that cannot be."""
     kind = kind_of(url)
     if kind == "synthetic":
@@ -74,6 +93,14 @@ def open_source(url: str, settings: Settings) -> LiveSource | FileSource:
         from recorder.sources.x11 import open_x11
 
         return open_x11(url, settings)
+    if kind == "rdp":
+        from recorder.sources.rdp import open_rdp
+
+        return open_rdp(url, settings, access=access)
+    if kind == "vnc":
+        from recorder.sources.vnc import open_vnc
+
+        return open_vnc(url, settings, access=access)
     from recorder.sources.file import open_file
 
     return open_file(url)

@@ -34,9 +34,10 @@ class Cursor:
         self._place = place
         return changed
 
-    def draw(self, picture: Picture) -> None:
-        """Blend the pointer into a picture of the whole screen."""
-        left, top = self._place[0] - self._hot[0], self._place[1] - self._hot[1]
+    def draw(self, picture: Picture, *, origin: tuple[int, int] = (0, 0)) -> None:
+        """Blend the pointer into a picture whose upper left corner is at `origin` of the screen."""
+        left = self._place[0] - self._hot[0] - origin[0]
+        top = self._place[1] - self._hot[1] - origin[1]
         height, width = self._pixels.shape[:2]
         rows = slice(max(0, top), max(0, min(picture.shape[0], top + height)))
         columns = slice(max(0, left), max(0, min(picture.shape[1], left + width)))

@@ -1,17 +1,21 @@
-"""`x11://:0`: an X display, read when it says that it changed (XDamage), through shared memory (MIT-SHM)."""
+"""`x11://:0`: an X display, read when it says that it changed (XDamage), through shared memory (MIT-SHM).
+
+`x11://:0?window=0x1c00007` is one window of it.
+"""
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import xcffib
 import xcffib.damage
-import xcffib.randr
 import xcffib.shm
 import xcffib.xfixes
 import xcffib.xproto
@@ -19,6 +23,7 @@ import xcffib.xproto
 from recorder.errors import BadSource, SourceLost
 from recorder.sources.cursor import Cursor
 from recorder.sources.shared_image import SharedImage
+from recorder.sources.surface import OneWindow, Surface, WholeScreen
 
 if TYPE_CHECKING:
     from recorder.screen import Picture
@@ -30,15 +35,17 @@ NEEDED = ("DAMAGE", "MIT-SHM", "XFIXES", "RANDR")
 
 
 class X11Source:
-    """The root window of one display. Reads nothing while nothing changes."""
+    """The screen of one display, or a window of it. Reads nothing while nothing changes."""
 
-    def __init__(self, display: str, *, cursor: bool) -> None:
-        self._display = display
+    def __init__(
+        self, display: str, *, cursor: bool, window: int | None = None, authority: Path | None = None
+    ) -> None:
+        self._display, self._authority = display, authority
         self._dirty, self._resized = True, False
-        self._x = connect(display)
+        self._x = connect(display, authority=authority)
         try:
             with self._watched():
-                self._set_up(cursor=cursor)
+                self._set_up(window, cursor=cursor)
         except (SourceLost, OSError) as error:
             self.close()
             raise BadSource(f"Display {display} cannot be recorded: {error}") from error
@@ -48,7 +55,7 @@ class X11Source:
 
     def dial(self) -> Any:
         """Another connection to the same display, for those who listen to its input."""
-        return connect(self._display)
+        return connect(self._display, authority=self._authority)
 
     def wait(self, timeout: float) -> bool:
         """Whether the screen or the pointer has changed; returns at once when it has."""
@@ -71,7 +78,7 @@ class X11Source:
             self._dirty = False
             self._read()
         if self._cursor:
-            self._cursor.draw(self._image.pixels)
+            self._cursor.draw(self._image.pixels, origin=self._surface.origin)
         return self._image.pixels
 
     def close(self) -> None:
@@ -79,32 +86,30 @@ class X11Source:
         with suppress(xcffib.XcffibException):
             self._x.disconnect()
 
-    def _set_up(self, *, cursor: bool) -> None:
+    def _set_up(self, window: int | None, *, cursor: bool) -> None:
         _check_extensions(self._x, self._display)
         screen = self._x.get_setup().roots[self._x.pref_screen]
         if screen.root_depth not in (24, 32):
             raise BadSource(
                 f"Display {self._display} has {screen.root_depth} bits a pixel. Start it with 24."
             )
-        self._root = screen.root
         self._damage, self._shm = self._x(xcffib.damage.key), self._x(xcffib.shm.key)
-        fixes, randr = self._x(xcffib.xfixes.key), self._x(xcffib.randr.key)
+        fixes = self._x(xcffib.xfixes.key)
         self._damage.QueryVersion(1, 1).reply()
         self._shm.QueryVersion().reply()
         fixes.QueryVersion(5, 0).reply()
-        randr.QueryVersion(1, 5).reply()
-        randr.SelectInput(self._root, xcffib.randr.NotifyMask.ScreenChange)
-        self._cursor = Cursor(self._x, fixes, root=self._root) if cursor else None
+        self._surface: Surface = WholeScreen(self._x) if window is None else OneWindow(self._x, window)
+        self._cursor = Cursor(self._x, fixes, root=screen.root) if cursor else None
         self._attach()
         self._damage_id = self._x.generate_id()
-        self._damage.Create(self._damage_id, self._root, xcffib.damage.ReportLevel.NonEmpty)
+        self._damage.Create(self._damage_id, self._surface.watched, xcffib.damage.ReportLevel.NonEmpty)
         self._x.flush()
 
     def _changed(self) -> bool:
         while (event := self._x.poll_for_event()) is not None:
             if isinstance(event, xcffib.damage.NotifyEvent):
                 self._dirty = True
-            elif isinstance(event, xcffib.randr.ScreenChangeNotifyEvent):
+            elif self._surface.is_resized_by(event):
                 self._dirty = self._resized = True
             elif self._cursor and isinstance(event, xcffib.xfixes.CursorNotifyEvent):
                 self._cursor.reshape()
@@ -113,8 +118,7 @@ class X11Source:
         return self._dirty
 
     def _attach(self) -> None:
-        size = self._x.core.GetGeometry(self._root).reply()
-        self._image = SharedImage(size.width, size.height)
+        self._image = SharedImage(*self._surface.renew())
         self._segment = self._x.generate_id()
         try:
             self._shm.AttachChecked(self._segment, self._image.name, False).check()
@@ -143,7 +147,7 @@ class X11Source:
     def _get_image(self) -> None:
         image = self._image
         where = 0, 0, image.width, image.height
-        self._shm.GetImage(self._root, *where, ALL_PLANES, Z_PIXMAP, self._segment, 0).reply()
+        self._shm.GetImage(self._surface.drawable, *where, ALL_PLANES, Z_PIXMAP, self._segment, 0).reply()
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -158,19 +162,32 @@ class X11Source:
 def display_of(url: str) -> str:
     """The display that an `x11://` address names; `BadSource` when it names none."""
     parts = urlsplit(url)
-    if ":" not in parts.netloc or parts.path.strip("/") or parts.query:
+    if ":" not in parts.netloc or parts.path.strip("/") or not set(_options(url)) <= {"window"}:
         raise BadSource(f"{url} names no display. Write x11://:0, with the number in $DISPLAY.")
     return parts.netloc
 
 
+def window_of(url: str) -> int | None:
+    """The window that an `x11://` address names; None when it means the whole screen."""
+    number = _options(url).get("window")
+    try:
+        return int(number, 0) if number is not None else None
+    except ValueError as error:
+        raise BadSource(f"{url}: {number!r} is no window's number, such as 0x1c00007.") from error
+
+
+def _options(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+
+
 def open_x11(url: str, settings: Settings) -> X11Source:
     """The display at an address; `BadSource` when there is none or it lacks an extension."""
-    return X11Source(display_of(url), cursor=settings.cursor)
+    return X11Source(display_of(url), cursor=settings.cursor, window=window_of(url))
 
 
 def check(url: str) -> None:
     """`BadSource` unless the display answers and can be recorded."""
-    display = display_of(url)
+    display, _ = display_of(url), window_of(url)
     x = connect(display)
     try:
         _check_extensions(x, display)
@@ -180,15 +197,32 @@ def check(url: str) -> None:
         x.disconnect()
 
 
-def connect(display: str) -> Any:
-    """A connection to a display; `BadSource` when it lets nobody in."""
+def connect(display: str, *, authority: Path | None = None) -> Any:
+    """A connection to a display; `BadSource` when it lets nobody in. `authority` is a file of cookies."""
     dial: Any = xcffib.Connection
     try:
-        return dial(display=display)
+        with _cookies_of(authority):
+            return dial(display=display)
     except xcffib.XcffibException as error:
         raise BadSource(
             f"There is no display {display} that lets us in. Check that its server runs, and XAUTHORITY."
         ) from error
+
+
+@contextmanager
+def _cookies_of(authority: Path | None) -> Iterator[None]:
+    """The library looks for its cookie where the environment says, and xcffib passes none of ours on."""
+    if authority is None:
+        yield
+        return
+    before = os.environ.get("XAUTHORITY")
+    os.environ["XAUTHORITY"] = str(authority)
+    try:
+        yield
+    finally:
+        del os.environ["XAUTHORITY"]
+        if before is not None:
+            os.environ["XAUTHORITY"] = before
 
 
 def _check_extensions(x: Any, display: str) -> None:

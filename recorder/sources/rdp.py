@@ -1,0 +1,215 @@
+"""`rdp://user@host:3389`: xfreerdp on a private display, of which its window is recorded.
+
+The password goes to the client's standard input and nowhere else. The certificate is checked before the
+client is started, and the client accepts only that one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from subprocess import Popen
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import xcffib
+import xcffib.xproto
+
+from recorder.errors import BadSource, RecorderError, SourceAway, SourceLost
+from recorder.sources import certificate
+from recorder.sources.certificate import Certificate, check_certificate
+from recorder.sources.rdp_exit import why_ended
+from recorder.sources.reach import Endpoint, resolve
+from recorder.sources.target import Access, Target, parse
+from recorder.sources.watchdog import Watchdog
+from recorder.sources.x11 import X11Source, connect
+from recorder.xvfb import PrivateDisplay
+
+if TYPE_CHECKING:
+    from recorder.screen import Picture
+    from recorder.settings import Settings
+
+LOG_ON_WITHIN = 25.0
+LAST_LINES = 60
+PROBE_SECONDS = 2.0
+SIZE = 1280, 720
+
+
+class RdpSource:
+    """A remote desktop. Resizes of the remote side are followed; its end has a reason."""
+
+    def __init__(self, target: Target, settings: Settings, *, access: Access) -> None:
+        self._target = target
+        self._endpoint = resolve(target, allowed=access.allowed)
+        if not access.secret:
+            raise BadSource(f"There is no password for {target.username} on {target.place}. Create it anew.")
+        self._certificate = check_certificate(target, self._endpoint)
+        size = settings.width or SIZE[0], settings.height or SIZE[1]
+        self._display = PrivateDisplay(*size)
+        try:
+            self._begin(size, settings, access=access)
+        except BaseException:
+            self._display.close()
+            raise
+
+    @property
+    def evidence(self) -> dict[str, str]:
+        """Which server this is, and how that was checked."""
+        return evidence_of(self._endpoint, self._certificate)
+
+    def wait(self, timeout: float) -> bool:
+        """Whether the picture has changed; `SourceLost` when the server hangs."""
+        try:
+            changed = self._screen.wait(timeout)
+        except SourceLost as error:
+            raise self._why(error) from error
+        self._watchdog.look(heard=changed)
+        return changed
+
+    def grab(self, at_us: int) -> Picture:
+        """The remote desktop now."""
+        try:
+            return self._screen.grab(at_us)
+        except SourceLost as error:
+            raise self._why(error) from error
+
+    def close(self) -> None:
+        """Disconnect; what runs on the remote side goes on there."""
+        self._screen.close()
+        self._display.close()
+
+    def _begin(self, size: tuple[int, int], settings: Settings, *, access: Access) -> None:
+        self._x = connect(self._display.name, authority=self._display.authority)
+        self._root = self._x.get_setup().roots[0].root
+        # In a corner, before the client is there to pass it on: the remote pointer is not ours to move.
+        self._x.core.WarpPointer(0, self._root, 0, 0, 0, 0, size[0] - 1, size[1] - 1)
+        self._x.flush()
+        argv = client_argv(self._target, self._endpoint, certificate=self._certificate, size=size)
+        self._client = self._display.run(argv, package="freerdp2-x11")
+        self._output: deque[str] = deque(maxlen=LAST_LINES)
+        Thread(target=_collect, args=(self._client, self._output), daemon=True).start()
+        _say(self._client, access.secret)
+        self._window = self._wait_for_window()
+        self._screen = X11Source(
+            self._display.name, cursor=settings.cursor, window=self._window, authority=self._display.authority
+        )
+        self._watchdog = Watchdog(
+            self._target.place,
+            nudge=self._nudge,
+            is_answering=lambda: certificate.is_answering(self._endpoint, seconds=PROBE_SECONDS),
+        )
+
+    def _wait_for_window(self) -> int:
+        """The client opens its window when it is logged on."""
+        until = time.monotonic() + LOG_ON_WITHIN
+        while time.monotonic() < until:
+            if self._client.poll() is not None:
+                raise self._client_ended(connected=False)
+            if window := _largest_window(self._x, self._root):
+                return window
+            time.sleep(0.05)
+        raise SourceAway(f"{self._target.place} did not complete the logon in {LOG_ON_WITHIN:.0f} s.")
+
+    def _nudge(self) -> None:
+        """Have the client tell the server that nobody looks, then that somebody does: it sends everything.
+
+        Only the client is told that its window was closed and opened; it stays as it is.
+        """
+        x, window = self._x, self._window
+        closed = xcffib.xproto.UnmapNotifyEvent.synthetic(window, window, 0)
+        opened = xcffib.xproto.MapNotifyEvent.synthetic(window, window, 0)
+        with contextlib.suppress(xcffib.XcffibException):
+            for event in (closed, opened):
+                x.core.SendEvent(False, window, 0, event.pack())
+            x.flush()
+
+    def _why(self, error: SourceLost) -> RecorderError:
+        """What lies behind the loss of the window."""
+        if not self._display.is_alive:
+            return SourceLost(f"The private display of {self._target.place} ended.")
+        with contextlib.suppress(TimeoutError):
+            _wait_for_end(self._client)
+            return self._client_ended(connected=True)
+        return error
+
+    def _client_ended(self, *, connected: bool) -> RecorderError:
+        code = self._client.wait()
+        return why_ended(code, "".join(self._output), place=self._target.place, connected=connected)
+
+
+def client_argv(
+    target: Target, endpoint: Endpoint, *, certificate: Certificate, size: tuple[int, int]
+) -> list[str]:
+    """How xfreerdp is called: nothing in it is secret."""
+    return [
+        "xfreerdp",
+        f"/v:{endpoint}",
+        f"/u:{target.username}",
+        *([f"/d:{target.domain}"] if target.domain else []),
+        "/from-stdin:force",
+        f"/cert:fingerprint:sha256:{certificate.pretty.lower()}",
+        "-sec-rdp",  # the oldest protection shows a password to whoever stands between
+        f"/size:{size[0]}x{size[1]}",
+        "/bpp:32",
+        "/audio-mode:2",
+        "-clipboard",
+        "-decorations",
+        "-grab-keyboard",
+        "-auto-reconnect",  # the recorder does that, and writes down the gap
+    ]
+
+
+def evidence_of(endpoint: Endpoint, certificate: Certificate) -> dict[str, str]:
+    """What is written down about the server that was recorded."""
+    return {
+        "server": str(endpoint),
+        "certificate_sha256": certificate.sha256,
+        "certificate_checked": certificate.checked,
+    }
+
+
+def open_rdp(url: str, settings: Settings, *, access: Access) -> RdpSource:
+    """The remote desktop at an address, logged on to; `BadSource` saying why when that cannot be."""
+    return RdpSource(parse(url), settings, access=access)
+
+
+def check(url: str, *, access: Access) -> None:
+    """`BadSource` unless the address is complete, allowed, and its server's certificate passes."""
+    target = parse(url)
+    check_certificate(target, resolve(target, allowed=access.allowed))
+
+
+def _say(client: Popen[str], secret: str) -> None:
+    assert client.stdin is not None  # noqa: S101 -- a private display's programs have one
+    with contextlib.suppress(OSError):  # a client that is gone says why by its exit code
+        client.stdin.write(secret + "\n")
+        client.stdin.close()
+
+
+def _collect(client: Popen[str], lines: deque[str]) -> None:
+    assert client.stdout is not None  # noqa: S101 -- as above
+    with contextlib.suppress(ValueError, OSError):  # closed under us at the end
+        for line in client.stdout:
+            lines.append(line)
+
+
+def _wait_for_end(client: Popen[str]) -> None:
+    until = time.monotonic() + 1
+    while client.poll() is None:
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.02)
+    time.sleep(0.05)  # its last words are on their way
+
+
+def _largest_window(x: Any, root: int) -> int | None:
+    """The largest window that is shown; None while there is none of any size."""
+    largest, found = 32 * 32, None
+    for window in x.core.QueryTree(root).reply().children:
+        with contextlib.suppress(xcffib.ProtocolException):
+            shown = x.core.GetWindowAttributes(window).reply().map_state == xcffib.xproto.MapState.Viewable
+            size = x.core.GetGeometry(window).reply()
+            if shown and size.width * size.height > largest:
+                largest, found = size.width * size.height, window
+    return found
