@@ -100,7 +100,7 @@ class DatabaseView:
 
     def claim(self, session: UUID) -> Tenure | None:
         """A new take for this host; None when another host won, or nothing is to be recorded."""
-        self.intake.scan()
+        self.intake.scan(session)
         row = Session.objects.filter(pk=session, status__in=LIVE).exclude(desired=Desired.STOP).first()
         if row is None:
             return None
@@ -160,7 +160,7 @@ class DatabaseView:
             if self._is_newest(session, take):
                 self._status(session, status, sources)
         elif not event.facts.get("refused"):
-            self.intake.scan()
+            self.intake.scan(session)
             for row in Take.objects.filter(session=session, number=take, ended_at__isnull=True):
                 self._end(row, reason=event.reason)
             if self._is_newest(session, take):
@@ -182,7 +182,7 @@ class DatabaseView:
         sessions = set(mine.values_list("session_id", flat=True))
         over = Session.objects.filter(pk__in=sessions, ended_at__lt=now - LEASE).exclude(status__in=LIVE)
         for session in over.values_list("pk", flat=True) if sessions else ():
-            self.intake.scan()
+            self.intake.scan(session)
             for take in mine.filter(session=session):
                 self._end(take, reason="the session ended while this host was away")
 
