@@ -172,6 +172,11 @@ DEFAULT_QUALITY = _choice("DEFAULT_QUALITY", "high", "low", "medium", "high", "u
 DEFAULT_COMPRESSION = _choice("DEFAULT_COMPRESSION", "zstd", "none", "zstd", "lz4", "gzip")
 LUCID_SEGMENT_SECONDS = env.float("LUCID_SEGMENT_SECONDS", 4.0)
 LUCID_MAX_SESSIONS = env.int("LUCID_MAX_SESSIONS", 32)
+# Networks that recorders may connect to although only this machine, or its cloud, should reach them.
+LUCID_TARGET_ALLOW = env.list("LUCID_TARGET_ALLOW", default=[])
+# Sealed passwords of the desktops to be recorded: written by the API, opened and removed by recorders.
+# Empty: `targets` beside the keys.
+LUCID_TARGETS_PATH = env.str("LUCID_TARGETS_PATH", "")
 
 # --- Pipeline -------------------------------------------------------------------------------
 PIPELINE_BUFFER_SIZE = env.int("PIPELINE_BUFFER_SIZE", 1000)
@@ -233,6 +238,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # Two things have a status: each gets its own name.
+    "ENUM_NAME_OVERRIDES": {
+        "SessionStatus": "lucid_sessions.recordings.models.STATUSES",
+        "JobStatus": "lucid_sessions.access.models.JobStatus",
+    },
 }
 
 # --- Browser security -----------------------------------------------------------------------

@@ -26,6 +26,7 @@ from lucid_sessions.archive.merkle import (
     verify_consistency,
     verify_inclusion,
 )
+from lucid_sessions.archive.password import LONGEST_PASSWORD, open_password, seal_password
 from lucid_sessions.archive.place import Place, session_binding
 from lucid_sessions.archive.records import RECORD_LIMIT, RecordTooLarge, canonical_json
 from lucid_sessions.archive.slots import SlotCost, WrongPassword, make_slot, open_slot
@@ -48,6 +49,7 @@ from lucid_sessions.archive.tiles import (
 __all__ = [
     "EMPTY_ROOT",
     "HEADER",
+    "LONGEST_PASSWORD",
     "MAX_PLAIN",
     "OVERHEAD",
     "RECORD_LIMIT",
@@ -85,11 +87,13 @@ __all__ = [
     "node_hash",
     "open_blob",
     "open_checkpoint",
+    "open_password",
     "open_slot",
     "parse_vkey",
     "read_header",
     "seal",
     "seal_named",
+    "seal_password",
     "seal_session_key",
     "session_binding",
     "sign_checkpoint",

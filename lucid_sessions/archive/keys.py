@@ -113,7 +113,7 @@ def check_signature(public: bytes, signature: bytes, message: bytes) -> None:
 
 
 def seal_secret(secret: bytes, *, to: Recipient, info: bytes) -> bytes:
-    """A 32-byte secret sealed by HPKE base mode (80 bytes); opening it needs the same `info`."""
+    """A secret sealed by HPKE base mode (48 bytes more); opening it needs the same `info`."""
     try:
         return _hpke.encrypt(secret, to._key, info=info)
     except ValueError as error:  # a point of small order, which no key pair has
@@ -122,10 +122,15 @@ def seal_secret(secret: bytes, *, to: Recipient, info: bytes) -> bytes:
 
 def open_secret(sealed: bytes, *, by: Identity, info: bytes) -> bytes:
     """The 32-byte secret that was sealed with the same `info`; Tampered otherwise."""
-    try:
-        secret = _hpke.decrypt(sealed, by._key, info=info)
-    except (InvalidTag, ValueError) as error:
-        raise Tampered(f"the sealed key does not open with key {by.recipient.key_id.hex()}") from error
+    secret = open_sealed(sealed, by=by, info=info)
     if len(secret) != 32:
         raise Tampered("the sealed key is not 32 bytes")
     return secret
+
+
+def open_sealed(sealed: bytes, *, by: Identity, info: bytes) -> bytes:
+    """What was sealed with the same `info`, of any length; Tampered otherwise."""
+    try:
+        return _hpke.decrypt(sealed, by._key, info=info)
+    except (InvalidTag, ValueError) as error:
+        raise Tampered(f"the sealed key does not open with key {by.recipient.key_id.hex()}") from error

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -16,12 +17,14 @@ from django.db import IntegrityError
 from django.db.models import F, Max
 from django.utils import timezone
 
-from lucid_sessions.errors import Refused
+from lucid_sessions.errors import Refused, Tampered
 from recorder.names import COUNTER_BITS
+from recorder.sources import RECONNECTED
 from recorder.spool import Spool
 from recorder.supervisor import NO_TAKE, Event, Tenure, Wanted
 
-from . import ledger_rows, sessions
+from . import ledger_rows, sessions, targets
+from .installation import installation
 from .intake import Intake
 from .lifecycle import LIVE, Desired, Status
 from .models import Chunk, Gap, Session, Take
@@ -107,6 +110,9 @@ class DatabaseView:
         newest = Take.objects.filter(session=session).order_by("-number").first()
         if newest is not None and newest.ended_at is None and not self._take_over(newest):
             return None
+        secret = self._password(row)
+        if secret is None:
+            return None
         now = timezone.now()
         try:
             take = Take.objects.create(
@@ -123,7 +129,17 @@ class DatabaseView:
         first.update(started_at=now, version=F("version") + 1)
         row.refresh_from_db()
         started = row.started_at or now
-        return Tenure(take.number, int(started.timestamp() * 1000), self._known_end(session))
+        return Tenure(take.number, int(started.timestamp() * 1000), self._known_end(session), secret)
+
+    def _password(self, session: Session) -> str | None:
+        """The password for the session's desktop, empty where there is none; None when the session fails."""
+        if urlsplit(session.source).scheme not in RECONNECTED:
+            return ""
+        try:
+            return targets.password_of(installation().keys, session.pk)
+        except (Refused, Tampered) as error:
+            self._over(session.pk, reason=f"The password for the desktop cannot be opened: {error}.")
+            return None
 
     def _take_over(self, take: Take) -> bool:
         """True when the open take is ended: it was ours, or its host is silent to this very moment."""
@@ -179,6 +195,7 @@ class DatabaseView:
         now = timezone.now()
         mine = Take.objects.filter(spool=self.spool.identity, ended_at__isnull=True)
         mine.update(lease_until=now + LEASE)
+        targets.forget_ended(installation().keys)
         sessions = set(mine.values_list("session_id", flat=True))
         over = Session.objects.filter(pk__in=sessions, ended_at__lt=now - LEASE).exclude(status__in=LIVE)
         for session in over.values_list("pk", flat=True) if sessions else ():

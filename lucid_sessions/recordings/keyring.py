@@ -6,8 +6,10 @@
     private/creator.key      signs the birth of session keys      (API only)
     private/writer.key       signs blobs                          (processor only)
     private/log.key          signs checkpoints                    (pipeline manager only)
+    private/recorder.key     opens passwords of desktops          (recorders only)
     private/log.pin          the last checkpoint signed           (pipeline manager only)
     sessions/<session>/      each session key's private half, sealed to every recipient, and its statement
+    targets/<session>        the password of a desktop that is to be recorded, sealed to the recorders
     secrets/                 the embedded profile's random secrets
 
 Workers need `repository.json` and one key of `private/`. Nothing there opens anything.
@@ -90,6 +92,19 @@ class Keyring:
     def writer(self) -> archive.Writer:
         return archive.Writer.from_private(self._private("writer"))
 
+    @property
+    def recorder_public(self) -> archive.Recipient:
+        """Whom passwords of desktops are sealed to; Refused on keyrings from before recorders had a key."""
+        if "recorder" not in self.public:
+            raise Refused(
+                "This keyring has no key of the recorders for passwords: run `manage.py keys init`."
+            )
+        return archive.Recipient(bytes.fromhex(self.public["recorder"]))
+
+    @cached_property
+    def recorder(self) -> archive.Identity:
+        return archive.Identity.from_private(self._private("recorder"))
+
     @cached_property
     def log_key(self) -> archive.LogKey:
         return archive.LogKey.from_private(self.log_origin, self._private("log"))
@@ -168,19 +183,20 @@ def create(root: Path, *, origin: str, password: str, salt: str) -> Keyring:
     """A complete new keyring under `root`; a half-made one is made anew, a complete one kept."""
     ring = Keyring(root)
     if ring.exists:
-        return ring
+        return _with_recorder(ring)
     password = password or new_secret(root, "encryption_password")
     salt = salt or new_secret(root, "encryption_salt")
     repository = secrets.token_bytes(16)
     main, recovery = archive.Identity.generate(), archive.Identity.generate()
     creator, writer = archive.Writer.generate(), archive.Writer.generate()
-    log_key = archive.LogKey.generate(origin)
+    log_key, recorder = archive.LogKey.generate(origin), archive.Identity.generate()
     slot = archive.make_slot(main, password=password.encode(), salt=salt.encode(), repository=repository)
     write_durably(root / "slots" / f"{main.recipient.key_id.hex()}.lsk", slot)
     for path, key in (
         ("private/creator.key", creator.private_bytes),
         ("private/writer.key", writer.private_bytes),
         ("private/log.key", log_key.private_bytes),
+        ("private/recorder.key", recorder.private_bytes),
         ("recovery/recovery.key", recovery.private_bytes),
     ):
         write_durably(root / path, key.hex().encode())
@@ -194,10 +210,22 @@ def create(root: Path, *, origin: str, password: str, salt: str) -> Keyring:
         "creator": creator.public.hex(),
         "writers": [{"key_id": writer.key_id.hex(), "public": writer.public.hex()}],
         "log": {"origin": origin, "vkey": log_key.vkey},
+        "recorder": recorder.recipient.public.hex(),
     }
     # Written last: its presence says that everything it names is there.
     write_durably(root / "repository.json", json.dumps(public, indent=2).encode() + b"\n")
     return Keyring(root)
+
+
+def _with_recorder(ring: Keyring) -> Keyring:
+    """The keyring, with a key of the recorders if it is from before they had one."""
+    if "recorder" in ring.public:
+        return ring
+    recorder = archive.Identity.generate()
+    write_durably(ring.root / "private" / "recorder.key", recorder.private_bytes.hex().encode())
+    public = {**ring.public, "recorder": recorder.recipient.public.hex()}
+    write_durably(ring.root / "repository.json", json.dumps(public, indent=2).encode() + b"\n")
+    return Keyring(ring.root)
 
 
 def new_secret(root: Path, name: str) -> str:

@@ -42,6 +42,7 @@ class Command(Base):
         filing = Filing(intake.Intake(spool))
         policy = Policy(
             maximum_sessions=settings.LUCID_MAX_SESSIONS,
+            allowed_targets=tuple(settings.LUCID_TARGET_ALLOW),
             minimum_free_bytes=int(settings.LUCID_STORAGE_MIN_FREE_GIB * 1024**3),
         )
         supervisor = Supervisor(spool, view, host=view.host, policy=policy, committed=filing.soon)
