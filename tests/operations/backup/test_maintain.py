@@ -1,0 +1,41 @@
+"""Upkeep finds what is wrong, reports what lies about, and removes only what nobody can want."""
+
+import os
+import time
+from pathlib import Path
+
+from tests.operations.backup.site import Site
+
+
+def test_a_sound_installation_is_found_sound(site: Site) -> None:
+    said = site.manage("maintain")
+    assert "6 blobs in the store, 6 named by rows" in said.out
+    assert said.err == ""
+
+
+def test_what_is_lost_or_strange_is_named_and_stays(site: Site, tmp_path: Path) -> None:
+    lost = sorted(path for path in (site.home / "blobs").rglob("*") if len(path.name) == 64)[0]
+    strange = site.home / "blobs" / "ab" / "cd" / ("abcd" + "0" * 60)
+    strange.parent.mkdir(parents=True, exist_ok=True)
+    lost.rename(strange)
+    old = site.home / "blobs" / ".0123456789abcdef.lucid-tmp"
+    young = site.home / "blobs" / ".fedcba9876543210.lucid-tmp"
+    for path in (old, young):
+        path.write_bytes(b"half a blob")
+    two_days_ago = time.time() - 2 * 86400
+    os.utime(old, (two_days_ago, two_days_ago))
+    site.python(
+        """
+from django.db import connection
+if connection.vendor == "sqlite":
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA foreign_keys=OFF")
+        cursor.execute("delete from recordings_session where name = 'second'")
+"""
+    )
+    said = site.manage("maintain", expect=1)
+    assert f"blob {lost.name} is missing" in said.err
+    assert "chunks of session" in said.err
+    assert "1 blobs have no row" in said.out
+    assert strange.exists()
+    assert (old.exists(), young.exists()) == (False, True)

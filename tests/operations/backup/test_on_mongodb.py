@@ -1,0 +1,69 @@
+"""The same way back on a real mongod, and the move between the two kinds of database."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.operations.backup.site import ROOT, ROWS, Site
+from tests.servers import mongod
+
+SECONDS = 240
+CHOSEN = "comes_back_whole or one_point or sound_installation"
+pytestmark = [
+    pytest.mark.timeout(SECONDS + 60),
+    pytest.mark.skipif("MONGODB_URL" in os.environ, reason="these tests run on MongoDB already"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The URL of a mongod of this module's own."""
+    with mongod() as url:
+        yield url
+
+
+def test_what_was_backed_up_from_mongodb_comes_back(server: str) -> None:
+    folder = Path(__file__).parent
+    chosen = [str(folder / f"test_{name}.py") for name in ("way_back", "point_in_time", "maintain")]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-k", CHOSEN, *chosen]
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    checks = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**outside, "MONGODB_URL": server},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    print(checks.stdout)
+    assert checks.returncode == 0, checks.stdout
+
+
+def test_an_installation_moves_to_mongodb_and_back(site: Site, tmp_path: Path, server: str) -> None:
+    rows = site.facts(ROWS)
+    away = Site(site.home, (("MONGODB_URL", server.replace("/?", "/moved?")),))
+    site.manage("migrate_store", "--export", tmp_path / "rows.zst")
+    assert (
+        "compared row by row: 0 differ" in away.manage("migrate_store", "--import", tmp_path / "rows.zst").out
+    )
+    assert "holds sessions" in away.manage("migrate_store", "--import", tmp_path / "rows.zst", expect=2).err
+    away.manage("verify", "--all")
+    away.manage("migrate_store", "--export", tmp_path / "back.zst")
+    site.lose("lucid.sqlite3", "lucid.sqlite3-wal", "lucid.sqlite3-shm")
+    site.manage("migrate_store", "--import", tmp_path / "back.zst")
+    assert site.facts(ROWS) == rows
+
+
+def test_a_snapshot_of_sqlite_is_restored_into_mongodb(site: Site, tmp_path: Path, server: str) -> None:
+    rows = site.facts(ROWS)
+    site.manage("backup", tmp_path / "backups")
+    site.lose()
+    away = Site(site.home, (("MONGODB_URL", server.replace("/?", "/restored?")),))
+    away.manage("restore", tmp_path / "backups", "--verify")
+    assert away.facts(ROWS) == rows
