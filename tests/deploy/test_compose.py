@@ -24,7 +24,8 @@ SUPPORT = (
     *("mongodb", "redis-broker", "redis-cache", "nginx"),
     *("prometheus", "alertmanager", "grafana", "cadvisor"),
 )
-ONE_SHOTS = ("mongodb-init", "migrate", "keys-init", "keys-share")
+ON_DEMAND = ("backup", "restore")
+ONE_SHOTS = ("mongodb-init", "migrate", "keys-init", "keys-share", *ON_DEMAND)
 LIMITS = {
     "session-api": (1.0, "1G"),
     "pipeline-manager": (2.0, "2G"),
@@ -107,7 +108,7 @@ def test_only_the_storage_service_can_change_stored_blobs() -> None:
         for mount in service.get("volumes", [])
         if mount.startswith("chunk-storage:") and not mount.endswith(":ro")
     ]
-    assert writers == ["session-storage"]
+    assert writers == ["session-storage", "restore"]
 
 
 def test_the_spool_is_mounted_where_the_chain_needs_it() -> None:
@@ -184,3 +185,9 @@ def test_every_variable_that_compose_reads_is_in_the_example() -> None:
 def test_stopping_leaves_time_to_close_what_is_open() -> None:
     for name in PORTS:
         assert int(services()[name]["stop_grace_period"].removesuffix("s")) >= 60
+
+
+def test_what_is_called_for_does_not_start_by_itself_and_a_backup_opens_nothing() -> None:
+    for name in ON_DEMAND:
+        assert services()[name]["profiles"] == ["operations"]
+    assert {"encryption_password", "jwt_secret_key"}.isdisjoint(services()["backup"]["secrets"])

@@ -159,8 +159,8 @@ def test_the_alert_rules_become_a_rule_of_the_operator() -> None:
 
 def test_a_backup_has_all_that_a_restore_needs_and_changes_nothing() -> None:
     jobs = named(_overlay("production"), "CronJob")
-    assert set(jobs) == {"backup", "backup-check"}
-    for job in jobs.values():
+    assert set(jobs) == {"backup", "backup-check", "maintain"}
+    for job in (jobs["backup"], jobs["backup-check"]):
         (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
         mounts = {one["mountPath"]: one.get("readOnly", False) for one in container["volumeMounts"]}
         for path in ("/keys/private", "/keys/slots", "/keys/sessions", "/ledger", "/storage/chunks"):

@@ -62,5 +62,19 @@ def test_every_file_secret_volume_and_variable_that_is_named_exists() -> None:
     assert {match["name"] for text in strings(whole) for match in VARIABLE.finditer(text)} <= set(env_file())
     for service in whole["services"].values():
         assert set(service.get("secrets", [])) <= set(whole["secrets"])
-        assert {mount.split(":")[0] for mount in service.get("volumes", [])} <= set(whole["volumes"])
+        # Paths from the root are the node's own, for cAdvisor.
+        sources = {mount.split(":")[0] for mount in service.get("volumes", []) if not mount.startswith("/")}
+        assert sources <= set(whole["volumes"])
         assert {config["source"] for config in service.get("configs", [])} <= set(whole["configs"])
+
+
+def test_the_same_watches_as_under_compose() -> None:
+    stack = _stack()
+    for name in ("prometheus", "alertmanager", "grafana", "cadvisor"):
+        service = stack["services"][name]
+        assert service["image"] == services()[name]["image"]
+        assert service["command"] == services()[name]["command"] if "command" in service else True
+    files = {config["file"] for config in stack["configs"].values()}
+    shown = {f"../grafana/dashboards/{path.name}" for path in (DEPLOY / "grafana/dashboards").glob("*.json")}
+    rules = {f"../prometheus/alerts/{path.name}" for path in (DEPLOY / "prometheus/alerts").glob("*.yml")}
+    assert shown | rules <= files
