@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from recorder import input as input_track
+from recorder import thumb
 from recorder.clock import Timeline
 from recorder.companions import Companion, Place
 from recorder.settings import Settings
@@ -33,4 +34,9 @@ def places(
     found = []
     if dial is not None and settings.input != "none":
         found.append(Place(input_track.TRACK, begin_input))
+    if settings.poster_width is not None:
+        width = settings.poster_width
+        found.append(
+            Place(thumb.TRACK, lambda _at_us: thumb.ThumbTrack(take, width=width), follows_screen=True)
+        )
     return found

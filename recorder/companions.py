@@ -24,8 +24,12 @@ class Companion(Protocol):
         """Take in what has come; called several times a second."""
         ...
 
-    def cut(self, at_us: int, picture: Picture) -> None:
-        """The screen has begun a new segment with this picture."""
+    def cut(self, at_us: int) -> None:
+        """The screen has begun a new segment, its first picture comes next."""
+        ...
+
+    def shown(self, picture: Picture) -> None:
+        """The screen shows this now; the picture is valid during this call."""
         ...
 
     def close(self, end_us: int) -> None:
@@ -39,10 +43,14 @@ class Companion(Protocol):
 
 @dataclass
 class Place:
-    """A track that is wanted, and how it stands: how to begin it, what runs, since when it is missing."""
+    """A track that is wanted, and how it stands: how to begin it, what runs, since when it is missing.
+
+    One that `follows_screen` is made of its pictures: where the screen has a gap, that goes without saying.
+    """
 
     track: str
     begin: Callable[[int], Companion]
+    follows_screen: bool = False
     running: Companion | None = None
     missing_us: int = 0
     reason: str = ""
@@ -67,14 +75,19 @@ class Companions:
                 self._begin(place, now_us)
             self._guard(place, lambda one: one.look(now_us), now_us)
 
-    def cut(self, at_us: int, picture: Picture) -> None:
+    def cut(self, at_us: int) -> None:
         """The screen has begun a segment, or everything begins."""
         for place in self._places:
             if not self._is_on:
                 place.missing_us = at_us
                 self._begin(place, at_us)
-            self._guard(place, lambda one: one.cut(at_us, picture), at_us)
+            self._guard(place, lambda one: one.cut(at_us), at_us)
         self._is_on = True
+
+    def shown(self, picture: Picture, at_us: int) -> None:
+        """The screen shows this from now on."""
+        for place in self._places:
+            self._guard(place, lambda one: one.shown(picture), at_us)
 
     def close(self, end_us: int) -> None:
         """The screen's recording has ended or pauses."""
@@ -88,7 +101,8 @@ class Companions:
     def gap(self, from_us: int, *, to_us: int, reason: str, uncertain: bool) -> None:
         """What the screen has missed, these have missed."""
         for place in self._places:
-            self._take.gap(place.track, from_us, to_us=to_us, reason=reason, uncertain=uncertain)
+            if not place.follows_screen:
+                self._take.gap(place.track, from_us, to_us=to_us, reason=reason, uncertain=uncertain)
 
     def _begin(self, place: Place, at_us: int) -> None:
         try:

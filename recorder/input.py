@@ -32,9 +32,12 @@ class InputTrack:
         self._take_in(self._listener.heard())
         self._lines.settle(now_us)
 
-    def cut(self, at_us: int, _picture: Picture) -> None:
+    def cut(self, at_us: int) -> None:
         """Cut with the screen."""
         self._lines.cut(at_us)
+
+    def shown(self, picture: Picture) -> None:
+        """Nothing: what is shown is not what is done."""
 
     def close(self, end_us: int) -> None:
         """Stop listening and commit; what happened after the end is forgotten."""

@@ -106,7 +106,9 @@ class LiveRecording:
         segment_us = self._segmenter.segment_us
         pushed = self._segmenter.push(picture, at_us)
         if self._segmenter.segment_us != segment_us:
-            self._companions.cut(self._segmenter.segment_us, picture)
+            self._companions.cut(self._segmenter.segment_us)
+        if pushed:
+            self._companions.shown(picture, at_us)
         if pushed and not self._recording:
             self._recording = True
             self._reporter.tell("recording", start_us=at_us, origin_wall_ms=self._timeline.origin_wall_ms)

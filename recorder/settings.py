@@ -21,7 +21,8 @@ class Settings:
 
     `width` and `height` are wishes to sources that can choose (synthetic, later RDP and VNC); x11 and file
     have a size of their own. `maximum_seconds` counts time on the session's timeline within one take.
-    `input` says what is kept of keys and pointer, where a source has them.
+    `input` says what is kept of keys and pointer, where a source has them. `poster_width` asks for a small
+    picture of each segment.
     """
 
     frame_rate: int = 30
@@ -33,12 +34,15 @@ class Settings:
     maximum_seconds: float | None = None
     reconnect: bool = True
     input: InputPolicy = "none"
+    poster_width: int | None = None
 
     def __post_init__(self) -> None:
         _check_number("frame rate", self.frame_rate, low=1, high=60, unit=" frames a second")
         for side, length in (("width", self.width), ("height", self.height)):
             if length is not None:
                 _check_number(side, length, low=SMALLEST_SIDE, high=LARGEST_SIDE, unit=" pixels")
+        if self.poster_width is not None:
+            _check_number("poster width", self.poster_width, low=SMALLEST_SIDE, high=1920, unit=" pixels")
         _check_number("segment length", self.segment_seconds, low=0.5, high=60, unit=" seconds")
         if self.quality not in QUALITIES:
             raise BadSettings(f"Quality {self.quality!r} is unknown. Choose one of {', '.join(QUALITIES)}.")
@@ -66,7 +70,7 @@ def _check_number(name: str, number: object, *, low: float, high: float, unit: s
         raise BadSettings(
             f"{name.capitalize()} {number!r} is out of range. Choose {low:g} to {high:g}{unit}."
         )
-    if name in ("frame rate", "width", "height") and not isinstance(number, int):
+    if name in ("frame rate", "width", "height", "poster width") and not isinstance(number, int):
         raise BadSettings(
             f"{name.capitalize()} {number!r} is no whole number. Choose {low:g} to {high:g}{unit}."
         )

@@ -106,7 +106,7 @@ def test_a_session_plays_while_it_is_still_being_recorded(
     def archived() -> int:
         intake.Intake(world.spool).scan()
         reconcile.work_inline(world)
-        return Chunk.objects.filter(state="anchored").count()
+        return Chunk.objects.filter(state="anchored", track="screen").count()
 
     page = watched
     with desk.recorder(world):

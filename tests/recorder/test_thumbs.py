@@ -1,0 +1,65 @@
+"""Each segment of the screen has a small picture of its beginning, and says how much of it changed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recorder.errors import Unreadable
+from recorder.spool import Spool
+from recorder.thumb import read_thumb, webp
+
+from .displays import MISSING, display, program
+from .stage import QUICK, SMALL, Child, eventually, pictures, segments
+
+WITH_POSTERS = replace(QUICK, poster_width=160)
+
+
+def test_every_segment_has_its_thumb_also_across_a_pause(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with Child(spool, SMALL, settings=WITH_POSTERS) as child:
+        eventually(lambda: len(segments(spool, child.directory)) >= 2)
+        child.say("pause")
+        eventually(lambda: child.heard("paused"))
+        child.say("resume")
+        eventually(lambda: len([line for line in child.lines if line["kind"] == "recording"]) == 2)
+        assert child.end() == 0
+    named = {"screen": [], "thumb": []}
+    for _, name in spool.segments():
+        named[name.track].append((name.start_us, name.end_us))
+    assert named["thumb"] == named["screen"]
+    assert {gap.track for gap in spool.gaps(child.directory)} == {"screen"}
+    assert spool.closed(child.directory)["thumb"].last_counter == len(named["thumb"])
+
+
+def test_a_thumb_shows_what_its_segment_begins_with(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with Child(spool, SMALL, settings=WITH_POSTERS) as child:
+        eventually(lambda: [name for _, name in spool.segments() if name.track == "thumb"])
+        assert child.end() == 0
+    thumb = next(path for path, name in spool.segments() if name.track == "thumb")
+    (screen, _), *_ = segments(spool, child.directory)
+    (small,) = pictures(thumb)
+    assert small.shape == (90, 160, 3)
+    first = pictures(screen)[0][:180, :320].reshape(90, 2, 160, 2, 3).mean(axis=(1, 3))
+    assert np.abs(first - small).mean() < 8
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
+def test_the_figures_tell_a_still_screen_from_a_busy_one(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, Child(spool, f"x11://{shown.name}", settings=WITH_POSTERS) as child:
+        thumbs = lambda: [read_thumb(p.read_bytes()) for p, n in spool.segments() if n.track == "thumb"]  # noqa: E731
+        eventually(lambda: [thumb for thumb in thumbs()[1:] if thumb.changed == 0.0])
+        with program(shown, "xterm", "-geometry", "50x18+0+0", "-e", "while :; do date +%N; done"):
+            eventually(lambda: [thumb for thumb in thumbs() if thumb.changed > 0.1])
+        assert child.end() == 0
+
+
+def test_damaged_thumbs_are_refused() -> None:
+    sound = webp(np.zeros((90, 160, 4), dtype=np.uint8), width=320, frames=3, changed=1.5)
+    assert read_thumb(sound).width == 160
+    for content in (b"", sound[:40], sound[:-1], b"RIFX" + sound[4:], sound.replace(b"LCDA", b"LCDB")):
+        with pytest.raises(Unreadable):
+            read_thumb(content)
