@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,11 +14,13 @@ from django.utils import timezone
 
 from lucid_sessions import archive
 from lucid_sessions.errors import Refused, Retryable
-from recorder.errors import RecorderError
+from recorder.errors import RecorderError, SourceAway
 from recorder.settings import Settings
-from recorder.sources import check_source
+from recorder.sources import RECONNECTED, check_source
+from recorder.sources.reach import resolve
+from recorder.sources.target import Access, parse
 
-from . import quota
+from . import quota, targets
 from .installation import installation
 from .lifecycle import ENDED, Desired, Status
 from .models import Session, SessionKey
@@ -28,6 +31,8 @@ log = structlog.get_logger(__name__)
 TRACKS: dict[str, tuple[str, ...]] = {
     "synthetic": ("screen", "thumb"),
     "x11": ("screen", "thumb", "input"),
+    "rdp": ("screen", "thumb"),
+    "vnc": ("screen", "thumb"),
     "file": ("screen", "audio"),
 }
 POSTER_WIDTH = 320
@@ -41,9 +46,14 @@ def create(
     recording_config: Mapping[str, Any] | None = None,
     storage_config: Mapping[str, Any] | None = None,
     owner: Any = None,
+    password: str = "",
     **metadata: Any,
 ) -> Session:
-    """A new session with its keys; Refused, leaving nothing, when source or configuration cannot work."""
+    """A new session with its keys; Refused, leaving nothing, when source or configuration cannot work.
+
+    `password` is that of another machine's desktop; it is sealed to the recorders before this returns.
+    """
+    source = _checked_source(source, password=password)
     config = _checked(source, recording_config or {})
     session = Session(
         source=source,
@@ -54,11 +64,30 @@ def create(
         **metadata,
     )
     rows = [_new_key(session, track) for track in TRACKS[urlsplit(source).scheme]]
+    if password:
+        targets.keep(installation().keys, session.pk, password)
     # Keys first: where there are no transactions, a death between leaves no session without its keys.
     with transaction.atomic():
         SessionKey.objects.bulk_create(rows)
         session.save(force_insert=True)
     return session
+
+
+def _checked_source(source: str, *, password: str) -> str:
+    """The source as it is kept; Refused when it is another machine that recorders may not connect to."""
+    if urlsplit(source).scheme not in RECONNECTED:
+        if password:
+            raise Refused("password: only rdp:// and vnc:// sources have one.")
+        return source
+    try:
+        target = parse(source)
+        with suppress(SourceAway):  # its name may be known where it is recorded
+            resolve(target, allowed=settings.LUCID_TARGET_ALLOW)
+    except RecorderError as error:
+        raise Refused(f"source: {error}") from error
+    if target.kind == "rdp" and not password:
+        raise Refused(f"password: {target.place} is recorded as {target.username}, whose password is needed.")
+    return target.url
 
 
 def _checked(source: str, recording_config: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +115,7 @@ def _new_key(session: Session, track: str) -> SessionKey:
 def check(source: str) -> None:
     """Refused, with one clear line, when the source cannot be recorded from here."""
     try:
-        check_source(source)
+        check_source(source, access=Access(allowed=tuple(settings.LUCID_TARGET_ALLOW)))
     except RecorderError as error:
         raise Refused(str(error)) from error
 
@@ -103,6 +132,7 @@ def recorder_settings(config: Mapping[str, Any]) -> Settings:
             segment_seconds=config.get("segment_seconds", settings.LUCID_SEGMENT_SECONDS),
             cursor=config.get("cursor_enabled", True),
             maximum_seconds=config.get("maximum_seconds"),
+            reconnect=config.get("reconnect", True),
             input=config.get("input", "masked"),
             poster_width=POSTER_WIDTH,
         )
