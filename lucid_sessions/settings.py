@@ -240,6 +240,11 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     # Two things have a status: each gets its own name.
     "ENUM_NAME_OVERRIDES": {
+        "SessionStatus": "lucid_sessions.recordings.api.bodies.STATUSES",
+        "JobStatus": "lucid_sessions.access.models.JobStatus",
+    },
+    # Two things have a status: each gets its own name.
+    "ENUM_NAME_OVERRIDES": {
         "SessionStatus": "lucid_sessions.recordings.models.STATUSES",
         "JobStatus": "lucid_sessions.access.models.JobStatus",
     },

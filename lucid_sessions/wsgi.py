@@ -6,3 +6,8 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid_sessions.settings")
 application = get_wsgi_application()
+
+from lucid_sessions.recordings import hints  # noqa: E402  once Django is set up
+
+# What clients ask for is announced to the workers at once.
+hints.connect()

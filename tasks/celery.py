@@ -17,7 +17,7 @@ from lucid_sessions.recordings.lifecycle import QUEUES, STAGES
 app = Celery(
     "lucid_sessions",
     broker=settings.REDIS_URL,
-    include=["tasks.pipeline", "tasks.schedule", "tasks.upkeep"],
+    include=["tasks.pipeline", "tasks.schedule", "tasks.upkeep", "tasks.jobs"],
 )
 app.conf.update(
     broker_transport="tasks.transport:Transport",

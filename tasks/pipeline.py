@@ -17,6 +17,8 @@ from lucid_sessions.recordings import hints, pipeline, sealing
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.lifecycle import STAGES, stages_from
 
+from . import jobs as jobs  # whoever may hint may announce jobs, too
+from . import request_identity as request_identity
 from .celery import app
 
 

@@ -15,6 +15,7 @@ import structlog
 from django.http import HttpRequest
 
 from . import clients
+from .links import Link
 from .models import ApiToken, AuditEvent
 from .request_identity import request_id
 
@@ -56,7 +57,7 @@ def actor_of(request: HttpRequest, *, auth: Any = None, user: Any = None) -> Act
 def _means(auth: Any) -> str:
     if isinstance(auth, ApiToken):
         return "api-token"
-    if auth == "link":
+    if isinstance(auth, Link):
         return "link"
     return "token" if auth else "browser"
 
@@ -98,8 +99,9 @@ def forget_looks(*look: str) -> None:
             _looks.clear()
 
 
-FIXED = ("at_us", "action", "outcome", "user", "username", "means", "address", "session", "item", "why")
-FIXED += ("facts", "request_id", "salt")
+FIXED = tuple(
+    "at_us action outcome user username means address session item why facts request_id salt".split()  # noqa: SIM905
+)
 
 
 def digest(event: AuditEvent) -> str:

@@ -77,10 +77,10 @@ class LinkAuthentication(BaseAuthentication):
         text = request.query_params.get("link")
         if text is None or request.method != "GET":
             return None
-        user = links.spend(text, path=request.path)
-        if user is None:
+        spent = links.spend(text, path=request.path)
+        if spent is None:
             raise AuthenticationFailed("The link was used before, is over, or leads elsewhere.")
-        return user, "link"
+        return spent
 
     def authenticate_header(self, _request: Request) -> str:
         """What a 401 answers with."""

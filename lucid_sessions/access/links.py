@@ -1,5 +1,6 @@
 """One-time addresses: for a download by a program that has no token, such as a browser's own."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -14,12 +15,20 @@ SECONDS = 60
 _SALT = "lucid one-time link"
 
 
-def sign(user: Any, *, path: str) -> str:
+@dataclass(frozen=True)
+class Link:
+    """A link that was just used up. It may do no more than the token that it was asked for with."""
+
+    scopes: tuple[str, ...] | None
+
+
+def sign(user: Any, *, path: str, scopes: Any = None) -> str:
     """What to append as `link=` to exactly this path: it acts as this user, once, within SECONDS."""
-    return signing.dumps({"u": str(user.pk), "p": path, "n": uuid4().hex}, salt=_SALT)
+    facts = {"u": str(user.pk), "p": path, "n": uuid4().hex, "s": scopes}
+    return signing.dumps(facts, salt=_SALT)
 
 
-def spend(text: str, *, path: str) -> User | None:
+def spend(text: str, *, path: str) -> tuple[User, Link] | None:
     """The user whose link this is, which is used up by it; None when it is no good for this path."""
     try:
         facts = signing.loads(text, salt=_SALT, max_age=SECONDS)
@@ -29,4 +38,5 @@ def spend(text: str, *, path: str) -> User | None:
         return None
     if not spend_once(f"link:{facts['n']}", until=timezone.now() + timedelta(seconds=2 * SECONDS)):
         return None
-    return User.objects.filter(pk=facts["u"], is_active=True).first()
+    user = User.objects.filter(pk=facts["u"], is_active=True).first()
+    return (user, Link(None if facts["s"] is None else tuple(facts["s"]))) if user else None

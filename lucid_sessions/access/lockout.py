@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.http import HttpRequest
 from django.utils import timezone
@@ -78,7 +78,8 @@ def _note_failure(key: str, *, limit: int) -> None:
     rows = FailedSignIns.objects.filter(pk=key)
     if not rows.update(failures=F("failures") + 1):
         try:
-            FailedSignIns.objects.create(key=key, failures=1)
+            with transaction.atomic():
+                FailedSignIns.objects.create(key=key, failures=1)
         except IntegrityError:
             rows.update(failures=F("failures") + 1)
     end = now + timedelta(seconds=settings.LUCID_SIGN_IN_LOCK_SECONDS)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import structlog
 from django.contrib.auth.models import update_last_login
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
@@ -88,7 +88,8 @@ def spend(name: str, *, until: datetime) -> bool:
     """True when it was spent by this call: one insert decides, so of two at once only one wins."""
     RevokedToken.objects.filter(expires_at__lt=timezone.now()).delete()
     try:
-        RevokedToken.objects.create(jti=name, expires_at=until)
+        with transaction.atomic():
+            RevokedToken.objects.create(jti=name, expires_at=until)
     except IntegrityError:
         return False
     return True

@@ -18,7 +18,7 @@ from django.utils import timezone
 from lucid_sessions.errors import LucidError
 from recorder.errors import RecorderError
 
-from . import hints, intake, leases, pipeline, sealing
+from . import audit_batches, hints, intake, jobs, leases, pipeline, sealing
 from .installation import Installation
 from .lifecycle import LIVE, STAGES, UNFINISHED, Status, stage_for, stages_from
 from .models import Chunk, Session
@@ -89,7 +89,9 @@ def work_inline(world: Installation) -> int:
             continue
         stages = [name for name in stages_from(stage.name) if name != "anchor"]
         pipeline.run(stages, [chunk.pk for chunk in group], world=world)
+    audit_batches.tick(world)
     sealing.seal(world)
+    jobs.tick()
     return len(chunks)
 
 

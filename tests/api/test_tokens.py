@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from lucid_sessions.access import tokens
 from lucid_sessions.access.models import RevokedToken, User
 
 from .people import client_of
@@ -109,7 +110,7 @@ def test_a_token_signed_with_another_key_is_refused(settings: Any) -> None:
     import jwt
 
     user = person("session_viewer")
-    claims = {"sub": str(user.pk), "token_type": "access", "jti": "x", "exp": 4_000_000_000}
+    claims = {**tokens.RefreshToken.for_user(user).access_token.payload, "exp": 4_000_000_000}
     claims |= {"aud": "lucid-sessions-api", "iss": "lucid-sessions"}
     assert sees_sessions(jwt.encode(claims, settings.SIMPLE_JWT["SIGNING_KEY"], "HS256"))
     assert not sees_sessions(jwt.encode(claims, "another key that is long enough to be one", "HS256"))

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from ..lifecycle import Status
 from ..models import Chunk, Session
 from .configuration import (
     Metadata,
@@ -17,6 +18,8 @@ from .configuration import (
 )
 from .strict import Strict
 
+# Named for the OpenAPI document.
+STATUSES = [(status.value, status.value) for status in Status]
 NO_RDP = "RDP recording is not in this release: give a `source` of kind synthetic or x11."
 
 
@@ -57,6 +60,25 @@ class SessionChanges(Strict):
     metadata = Metadata(required=False)
 
 
+class SessionReplacement(Strict):
+    """All that may change; what is left out goes back to its default."""
+
+    refused = {"rdp_config": NO_RDP}
+
+    name = serializers.CharField(max_length=200)
+    description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
+    source: Any = Source(required=False, help_text="Only the one that it has.")
+    recording_config = RecordingConfig(required=False, help_text="Only until the session is started.")
+    storage_config = StorageConfig(required=False)
+    metadata = Metadata(required=False)
+
+
+class Reason(Strict):
+    """Why."""
+
+    reason = serializers.CharField(max_length=500)
+
+
 class Seal(serializers.Serializer[Any]):
     """The ledger's record of the finished session."""
 
@@ -72,6 +94,7 @@ class SessionBody(serializers.ModelSerializer[Session]):
     storage_config = StorageConfig()
     metadata = Metadata(source="*")
     seal = Seal(source="*")
+    held = serializers.BooleanField(help_text="Under a legal hold: nothing of it may go.")
 
     class Meta:
         model = Session
@@ -87,6 +110,7 @@ class SessionBody(serializers.ModelSerializer[Session]):
             "metadata",
             "processing_paused",
             "seal",
+            "held",
             "version",
             "created_at",
             "started_at",
@@ -94,19 +118,12 @@ class SessionBody(serializers.ModelSerializer[Session]):
         )
         read_only_fields = fields
 
-    def to_representation(self, instance: Session) -> dict[str, Any]:
-        """Sessions of the command line may leave settings out: the defaults are shown in their place."""
-        body = super().to_representation(instance)
-        body["recording_config"] = recording_defaults() | body["recording_config"]
-        body["storage_config"] = storage_defaults() | body["storage_config"]
-        return body
-
 
 class ChunkBody(serializers.ModelSerializer[Chunk]):
     """A segment on its way into, or in, the archive. Its times are microseconds of the timeline."""
 
-    take = serializers.SerializerMethodField(help_text="The recorder's tenure that made it.")
-    number = serializers.SerializerMethodField(help_text="Its place within take and track, from 1.")
+    take = serializers.IntegerField(help_text="The recorder's tenure that made it.")
+    number = serializers.IntegerField(help_text="Its place within take and track, from 1.")
 
     class Meta:
         model = Chunk
@@ -141,11 +158,3 @@ class ChunkBody(serializers.ModelSerializer[Chunk]):
             "timings",
         )
         read_only_fields = fields
-
-    def get_take(self, chunk: Chunk) -> int:
-        """The upper half of the sequence."""
-        return chunk.sequence >> 32
-
-    def get_number(self, chunk: Chunk) -> int:
-        """The lower half of the sequence."""
-        return chunk.sequence & 0xFFFFFFFF

@@ -67,13 +67,18 @@ class ShownSource(serializers.CharField):
 
     def to_representation(self, value: str) -> Any:
         """The kind, and what tells sources of that kind apart."""
-        parts = urlsplit(value)
-        shown = {"kind": parts.scheme}
-        if parts.scheme == "x11":
-            shown["display"] = value.removeprefix("x11://")
-        elif parts.scheme == "file":
-            shown["name"] = parts.path.rpartition("/")[2]
-        return shown
+        return source_of(value)
+
+
+def source_of(address: str) -> dict[str, str]:
+    """A source as it is answered: nothing of the host's directories."""
+    parts = urlsplit(address)
+    shown = {"kind": parts.scheme}
+    if parts.scheme == "x11":
+        shown["display"] = address.removeprefix("x11://")
+    elif parts.scheme == "file":
+        shown["name"] = parts.path.rpartition("/")[2]
+    return shown
 
 
 class RecordingConfig(Strict):

@@ -2,11 +2,34 @@
 
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from .problems import MEDIA_TYPE
+
+
+class BearerScheme(OpenApiAuthenticationExtension):
+    """Access tokens of people and API tokens of machines."""
+
+    target_class = "lucid_sessions.access.authentication.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        """As OpenAPI has it."""
+        return {"type": "http", "scheme": "bearer", "description": "An access token, or an API token."}
+
+
+class LinkScheme(OpenApiAuthenticationExtension):
+    """One-time links."""
+
+    target_class = "lucid_sessions.access.authentication.LinkAuthentication"
+    name = "link"
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        """As OpenAPI has it."""
+        return {"type": "apiKey", "in": "query", "name": "link", "description": "From /links, good once."}
 
 
 class Fault(serializers.Serializer[Any]):
@@ -41,6 +64,7 @@ NOT_SIGNED_IN: dict[Key, OpenApiResponse] = {
 COMMON: dict[Key, OpenApiResponse] = {
     **NOT_SIGNED_IN,
     (403, MEDIA_TYPE): problem("Your role does not allow this."),
+    (429, MEDIA_TYPE): problem("LUCID_ERR_3010: asked too often; `Retry-After` says when to come back."),
     (503, MEDIA_TYPE): problem("Database or storage is away: try again after `Retry-After` seconds."),
 }
 CONFIGURATION_ERRORS = {(400, MEDIA_TYPE): problem("LUCID_ERR_3002: a field is wrong."), **COMMON}
@@ -52,6 +76,24 @@ ACCEPTED = {
     (400, MEDIA_TYPE): problem("LUCID_ERR_3002: a field is wrong."),
     (409, MEDIA_TYPE): problem("LUCID_ERR_3004: the session is in a state in which that cannot be."),
 }
+
+ONCE = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="Of your choosing: the same request with the same key is answered again, and made once.",
+)
+ONCE_ERRORS = {
+    (409, MEDIA_TYPE): problem("LUCID_ERR_1011: the first request with this key is still being answered."),
+    (422, MEDIA_TYPE): problem("LUCID_ERR_1010: the key came with another body before."),
+}
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The ETag that you have seen: nothing is changed if it is another by now.",
+)
+IF_MATCH_ERRORS = {(412, MEDIA_TYPE): problem("LUCID_ERR_1009: it was changed meanwhile.")}
 
 NEW_SESSION_EXAMPLES = [
     OpenApiExample(

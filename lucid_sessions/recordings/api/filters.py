@@ -4,7 +4,7 @@ from typing import Any
 
 import django_filters
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from ..lifecycle import State, Status
 from ..models import Chunk, Session
@@ -18,6 +18,7 @@ class SessionFilter(django_filters.FilterSet):
     environment = django_filters.CharFilter(help_text="Exactly this environment.")
     owner = django_filters.CharFilter(method="by_owner", help_text="The owner's user name.")
     name = django_filters.CharFilter(lookup_expr="icontains", help_text="Part of the name, in any case.")
+    text = django_filters.CharFilter(method="by_text", help_text="Part of the name or description.")
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
     ordering = django_filters.OrderingFilter(fields=["created_at"], help_text="Newest first without it.")
@@ -25,6 +26,10 @@ class SessionFilter(django_filters.FilterSet):
     class Meta:
         model = Session
         fields: list[str] = []
+
+    def by_text(self, rows: "QuerySet[Session]", _name: str, value: str) -> "QuerySet[Session]":
+        """Sessions whose name or description has this in it, in any case."""
+        return rows.filter(Q(name__icontains=value) | Q(description__icontains=value))
 
     def by_owner(self, rows: "QuerySet[Session]", _name: str, value: str) -> "QuerySet[Session]":
         """The sessions of one user, in two steps: rows are not joined."""

@@ -1,13 +1,16 @@
-"""Pages of a list: limit and offset, with a total that is counted only as far as counting is cheap."""
+"""Pages of a list: by offset, or by cursor in deep lists; totals are counted only as far as that is cheap."""
 
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http import HttpResponse
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
+
+from . import cursors
+from .rendering import answer
 
 COUNTED = 10_000
 
@@ -18,22 +21,42 @@ def bounded_count(rows: "QuerySet[Any]") -> int:
 
 
 class Pages(LimitOffsetPagination):
-    """`{"items": [...], "pagination": {limit, offset, next, previous, total, total_is_exact}}`."""
+    """`{"items": [...], "pagination": {limit, offset, next, previous, next_cursor, total, total_is_exact}}`.
+
+    A view may offer `estimated_total(rows)`, which answers None where it cannot tell.
+    """
 
     default_limit = 50
     max_limit = 500
     largest_offset = 2**31 - 1
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:  # noqa: ARG002
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """The rows of the page that the request asks for."""
         self.request = request
         self.limit: int = self._number("limit", self.default_limit, low=1, high=self.max_limit)
         self.offset: int = self._number("offset", 0, low=0, high=self.largest_offset)
+        self.cursor: str | None = request.query_params.get("cursor")
+        self.ordering = cursors.ordering_of(queryset)
         # One row more than the page has tells whether there is a next one, however many follow.
-        rows = list(queryset[self.offset : self.offset + self.limit + 1])
-        self.has_next = len(rows) > self.limit
-        self.count: int = bounded_count(queryset)
+        rows = list(self._following(queryset)[: self.limit + 1])
+        self.last = rows[self.limit - 1] if len(rows) > self.limit else None
+        self._count(queryset, view, rows)
         return rows[: self.limit]
+
+    def _following(self, rows: Any) -> Any:
+        if self.cursor is None:
+            return rows[self.offset :]
+        if self.offset:
+            raise ValidationError({"cursor": "goes without an offset."})
+        return cursors.behind(rows, self.cursor)
+
+    def _count(self, queryset: Any, view: Any, rows: list[Any]) -> None:
+        whole = self.last is None and not self.offset and not self.cursor
+        self.count = len(rows) if whole else bounded_count(queryset)
+        self.exact = self.count <= COUNTED
+        if not self.exact:
+            estimate = getattr(view, "estimated_total", lambda _: None)(queryset)
+            self.count = max(COUNTED, estimate or 0)
 
     def _number(self, name: str, default: int, *, low: int, high: int) -> int:
         text = self.request.query_params.get(name) if self.request else None
@@ -45,30 +68,53 @@ class Pages(LimitOffsetPagination):
 
     def get_next_link(self) -> str | None:
         """The address of the next page; None when this is the last."""
-        if not self.has_next or self.request is None:
+        if self.last is None or self.request is None:
             return None
         address = replace_query_param(self.request.build_absolute_uri(), "limit", self.limit)
+        if self.cursor is not None:
+            return replace_query_param(address, "cursor", self.next_cursor)
         return replace_query_param(address, "offset", self.offset + self.limit)
 
-    def get_paginated_response(self, data: Any) -> Response:
+    @property
+    def next_cursor(self) -> str | None:
+        """Where the next page begins; None when this is the last."""
+        return cursors.write(self.last, self.ordering) if self.last is not None else None
+
+    def get_previous_link(self) -> str | None:
+        """The address of the page before; a cursor leads on only."""
+        return None if self.cursor is not None else super().get_previous_link()
+
+    def get_paginated_response(self, data: Any) -> HttpResponse:  # type: ignore[override]
         """The page and where it stands in the list."""
         pagination = {
             "limit": self.limit,
             "offset": self.offset,
             "next": self.get_next_link(),
             "previous": self.get_previous_link(),
-            "total": min(self.count, COUNTED),
-            "total_is_exact": self.count <= COUNTED,
+            "next_cursor": self.next_cursor,
+            "total": self.count,
+            "total_is_exact": self.exact,
         }
-        return Response({"items": data, "pagination": pagination})
+        return answer({"items": data, "pagination": pagination})
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """The query's parameters for the OpenAPI document."""
+        cursor = {
+            "name": "cursor",
+            "required": False,
+            "in": "query",
+            "description": "For deep lists: empty for the first page, then `next_cursor` of the last.",
+            "schema": {"type": "string"},
+        }
+        return [*super().get_schema_operation_parameters(view), cursor]
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The same for the OpenAPI document."""
-        link = {"type": ["string", "null"], "format": "uri"}
+        link, text = {"type": ["string", "null"], "format": "uri"}, {"type": ["string", "null"]}
         whole = {"type": "integer", "minimum": 0}
-        exact = {"type": "boolean", "description": f"False: there are more than {COUNTED}."}
-        fields = {"limit": whole, "offset": whole, "next": link, "previous": link, "total": whole}
-        fields |= {"total_is_exact": exact}
+        exact = {"type": "boolean", "description": f"False: more than {COUNTED}; total is an estimate."}
+        fields = {"limit": whole, "offset": whole, "next": link, "previous": link, "next_cursor": text}
+        fields |= {"total": whole, "total_is_exact": exact}
         pagination = {"type": "object", "required": list(fields), "properties": fields}
         return {
             "type": "object",

@@ -5,6 +5,9 @@ from typing import Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from lucid_sessions.access import api_tokens
+from lucid_sessions.access.roles import audits
+
 
 class Allowed(BasePermission):
     """The user has the permission that `view.needs` names for the action asked for."""
@@ -20,4 +23,18 @@ class Allowed(BasePermission):
             # A method that the address does not have: 405 says so, to any signed-in user.
             return True
         verb = view.needs.get(action)
-        return verb is not None and user.has_perm(f"recordings.{verb}_session")
+        if verb is None or not api_tokens.allows(request.auth, verb):
+            return False
+        return user.has_perm(f"recordings.{verb}_session")
+
+
+class Audits(BasePermission):
+    """The user may read the audit."""
+
+    message = "Only administrators and auditors read the audit."
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
+        user = request.user
+        return bool(
+            user and user.is_authenticated and api_tokens.allows(request.auth, "view") and audits(user)
+        )

@@ -19,6 +19,7 @@ from . import figures
 from .documents import COMMON, ONE_SESSION_ERRORS, Described
 from .ownership import session_of, sessions_of
 from .permissions import Allowed
+from .witnessed import Witnessed
 
 # Announced at once when a session's processing goes on; the reconciler sees to any that are left.
 AT_ONCE = 1000
@@ -99,7 +100,7 @@ class OverallBody(serializers.Serializer[Any]):
     stored_bytes = serializers.IntegerField()
 
 
-class Pipeline(ViewSet):
+class Pipeline(Witnessed, ViewSet):
     """A session's way through the stages."""
 
     permission_classes = [Allowed]
@@ -110,6 +111,14 @@ class Pipeline(ViewSet):
         "resume": "record",
         "statistics": "view",
         "overall": "view",
+    }
+    rates = {"status": "status", "statistics": "status", "overall": "bulk"}
+    deeds = {
+        "status": "session.viewed",
+        "statistics": "session.viewed",
+        "overall": "sessions.listed",
+        "pause": "pipeline.pause",
+        "resume": "pipeline.resume",
     }
 
     @extend_schema(responses={200: PipelineBody, **ONE_SESSION_ERRORS})

@@ -1,14 +1,11 @@
 """Playing a session: the HLS playlist and its segments, verified and decrypted on the fly."""
 
-from typing import Any
 from uuid import UUID
 
-import structlog
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
@@ -22,25 +19,15 @@ from . import ranges
 from .documents import ONE_SESSION_ERRORS, Described, problem
 from .ownership import chunk_of, session_of
 from .permissions import Allowed
-from .problems import MEDIA_TYPE, NO_SUCH_RANGE, SEALED, document, refused_as
-
-log = structlog.get_logger(__name__)
+from .problems import MEDIA_TYPE, SEALED, refused_as
+from .ranges import UNCACHED, Whatever
+from .witnessed import Witnessed
 
 PLAYLIST, MEDIA = "application/vnd.apple.mpegurl", "video/mp4"
-# Decrypted recordings stay out of every cache on the way and on disk.
-UNCACHED = "private, no-store"
 PLAYABLE = ("screen", "audio")
 
 
-class Whatever(DefaultContentNegotiation):
-    """Answers are media and problems are JSON, whatever a player says that it accepts."""
-
-    def select_renderer(self, _request: Request, renderers: Any, _format_suffix: str | None = None) -> Any:
-        """The JSON renderer: it is only ever used for problem documents."""
-        return renderers[0], renderers[0].media_type
-
-
-class Playback(ViewSet):
+class Playback(Witnessed, ViewSet):
     """The way back to pictures, for those who may play."""
 
     permission_classes = [Allowed]
@@ -48,6 +35,8 @@ class Playback(ViewSet):
     content_negotiation_class = Whatever
     renderer_classes = [JSONRenderer]
     needs = {"playlist": "play", "segment": "play"}
+    rates = {"playlist": "status", "segment": "chunks"}
+    deeds = {"playlist": "session.played", "segment": "session.played"}
 
     @extend_schema(
         responses={
@@ -61,7 +50,6 @@ class Playback(ViewSet):
         session = session_of(request.user, session_id)
         with refused_as(SEALED):
             text = playback.playlist(session, address=_address)
-        log.info("played", session=str(session.pk), user=str(request.user.pk))
         return HttpResponse(text, content_type=PLAYLIST, headers={"Cache-Control": UNCACHED})
 
     @extend_schema(
@@ -81,7 +69,7 @@ class Playback(ViewSet):
         with refused_as(SEALED):
             _check_playable(chunk)
             media = playback.segment(chunk)
-        return _ranged(request, media, tag=f'"{chunk.raw_sha256}"')
+        return ranges.answer(request, media, tag=f'"{chunk.raw_sha256}"', content_type=MEDIA)
 
 
 def _address(chunk: Chunk) -> str:
@@ -95,21 +83,3 @@ def _check_playable(chunk: Chunk) -> None:
         )
     if chunk.state not in ARCHIVED:
         raise Refused(f"Chunk {chunk} is {chunk.state}: it can be played once it is stored.")
-
-
-def _ranged(request: Request, media: bytes, *, tag: str) -> HttpResponse:
-    """The media, or the one range of it that was asked for."""
-    headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": UNCACHED}
-    # With If-Range, a part is wanted only of these very bytes.
-    asked = request.headers.get("Range") if request.headers.get("If-Range", tag) == tag else None
-    try:
-        part = ranges.wanted(asked, length=len(media))
-    except ranges.Unsatisfiable:
-        body = document(request._request, NO_SUCH_RANGE, f"There are {len(media)} bytes; none of {asked}.")
-        headers["Content-Range"] = f"bytes */{len(media)}"
-        return JsonResponse(body, status=416, headers=headers, content_type=MEDIA_TYPE)
-    if part is None:
-        return HttpResponse(media, content_type=MEDIA, headers=headers)
-    begin, end = part
-    headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(media)}"
-    return HttpResponse(media[begin:end], status=206, content_type=MEDIA, headers=headers)

@@ -1,8 +1,27 @@
 """Byte ranges of RFC 9110, one range a request: what of the bytes is wanted."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpResponse, JsonResponse
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
+
+from .problems import MEDIA_TYPE, NO_SUCH_RANGE, document
+
+# Decrypted recordings stay out of every cache on the way and on disk.
+UNCACHED = "private, no-store"
 
 _SINGLE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
+
+
+class Whatever(DefaultContentNegotiation):
+    """Answers are media and problems are JSON, whatever a player says that it accepts."""
+
+    def select_renderer(self, _request: Request, renderers: Any, _format_suffix: str | None = None) -> Any:
+        """The JSON renderer: it is only ever used for problem documents."""
+        return renderers[0], renderers[0].media_type
 
 
 class Unsatisfiable(Exception):
@@ -28,3 +47,33 @@ def wanted(header: str | None, *, length: int) -> tuple[int, int] | None:
     if begin >= end:
         raise Unsatisfiable
     return begin, end
+
+
+def asked(request: Request, *, tag: str) -> str | None:
+    """The Range header; None when If-Range wants a part only of other bytes than these."""
+    return request.headers.get("Range") if request.headers.get("If-Range", tag) == tag else None
+
+
+def unsatisfiable(
+    request: Request, header: str | None, *, length: int, headers: Mapping[str, str]
+) -> JsonResponse:
+    """The 416 of RFC 9110."""
+    body = document(request._request, NO_SUCH_RANGE, f"There are {length} bytes; none of {header}.")
+    more = {name: value for name, value in headers.items() if name != "Content-Disposition"}
+    more["Content-Range"] = f"bytes */{length}"
+    return JsonResponse(body, status=416, headers=more, content_type=MEDIA_TYPE)
+
+
+def answer(request: Request, media: bytes, *, tag: str, content_type: str) -> HttpResponse:
+    """The media, or the one range of it that was asked for."""
+    headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": UNCACHED}
+    header = asked(request, tag=tag)
+    try:
+        part = wanted(header, length=len(media))
+    except Unsatisfiable:
+        return unsatisfiable(request, header, length=len(media), headers=headers)
+    if part is None:
+        return HttpResponse(media, content_type=content_type, headers=headers)
+    begin, end = part
+    headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(media)}"
+    return HttpResponse(media[begin:end], status=206, content_type=content_type, headers=headers)

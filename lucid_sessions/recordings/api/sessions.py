@@ -1,33 +1,48 @@
-"""Sessions over HTTP: create, list, look at, change, and tell the recorder what to do."""
+"""Sessions over HTTP: create, list, look at, change, delete, and tell the recorder what to do."""
 
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, QuerySet
-from drf_spectacular.utils import extend_schema
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from .. import sessions
-from ..lifecycle import Status
+from .. import sessions, shredding
 from ..models import Session
-from .bodies import NewSession, SessionBody, SessionChanges
-from .documents import ACCEPTED, CONFIGURATION_ERRORS, NEW_SESSION_EXAMPLES, ONE_SESSION_ERRORS, Described
+from . import rendering
+from .bodies import NewSession, SessionBody, SessionChanges, SessionReplacement
+from .changes import merged, replaced
+from .documents import (
+    ACCEPTED,
+    CONFIGURATION_ERRORS,
+    IF_MATCH,
+    IF_MATCH_ERRORS,
+    NEW_SESSION_EXAMPLES,
+    ONCE,
+    ONCE_ERRORS,
+    ONE_SESSION_ERRORS,
+    Described,
+)
 from .filters import SessionFilter
 from .ownership import session_of, sessions_of
 from .pagination import Pages
 from .permissions import Allowed
-from .problems import CONFLICT, INVALID, NOT_IN_STATE, Problem, refused_as
-
-# A change reads, merges and writes; another's write in between starts it over, this many times.
-ATTEMPTS = 5
+from .preconditions import is_known, require_match, tag_of
+from .problems import HELD, INVALID, NOT_IN_STATE, Problem, refused_as
+from .replays import once
+from .witnessed import Witnessed, tell
 
 _VERB = extend_schema(request=None, responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED})
+_REASON = OpenApiParameter("reason", str, required=True, description="Why; it is kept in the audit.")
+# What asks only for a page needs no filters.
+_PAGING = {"limit", "offset", "cursor"}
 
 
-class Sessions(GenericViewSet[Session]):
+class Sessions(Witnessed, GenericViewSet[Session]):
     """Sessions that the caller owns, or all of them for roles that see all."""
 
     serializer_class = SessionBody
@@ -41,49 +56,105 @@ class Sessions(GenericViewSet[Session]):
         "retrieve": "view",
         "create": "add",
         "partial_update": "change",
+        "update": "change",
+        "destroy": "delete",
         "start": "record",
         "stop": "record",
         "pause": "record",
         "resume": "record",
     }
+    rates = {"list": "status", "retrieve": "status", "create": "create", "destroy": "bulk"}
+    deeds = {
+        "list": "sessions.listed",
+        "retrieve": "session.viewed",
+        "create": "session.created",
+        "partial_update": "session.changed",
+        "update": "session.changed",
+        "destroy": "session.deleted",
+        **{verb: f"session.{verb}" for verb in ("start", "stop", "pause", "resume")},
+    }
 
     def get_queryset(self) -> QuerySet[Session]:
-        """What the caller may see; owners in a second query rather than a join."""
-        return sessions_of(self.request.user).prefetch_related("owner")
+        """What the caller may see."""
+        return sessions_of(self.request.user)
 
     @extend_schema(responses={200: SessionBody(many=True), **CONFIGURATION_ERRORS})
-    def list(self, _request: Request) -> Response:
+    def list(self, request: Request) -> HttpResponse:
         """List sessions, newest first."""
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(SessionBody(page, many=True).data)
+        rows = self.get_queryset()
+        if not _PAGING.issuperset(request.query_params):
+            rows = self.filter_queryset(rows)
+        page: Any = self.paginate_queryset(rendering.columns(rows, rendering.SESSION_COLUMNS))
+        return self.get_paginated_response(rendering.sessions_body(page))
 
     @extend_schema(
         request=NewSession,
-        responses={201: SessionBody, **CONFIGURATION_ERRORS},
+        parameters=[ONCE],
+        responses={201: SessionBody, **CONFIGURATION_ERRORS, **ONCE_ERRORS},
         examples=NEW_SESSION_EXAMPLES,
     )
     def create(self, request: Request) -> Response:
         """Create a session with its keys. Nothing is recorded until it is started."""
-        body = NewSession(data=request.data)
-        body.is_valid(raise_exception=True)
-        with refused_as(INVALID):
-            session = sessions.create(**body.arguments(), owner=request.user)
-        # As it is kept: databases differ in how fine their times are.
-        session.refresh_from_db()
+        return once(request, lambda made: self._created(request, made))
+
+    def _created(self, request: Request, made: UUID) -> Response:
+        session = Session.objects.filter(pk=made).first()
+        if session is None:
+            body = NewSession(data=request.data)
+            body.is_valid(raise_exception=True)
+            with refused_as(INVALID):
+                session = sessions.create(**body.arguments(), owner=request.user, id=made)
+            # As it is kept: databases differ in how fine their times are.
+            session.refresh_from_db()
+        tell(request, made=made)
         location = {"Location": request.build_absolute_uri(f"{request.path}/{session.pk}")}
-        return Response(SessionBody(session).data, 201, headers=location)
+        return Response(rendering.one_session(session), 201, headers=location | tag_of(session))
 
     @extend_schema(responses={200: SessionBody, **ONE_SESSION_ERRORS})
-    def retrieve(self, request: Request, session_id: UUID) -> Response:
-        """Look at one session."""
-        return Response(SessionBody(session_of(request.user, session_id)).data)
+    def retrieve(self, request: Request, session_id: UUID) -> HttpResponse:
+        """Look at one session. Its ETag goes into If-Match of changes, and into If-None-Match."""
+        session = session_of(request.user, session_id)
+        if is_known(request, session.version):
+            return HttpResponse(status=304, headers=tag_of(session))
+        return rendering.answer(rendering.one_session(session), headers=tag_of(session))
 
-    @extend_schema(request=SessionChanges, responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED})
+    @extend_schema(
+        request=SessionChanges,
+        parameters=[IF_MATCH],
+        responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED, **IF_MATCH_ERRORS},
+    )
     def partial_update(self, request: Request, session_id: UUID) -> Response:
         """Change what a session is called and how it is kept; how it is recorded only before its start."""
         body = SessionChanges(data=request.data)
         body.is_valid(raise_exception=True)
-        return Response(SessionBody(_changed(request.user, session_id, body.validated_data)).data)
+        return _shown(merged(request, session_id, body.validated_data))
+
+    @extend_schema(
+        request=SessionReplacement,
+        parameters=[IF_MATCH],
+        responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED, **IF_MATCH_ERRORS},
+    )
+    def update(self, request: Request, session_id: UUID) -> Response:
+        """Replace all that may change: what the body leaves out goes back to its default."""
+        body = SessionReplacement(data=request.data)
+        body.is_valid(raise_exception=True)
+        return _shown(replaced(request, session_id, body.validated_data))
+
+    @extend_schema(
+        parameters=[_REASON, IF_MATCH],
+        responses={202: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED, **IF_MATCH_ERRORS},
+    )
+    def destroy(self, request: Request, session_id: UUID) -> Response:
+        """Delete a session for good: its keys go first, then all bytes of it. What is held stays."""
+        why = request.query_params.get("reason", "").strip()
+        tell(request, why=why)
+        session = session_of(request.user, session_id)
+        require_match(request, session)
+        if not why or len(why) > 500:
+            raise Problem(INVALID, "reason: say in the query why, in at most 500 characters.")
+        with refused_as(HELD if session.active_holds else NOT_IN_STATE):
+            session = shredding.begin(session, cause="api", by=request.user, why=why)
+        return _shown(session, status=202)
 
     @_VERB
     def start(self, request: Request, session_id: UUID) -> Response:
@@ -109,29 +180,8 @@ class Sessions(GenericViewSet[Session]):
         session = session_of(request.user, pk)
         with refused_as(NOT_IN_STATE):
             session = act(session)
-        return Response(SessionBody(session).data)
+        return _shown(session)
 
 
-def _changed(user: Any, pk: UUID, given: dict[str, Any]) -> Session:
-    """The session with `given` merged in, by one conditional update on the version that was read."""
-    for _ in range(ATTEMPTS):
-        session = session_of(user, pk)
-        changes = _merged(session, given)
-        same = Session.objects.filter(pk=pk, version=session.version, status=session.status)
-        if not changes or same.update(version=F("version") + 1, **changes):
-            return session_of(user, pk)
-    raise Problem(CONFLICT, f'Session "{session.name}" is being changed by others. Read it and try again.')
-
-
-def _merged(session: Session, given: dict[str, Any]) -> dict[str, Any]:
-    if "recording_config" in given and session.status != Status.CREATED:
-        raise Problem(
-            NOT_IN_STATE,
-            f'recording_config: session "{session.name}" is {session.status}; how it is recorded can change '
-            "only before it is started.",
-        )
-    changes: dict[str, Any] = {name: given[name] for name in ("name", "description") if name in given}
-    for name in ("recording_config", "storage_config"):
-        if name in given:
-            changes[name] = getattr(session, name) | given[name]
-    return changes | given.get("metadata", {})
+def _shown(session: Session, *, status: int = 200) -> Response:
+    return Response(rendering.one_session(session), status, headers=tag_of(session))

@@ -5,15 +5,20 @@ from typing import Any
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from lucid_sessions.access import tokens
+from lucid_sessions.access import audit, tokens
+from lucid_sessions.access.roles import roles_of
 
-from .documents import CONFIGURATION_ERRORS
+from .documents import CONFIGURATION_ERRORS, NOT_SIGNED_IN, problem
+from .problems import MEDIA_TYPE
 from .strict import Strict
+
+# Flower shows what the whole system does, whoever's it is.
+SEES_FLOWER = {"admin", "session_manager"}
 
 ERRORS = {key: answer for key, answer in CONFIGURATION_ERRORS.items() if key[0] != 403}
 
@@ -59,8 +64,17 @@ class SignIn(_Open):
         body.is_valid(raise_exception=True)
         user: Any = authenticate(request._request, **body.validated_data)
         if user is None:
-            raise AuthenticationFailed("User name or password is wrong, or the account is closed.")
+            _note(request, audit.DENIED, facts={"username": body.validated_data["username"]})
+            raise AuthenticationFailed(
+                "User name or password is wrong, or the account is closed, or there were too many attempts."
+            )
+        _note(request, audit.DONE, user=user)
         return Response(TokenPair(tokens.sign_in(user)).data)
+
+
+def _note(request: Request, outcome: str, *, user: Any = None, facts: Any = None) -> None:
+    actor = audit.actor_of(request._request, user=user)
+    audit.record("signed-in", actor=actor, outcome=outcome, facts=facts)
 
 
 class Refresh(_Open):
@@ -83,4 +97,19 @@ class SignOut(_Open):
         body = RefreshToken(data=request.data)
         body.is_valid(raise_exception=True)
         tokens.sign_out(body.validated_data["refresh"])
+        return Response(status=204)
+
+
+class Flower(APIView):
+    """Whether to let somebody through to Flower, for a proxy to ask (nginx: auth_request)."""
+
+    @extend_schema(
+        operation_id="auth_flower",
+        responses={204: None, **NOT_SIGNED_IN, (403, MEDIA_TYPE): problem("Neither admin nor manager.")},
+    )
+    def get(self, request: Request) -> Response:
+        """Ask whether the signed-in user may see Flower: 204 for administrators and managers."""
+        user: Any = request.user
+        if not (user.is_superuser or roles_of(user) & SEES_FLOWER):
+            raise PermissionDenied("Flower is for administrators and session managers.")
         return Response(status=204)

@@ -1,0 +1,85 @@
+"""Changing a session: merge or replace, by one conditional update on the version that was read."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F
+from rest_framework.request import Request
+
+from ..lifecycle import Status
+from ..models import Session
+from .configuration import recording_defaults, source_of, storage_defaults
+from .ownership import session_of
+from .preconditions import require_match
+from .problems import CONFLICT, NOT_IN_STATE, Problem
+
+# A change reads, merges and writes; another's write in between starts it over, this many times.
+ATTEMPTS = 5
+METADATA = {"project": "", "environment": "", "tags": [], "priority": "normal"}
+
+
+def merged(request: Request, pk: UUID, given: dict[str, Any]) -> Session:
+    """The session with `given` merged in."""
+    return _changed(request, pk, lambda session: _merge(session, given))
+
+
+def replaced(request: Request, pk: UUID, given: dict[str, Any]) -> Session:
+    """The session with everything that can change as `given` says, or else as by default."""
+    return _changed(request, pk, lambda session: _replace(session, given))
+
+
+def _changed(request: Request, pk: UUID, changes_of: Any) -> Session:
+    for _ in range(ATTEMPTS):
+        session = session_of(request.user, pk)
+        require_match(request, session)
+        changes = _different(session, changes_of(session))
+        same = Session.objects.filter(pk=pk, version=session.version, status=session.status)
+        if not changes or same.update(version=F("version") + 1, **changes):
+            return session_of(request.user, pk)
+    raise Problem(CONFLICT, f'Session "{session.name}" is being changed by others. Read it and try again.')
+
+
+def _merge(session: Session, given: dict[str, Any]) -> dict[str, Any]:
+    if "recording_config" in given:
+        _require_created(session)
+    changes: dict[str, Any] = {name: given[name] for name in ("name", "description") if name in given}
+    for name in ("recording_config", "storage_config"):
+        if name in given:
+            changes[name] = getattr(session, name) | given[name]
+    return changes | given.get("metadata", {})
+
+
+def _replace(session: Session, given: dict[str, Any]) -> dict[str, Any]:
+    _require_same_source(session, given.get("source"))
+    changes = {
+        "name": given["name"],
+        "description": given.get("description", ""),
+        "storage_config": storage_defaults() | given.get("storage_config", {}),
+        **METADATA,
+        **given.get("metadata", {}),
+    }
+    if session.status == Status.CREATED or "recording_config" in given:
+        changes["recording_config"] = recording_defaults() | given.get("recording_config", {})
+    return changes
+
+
+def _require_same_source(session: Session, source: Any) -> None:
+    if source is not None and dict(source) != source_of(session.source):
+        raise Problem(CONFLICT, "source: cannot change. Create another session.")
+
+
+def _different(session: Session, changes: dict[str, Any]) -> dict[str, Any]:
+    """What really changes; refused where the session's state does not let it."""
+    changes = {name: value for name, value in changes.items() if getattr(session, name) != value}
+    if "recording_config" in changes:
+        _require_created(session)
+    return changes
+
+
+def _require_created(session: Session) -> None:
+    if session.status != Status.CREATED:
+        raise Problem(
+            NOT_IN_STATE,
+            f'recording_config: session "{session.name}" is {session.status}; how it is recorded can change '
+            "only before it is started.",
+        )

@@ -1,0 +1,72 @@
+"""Cursors: where a page ended, so that the next begins behind it, however deep in the list.
+
+A cursor holds the last row's ordering columns, one of which is unique. It grants nothing: whoever makes one
+up gets rows that he may list anyway.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import DateTimeField, Q, QuerySet, UUIDField
+from rest_framework.exceptions import ValidationError
+
+WRONG = ValidationError({"cursor": "is none that this list gave with this ordering."})
+
+
+def ordering_of(rows: "QuerySet[Any]") -> tuple[str, ...]:
+    """The columns that the rows are ordered by, such as `-created_at`."""
+    found = rows.query.order_by or rows.model._meta.ordering or ()
+    return tuple("id" if one == "pk" else "-id" if one == "-pk" else str(one) for one in found)
+
+
+def write(row: Any, ordering: tuple[str, ...]) -> str:
+    """The cursor behind this row."""
+    names = [one.lstrip("-") for one in ordering]
+    values = [row[name] if isinstance(row, Mapping) else getattr(row, name) for name in names]
+    texts = [one.isoformat() if isinstance(one, datetime) else one for one in values]
+    text = json.dumps([list(ordering), [str(t) if isinstance(t, UUID) else t for t in texts]])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def behind(rows: "QuerySet[Any]", cursor: str) -> "QuerySet[Any]":
+    """The rows behind the cursor; all of them for an empty one. ValidationError for one of another list."""
+    if not cursor:
+        return rows
+    ordering = ordering_of(rows)
+    values = _read(cursor, ordering, rows.model)
+    wanted = Q()
+    # Column by column from the last: behind in this one, or level in it and behind in those that follow.
+    for name, value in reversed(list(zip(ordering, values, strict=True))):
+        column, way = name.lstrip("-"), "lt" if name.startswith("-") else "gt"
+        further = Q(**{f"{column}__{way}": value})
+        wanted = further | (Q(**{column: value}) & wanted) if wanted else further
+    first, way = ordering[0].lstrip("-"), "lte" if ordering[0].startswith("-") else "gte"
+    # Said once more by itself: this is what an index begins with.
+    return rows.filter(**{f"{first}__{way}": values[0]}).filter(wanted)
+
+
+def _read(cursor: str, ordering: tuple[str, ...], model: Any) -> list[Any]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        given, values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if tuple(given) != ordering or len(values) != len(ordering):
+            raise WRONG
+        return [_value(model, n.lstrip("-"), v) for n, v in zip(ordering, values, strict=True)]
+    except (ValueError, TypeError, FieldDoesNotExist, OverflowError) as error:
+        raise WRONG from error
+
+
+def _value(model: Any, name: str, value: Any) -> Any:
+    field = model._meta.get_field(name)
+    if isinstance(field, DateTimeField):
+        return datetime.fromisoformat(value)
+    if isinstance(field, UUIDField):
+        return UUID(value)
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise WRONG
+    return field.to_python(value)

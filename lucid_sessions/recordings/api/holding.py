@@ -1,0 +1,88 @@
+"""Legal holds over HTTP."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from .. import holds
+from ..models import Session
+from .bodies import Reason
+from .documents import ACCEPTED, ONE_SESSION_ERRORS, Described
+from .ownership import session_of
+from .permissions import Allowed
+from .problems import HELD, refused_as
+from .witnessed import Witnessed, tell
+
+
+class HoldBody(serializers.Serializer[Any]):
+    """One hold, with its release when it has one."""
+
+    id = serializers.CharField()
+    by = serializers.CharField()
+    why = serializers.CharField()
+    at = serializers.DateTimeField()
+    released_by = serializers.CharField(required=False)
+    released_why = serializers.CharField(required=False)
+    released_at = serializers.DateTimeField(required=False)
+
+
+class HoldsBody(serializers.Serializer[Any]):
+    """Whether a session is held, and every hold it ever had."""
+
+    session = serializers.UUIDField()
+    held = serializers.BooleanField()
+    holds = HoldBody(many=True)
+
+
+class Holding(Witnessed, ViewSet):
+    """While a session is held nothing of it may go, whatever retention, quota or anyone says."""
+
+    permission_classes = [Allowed]
+    schema = Described()
+    needs = {"list": "view", "place": "hold", "release": "hold"}
+    rates = {"list": "status"}
+    deeds = {"list": "session.viewed", "place": "session.held", "release": "session.released"}
+
+    @extend_schema(operation_id="holds_list", responses={200: HoldsBody, **ONE_SESSION_ERRORS})
+    def list(self, request: Request, session_id: UUID) -> Response:
+        """See a session's holds, the released ones too."""
+        return _shown(session_of(request.user, session_id))
+
+    @extend_schema(request=Reason, responses={201: HoldsBody, **ONE_SESSION_ERRORS, **ACCEPTED})
+    def place(self, request: Request, session_id: UUID) -> Response:
+        """Put a session under hold. The ledger records it."""
+        session, why = session_of(request.user, session_id), _reason(request)
+        with refused_as(HELD):
+            hold = holds.place(session, by=_person(request), why=why)
+        tell(request, why=why, facts={"hold": hold["id"]})
+        return _shown(session_of(request.user, session_id), status=201)
+
+    @extend_schema(request=Reason, responses={200: HoldsBody, **ONE_SESSION_ERRORS, **ACCEPTED})
+    def release(self, request: Request, session_id: UUID, hold_id: str) -> Response:
+        """Release a hold: that takes another person than the one who placed it."""
+        session, why = session_of(request.user, session_id), _reason(request)
+        tell(request, why=why)
+        with refused_as(HELD):
+            holds.release(session, hold_id, by=_person(request), why=why)
+        return _shown(session_of(request.user, session_id))
+
+
+def _person(request: Request) -> holds.Person:
+    person: Any = request.user
+    return cast(holds.Person, person)
+
+
+def _reason(request: Request) -> str:
+    body = Reason(data=request.data)
+    body.is_valid(raise_exception=True)
+    return str(body.validated_data["reason"])
+
+
+def _shown(session: Session, *, status: int = 200) -> Response:
+    facts = {"session": session.pk, "held": bool(session.active_holds), "holds": session.holds}
+    return Response(HoldsBody(facts).data, status)

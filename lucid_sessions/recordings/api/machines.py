@@ -1,0 +1,101 @@
+"""API tokens over HTTP: named, scoped, expiring tokens that a user makes for machines."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from lucid_sessions.access import api_tokens
+from lucid_sessions.access.models import ApiToken
+from lucid_sessions.access.roles import VERBS
+
+from .documents import COMMON, CONFIGURATION_ERRORS, Described, problem
+from .problems import MEDIA_TYPE, NO_SUCH_THING, Problem
+from .strict import Strict
+from .witnessed import Witnessed, tell
+
+
+class InPerson(BasePermission):
+    """Signed in by password: a machine's token must not beget tokens that outlive it."""
+
+    message = "API tokens are made and revoked by a person who signed in, not with an API token."
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
+        user = request.user
+        return bool(user and user.is_authenticated and getattr(request.auth, "scopes", None) is None)
+
+
+class NewToken(Strict):
+    """A token to be made."""
+
+    name = serializers.CharField(max_length=100, help_text="What uses it.")
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=VERBS),
+        min_length=1,
+        max_length=len(VERBS),
+        help_text="What it may do, of what you may.",
+    )
+    days = serializers.IntegerField(min_value=1, max_value=api_tokens.MOST_DAYS, default=90)
+
+
+class TokenBody(serializers.ModelSerializer[ApiToken]):
+    """A token without its text, which is kept nowhere."""
+
+    class Meta:
+        model = ApiToken
+        fields = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+        read_only_fields = fields
+
+
+class MadeToken(TokenBody):
+    """A new token: its text is shown this once."""
+
+    token = serializers.CharField(read_only=True)
+
+    class Meta(TokenBody.Meta):
+        fields = (*TokenBody.Meta.fields, "token")  # type: ignore[assignment]
+        read_only_fields = fields
+
+
+class Tokens(Witnessed, ViewSet):
+    """The caller's own API tokens."""
+
+    permission_classes = [InPerson]
+    schema = Described()
+    deeds = {"create": "api-token.created", "destroy": "api-token.revoked"}
+    rates = {"create": "create"}
+
+    @extend_schema(operation_id="tokens_list", responses={200: TokenBody(many=True), **COMMON})
+    def list(self, request: Request) -> Response:
+        """List your API tokens."""
+        return Response(TokenBody(ApiToken.objects.filter(user=request.user.pk)[:500], many=True).data)
+
+    @extend_schema(request=NewToken, responses={201: MadeToken, **CONFIGURATION_ERRORS})
+    def create(self, request: Request) -> Response:
+        """Make an API token for a machine. Its text is shown in this answer only."""
+        body = NewToken(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        user: Any = request.user
+        until = timezone.now() + timedelta(days=given["days"])
+        row, text = api_tokens.create(user, name=given["name"], scopes=given["scopes"], expires_at=until)
+        tell(request, facts={"token": str(row.pk), "name": row.name, "scopes": row.scopes})
+        return Response({**TokenBody(row).data, "token": text}, 201)
+
+    @extend_schema(
+        responses={204: None, (404, MEDIA_TYPE): problem("LUCID_ERR_1012: none of yours."), **COMMON}
+    )
+    def destroy(self, request: Request, token_id: UUID) -> Response:
+        """Revoke an API token."""
+        row = ApiToken.objects.filter(pk=token_id, user=request.user.pk).first()
+        if row is None:
+            raise Problem(NO_SUCH_THING, f"You have no API token {token_id}.")
+        api_tokens.revoke(row)
+        return Response(status=204)

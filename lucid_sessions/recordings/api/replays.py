@@ -1,0 +1,86 @@
+"""Idempotency-Key: the same request again gets the same answer, and makes nothing twice."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lucid_sessions.access.models import Replay, uuid7
+
+from .problems import IN_PROGRESS, INVALID, KEY_REUSED, Problem
+
+KEPT = timedelta(hours=24)
+LONGEST_KEY = 255
+# A first request that has not answered by then died on the way: the next one may go on.
+ABANDONED = timedelta(seconds=60)
+
+
+def once(request: Request, make: Callable[[UUID], Response]) -> Response:
+    """The answer of `make`, or the one that was given before under the same Idempotency-Key.
+
+    `make` is given the id of what it shall create: after a death half-way it is the same id again, so
+    that what was already created is found rather than created twice. 422: the key came with another body.
+    """
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return make(uuid7())
+    row, mine = _claimed(_key(request, given), body=_digest(request.data))
+    if not mine:
+        return _again(row)
+    try:
+        answer = make(row.made)
+    except Exception:
+        # Nothing was made: the key is free for another try.
+        Replay.objects.filter(pk=row.pk, status=0).delete()
+        raise
+    text = json.dumps(answer.data, default=str)
+    rows = Replay.objects.filter(pk=row.pk)
+    rows.update(status=answer.status_code, answer=text, location=answer.headers.get("Location", ""))
+    return answer
+
+
+def _claimed(key: str, *, body: str) -> tuple[Replay, bool]:
+    now = timezone.now()
+    Replay.objects.filter(expires_at__lt=now).delete()
+    try:
+        with transaction.atomic():
+            row = Replay.objects.create(key=key, body=body, made=uuid7(), expires_at=now + KEPT)
+    except IntegrityError:
+        row = Replay.objects.filter(pk=key).first() or _busy()
+    else:
+        return row, True
+    if row.body != body:
+        raise Problem(KEY_REUSED, "This Idempotency-Key was used with another body. Take a new key.")
+    if row.status:
+        return row, False
+    taken = Replay.objects.filter(pk=key, status=0, begun_at__lt=now - ABANDONED).update(begun_at=now)
+    return (row, True) if taken else _busy()
+
+
+def _busy() -> Any:
+    raise Problem(IN_PROGRESS, "The first request with this Idempotency-Key is still being answered.")
+
+
+def _again(row: Replay) -> Response:
+    headers = {"Idempotent-Replayed": "true"}
+    if row.location:
+        headers["Location"] = row.location
+    return Response(json.loads(row.answer), row.status, headers=headers)
+
+
+def _key(request: Request, given: str) -> str:
+    if not (1 <= len(given) <= LONGEST_KEY and given.isascii() and given.isprintable()):
+        raise Problem(INVALID, f"Idempotency-Key: 1 to {LONGEST_KEY} printable ASCII characters.")
+    text = f"{request.user.pk} {request.method} {request.path} {given}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()

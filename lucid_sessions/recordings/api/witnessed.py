@@ -1,0 +1,93 @@
+"""Views whose every answer is an audit event before it is given."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from django.db import Error as DatabaseFailure
+from django.http import HttpResponseBase, JsonResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from lucid_sessions.access import audit
+
+from .problems import MEDIA_TYPE, STORAGE, document
+from .rates import Rates, headers_of
+
+log = structlog.get_logger(__name__)
+
+OUTCOMES = {401: audit.DENIED, 403: audit.DENIED, 404: audit.DENIED, 429: audit.DENIED}
+
+
+class Witnessed(APIView):
+    """Base of view sets: audits, limits rates, and says so in headers.
+
+    `deeds` names the event of each action. Actions of GET in `looks` count once a minute for the same user
+    and thing; all others each time.
+    """
+
+    deeds: Mapping[str, str] = {}
+    rates: Mapping[str, str] = {}
+    throttle_classes = [Rates]
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """The answer, once its event is written; without the audit nothing is shown."""
+        answer: HttpResponseBase = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in headers_of(request._request).items():
+            answer[name] = value
+        deed = self.deeds.get(getattr(self, "action", None) or "")
+        if deed is None:
+            return answer
+        try:
+            witness(request, answer, deed=deed, thing=kwargs)
+        except DatabaseFailure as error:
+            log.error("not audited", alarm=True, deed=deed, error=str(error))
+            if request.method == "GET" and answer.status_code < 400:
+                return _unaudited(request)
+        return answer
+
+
+def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Mapping[str, Any]) -> None:
+    """Write the event of this answer, unless it is the same look as a moment ago."""
+    outcome = outcome_of(answer.status_code)
+    session = str(thing.get("session_id", ""))
+    item = " ".join(str(value) for name, value in thing.items() if name != "session_id")
+    query = request._request.META.get("QUERY_STRING", "") if not thing else ""
+    actor = audit.actor_of(request._request, auth=request.auth, user=request.user)
+    # Media are fetched in pieces: one event stands for a minute of them.
+    seen = "" if deed == "session.played" else item or query
+    look = (actor.user, actor.address, deed, session, seen, outcome)
+    if request.method == "GET" and not audit.is_news(*look):
+        return
+    facts = getattr(request._request, "_lucid_facts", None)
+    try:
+        audit.record(
+            deed,
+            actor=actor,
+            outcome=outcome,
+            session=session or str(getattr(request._request, "_lucid_made", "")),
+            item=item[:120],
+            why=getattr(request._request, "_lucid_why", "") or request.headers.get("X-Reason", ""),
+            facts=facts,
+        )
+    except DatabaseFailure:
+        audit.forget_looks(*look)
+        raise
+
+
+def outcome_of(status: int) -> str:
+    """How it ended, in the audit's words."""
+    if status < 400:
+        return audit.DONE
+    return OUTCOMES.get(status, audit.REFUSED if status < 500 else audit.FAILED)
+
+
+def tell(request: Request, *, why: str = "", made: Any = "", facts: Any = None) -> None:
+    """What the event of this request shall say beside what can be seen from outside."""
+    inner: Any = request._request
+    inner._lucid_why, inner._lucid_made, inner._lucid_facts = why, made, facts
+
+
+def _unaudited(request: Request) -> JsonResponse:
+    body = document(request._request, STORAGE, "The audit cannot be written now, so nothing is shown.")
+    return JsonResponse(body, status=503, content_type=MEDIA_TYPE, headers={"Retry-After": "5"})

@@ -1,0 +1,255 @@
+"""Exports and evidence for clients: long work, claimed by conditional update, done by whoever can.
+
+    pending -> running -> finished | failed | cancelled
+
+The row is the truth, as everywhere: a runner that dies loses its lease and another begins anew. A job that
+needs the key is left to a process that was given ENCRYPTION_PASSWORD. Results lie under LUCID_RESULTS_PATH,
+decrypted where that was asked for, for LUCID_RESULT_HOURS, and go at once when their session does.
+"""
+
+import hashlib
+import shutil
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db.models import F, Q
+from django.utils import timezone
+
+from lucid_sessions.access.models import Job, JobStatus
+from lucid_sessions.durable import make_directory
+from lucid_sessions.errors import LucidError, Refused, Retryable
+from recorder.export import write_mp4
+
+from . import evidence, playback
+from .installation import installation
+from .models import Session
+from .tombstones import GONE
+
+log = structlog.get_logger(__name__)
+
+EXPORT, EVIDENCE = "export", "evidence"
+LEASE = timedelta(seconds=60)
+RENEW_SECONDS = 15.0
+# How often a running job tells how far it is, and asks whether it is still wanted.
+LOOK_SECONDS = 0.5
+MOST_ATTEMPTS = 8
+RETRY = timedelta(seconds=15)
+OPEN = (JobStatus.PENDING, JobStatus.RUNNING)
+
+_announce: Callable[[], None] | None = None
+
+
+class Dropped(LucidError):
+    """Nobody wants the job any more, or another runner has it."""
+
+
+def register(announce: Callable[[], None] | None) -> None:
+    """From now on a new job is announced by this; without it the next tick finds it."""
+    global _announce
+    _announce = announce
+
+
+def submit(kind: str, session: Session, *, user: UUID, options: dict[str, Any], id: UUID) -> Job:  # noqa: A002
+    """A job that waits for a runner; under the same id it is the same job."""
+    facts = {"kind": kind, "session": session.pk, "user": user, "options": options}
+    job, _ = Job.objects.get_or_create(id=id, defaults=facts)
+    if _announce is not None:
+        try:
+            _announce()
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the hint is only lost
+            log.warning("job not announced", job=str(job.pk), error=str(error))
+    return job
+
+
+def cancel(job: Job) -> Job:
+    """The job, cancelled; a running one stops at its next look. One that is over stays as it is."""
+    waiting = Job.objects.filter(pk=job.pk, status=JobStatus.PENDING)
+    if not waiting.update(status=JobStatus.CANCELLED, cancel_asked=True, ended_at=timezone.now()):
+        Job.objects.filter(pk=job.pk, status=JobStatus.RUNNING).update(cancel_asked=True)
+    job.refresh_from_db()
+    return job
+
+
+def tick(*, limit: int = 4) -> int:
+    """How many jobs were worked on here; old results are removed on the way."""
+    remove_old()
+    worked = 0
+    while worked < limit and (job := _claim()):
+        _work(job)
+        worked += 1
+    return worked
+
+
+def _claim() -> Job | None:
+    now = timezone.now()
+    free = Q(status=JobStatus.PENDING) | Q(status=JobStatus.RUNNING, lease_until__lt=now)
+    due = Job.objects.filter(free).filter(Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now))
+    for job in due.order_by("created_at")[:100]:
+        if needs_key(job) and not settings.ENCRYPTION_PASSWORD:
+            continue
+        mine = Job.objects.filter(free, pk=job.pk, fence=job.fence)
+        taken = {"fence": F("fence") + 1, "attempts": F("attempts") + 1, "lease_until": now + LEASE}
+        if mine.update(status=JobStatus.RUNNING, percent=0, **taken):
+            job.refresh_from_db()
+            return job
+    return None
+
+
+def needs_key(job: Job) -> bool:
+    """True when recordings have to be opened for it."""
+    return job.kind == EXPORT or bool((job.options or {}).get("disclose"))
+
+
+def _work(job: Job) -> None:
+    try:
+        with _lease_held(job):
+            session = Session.objects.filter(pk=job.session).first()
+            if session is None or session.status in GONE:
+                raise Refused("The session is gone: it was deleted, or its time was over.")
+            out = _make(job, session)
+        _settle(job, status=JobStatus.FINISHED, percent=100, reason="", result=_result(out))
+    except Dropped:
+        remove_result(job.pk)
+        _settle(job, status=JobStatus.CANCELLED)
+    except Retryable as error:
+        if job.attempts >= MOST_ATTEMPTS:
+            _settle(job, status=JobStatus.FAILED, reason=str(error))
+        else:
+            again = {"status": JobStatus.PENDING, "next_attempt_at": timezone.now() + RETRY}
+            _mine(job).update(reason=str(error), lease_until=None, **again)
+    except (LucidError, OSError) as error:
+        log.error("job failed", job=str(job.pk), kind=job.kind, reason=str(error))
+        _settle(job, status=JobStatus.FAILED, reason=str(error))
+
+
+def _settle(job: Job, *, status: str, **facts: Any) -> None:
+    now = timezone.now()
+    kept = now + timedelta(hours=settings.LUCID_RESULT_HOURS)
+    _mine(job).update(status=status, ended_at=now, expires_at=kept, lease_until=None, **facts)
+
+
+def _mine(job: Job) -> Any:
+    return Job.objects.filter(pk=job.pk, fence=job.fence, status=JobStatus.RUNNING)
+
+
+@contextmanager
+def _lease_held(job: Job) -> Iterator[None]:
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(RENEW_SECONDS):
+            _mine(job).update(lease_until=timezone.now() + LEASE)
+
+    thread = threading.Thread(target=renew, name="job lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def folder_of(job_id: UUID) -> Path:
+    """Where the job's result lies."""
+    return Path(settings.LUCID_RESULTS_PATH) / job_id.hex
+
+
+def _make(job: Job, session: Session) -> Path:
+    folder = folder_of(job.pk)
+    shutil.rmtree(folder, ignore_errors=True)
+    make_directory(folder)
+    folder.chmod(0o700)
+    if job.kind == EXPORT:
+        return _export(job, session, folder)
+    out = folder / f"{session.pk.hex}-evidence.zip"
+    _look(job, 1)
+    evidence.write(session, out, disclose=frozenset((job.options or {}).get("disclose", ())))
+    return out
+
+
+def _export(job: Job, session: Session, folder: Path) -> Path:
+    """One MP4; several, for a session that changed its picture size or recorder, in a zip."""
+    world = installation()
+    chunks = playback.archived(session)
+    if not chunks:
+        raise Refused(f'Session "{session.name}" has nothing to export: no segment is archived.')
+    key = playback.session_identity(session.pk, "screen", world=world)
+    progress = _progress(job, len(chunks))
+    files = []
+    for number, (_, members) in enumerate(groupby(chunks, lambda c: (c.sequence >> 32, c.epoch)), start=1):
+        target = folder / f"{session.pk.hex}{f'-{number}' if number > 1 else ''}.mp4"
+        parts = (playback.open_chunk(one, world=world, key=key) for one in members)
+        write_mp4(target, (part for part in parts if progress()))
+        files.append(target)
+    return files[0] if len(files) == 1 else _zipped(files, folder / f"{session.pk.hex}.zip")
+
+
+def _progress(job: Job, total: int) -> Callable[[], bool]:
+    state = {"done": 0, "looked": 0.0}
+
+    def step() -> bool:
+        state["done"] += 1
+        if time.monotonic() - state["looked"] >= LOOK_SECONDS:
+            state["looked"] = time.monotonic()
+            _look(job, int(99 * state["done"] / total))
+        return True
+
+    return step
+
+
+def _look(job: Job, percent: int) -> None:
+    """Tell how far it is; Dropped when nobody waits for it any more."""
+    wanted = _mine(job).filter(cancel_asked=False)
+    if not wanted.update(percent=percent):
+        raise Dropped("cancelled, or taken over by another runner")
+
+
+def _zipped(files: list[Path], out: Path) -> Path:
+    with zipfile.ZipFile(out, "w", allowZip64=True) as archive:
+        for path in files:
+            archive.write(path, path.name, zipfile.ZIP_STORED)
+            path.unlink()
+    return out
+
+
+def _result(out: Path) -> dict[str, Any]:
+    with out.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": out.name, "bytes": out.stat().st_size, "sha256": digest}
+
+
+def result_path(job: Job) -> Path | None:
+    """The finished job's file; None when it is gone, or its session is."""
+    if job.status != JobStatus.FINISHED or not job.result:
+        return None
+    if Session.objects.filter(pk=job.session, status__in=GONE).exists():
+        return None
+    path = folder_of(job.pk) / job.result["name"]
+    return path if path.is_file() else None
+
+
+def remove_result(job_id: UUID) -> None:
+    """Nothing of the job's result is left here."""
+    shutil.rmtree(folder_of(job_id), ignore_errors=True)
+
+
+def remove_old() -> None:
+    """Results whose time is over, or whose session is gone, are removed; their jobs' rows go with them."""
+    now = timezone.now()
+    over = list(Job.objects.filter(expires_at__lt=now).values_list("pk", flat=True)[:200])
+    kept = Job.objects.filter(status=JobStatus.FINISHED).values_list("session", flat=True)[:1000]
+    gone = Session.objects.filter(pk__in=set(kept), status__in=GONE).values_list("pk", flat=True)
+    over += list(Job.objects.filter(session__in=list(gone)).values_list("pk", flat=True)[:200])
+    for pk in over:
+        remove_result(pk)
+    Job.objects.filter(pk__in=over).exclude(status__in=OPEN).delete()

@@ -1,0 +1,176 @@
+"""What keeps callers in bounds: idempotency keys, machine tokens, lockout, rates, cursors."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from lucid_sessions.access.models import ApiToken, FailedSignIns, Replay
+from lucid_sessions.recordings.api import rates
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Session
+
+from ..servers import redis_server
+from .people import client_of, person
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1"
+NEW: dict[str, Any] = {"name": "n", "source": {"kind": "synthetic"}}
+
+
+@pytest.fixture
+def operator(world: Installation) -> Any:
+    assert world.spool.identity
+    return client_of(person("session_operator"))
+
+
+def create(client: Any, key: str, **more: Any) -> Any:
+    return client.post(f"{URL}/sessions", NEW | more, format="json", HTTP_IDEMPOTENCY_KEY=key)
+
+
+def test_the_same_request_under_the_same_key_makes_one_session(operator: Any) -> None:
+    first, again = create(operator, "k1"), create(operator, "k1")
+    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    assert (first["Location"], again["Idempotent-Replayed"]) == (again["Location"], "true")
+    assert create(operator, "k2").json()["id"] != first.json()["id"]
+    assert Session.objects.count() == 2
+
+
+def test_a_key_with_another_body_is_refused_and_one_of_a_refused_request_is_free(operator: Any) -> None:
+    assert create(operator, "k", name="").status_code == 400
+    assert create(operator, "k").status_code == 201
+    answer = create(operator, "k", name="other")
+    assert (answer.status_code, answer.json()["code"]) == (422, "LUCID_ERR_1010")
+    assert create(operator, "x" * 300).status_code == 400
+
+
+def test_a_key_is_its_users_own(operator: Any) -> None:
+    other = client_of(person("session_manager"))
+    assert create(operator, "k").json()["id"] != create(other, "k").json()["id"]
+
+
+def test_a_first_request_that_died_half_way_is_finished_not_repeated(operator: Any) -> None:
+    made = create(operator, "k").json()
+    Replay.objects.update(status=0, answer="")
+    busy = create(operator, "k")
+    assert (busy.status_code, busy.json()["code"]) == (409, "LUCID_ERR_1011")
+    Replay.objects.update(begun_at=timezone.now() - timedelta(minutes=2))
+    assert create(operator, "k").json()["id"] == made["id"]
+    assert Session.objects.count() == 1
+
+
+def machine(client: Any, *scopes: str) -> tuple[Any, Any]:
+    body = {"name": "ci", "scopes": list(scopes), "days": 30}
+    answer = client.post(f"{URL}/auth/api-tokens", body, format="json")
+    assert answer.status_code == 201, answer.content
+    bearer = client_of(None)
+    bearer.credentials(HTTP_AUTHORIZATION=f"Bearer {answer.json()['token']}")
+    return bearer, answer.json()
+
+
+def test_a_machines_token_does_what_its_scopes_say_and_its_user_may(operator: Any) -> None:
+    client, shown = machine(operator, "view", "play")
+    assert client.get(f"{URL}/sessions").status_code == 200
+    assert client.post(f"{URL}/sessions", NEW, format="json").status_code == 403
+    assert client.get(f"{URL}/ledger/checkpoint").status_code in (200, 404)
+    assert shown["token"] not in str(ApiToken.objects.values())
+    assert ApiToken.objects.get().last_used_at is not None
+    assert "token" not in operator.get(f"{URL}/auth/api-tokens").json()[0]
+
+
+def test_a_machines_token_begets_no_others(operator: Any) -> None:
+    client, _ = machine(operator, "view")
+    body = {"name": "x", "scopes": ["view"]}
+    assert client.post(f"{URL}/auth/api-tokens", body, format="json").status_code == 403
+
+
+@pytest.mark.parametrize("fate", ["revoked", "over", "account closed"])
+def test_a_machines_token_ends(operator: Any, fate: str) -> None:
+    client, shown = machine(operator, "view")
+    row = ApiToken.objects.get()
+    if fate == "revoked":
+        assert operator.delete(f"{URL}/auth/api-tokens/{shown['id']}").status_code == 204
+    elif fate == "over":
+        ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    else:
+        row.user.is_active = False
+        row.user.save()
+    assert client.get(f"{URL}/sessions").status_code == 401
+
+
+def test_guessing_closes_the_door_for_the_name_even_to_the_right_password(client: Any, settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.LUCID_SIGN_IN_FAILURES = 3
+    user = person("auditor")
+    user.set_password("right")
+    user.save()
+
+    def attempt(word: str) -> int:
+        body = {"username": "auditor", "password": word}
+        return client.post(f"{URL}/auth/token", body, content_type="application/json").status_code
+
+    assert [attempt("wrong"), attempt("wrong"), attempt("right")] == [401, 401, 200]
+    assert [attempt("wrong") for _ in range(3)] == [401] * 3
+    assert attempt("right") == 401
+    FailedSignIns.objects.update(locked_until=timezone.now() - timedelta(seconds=1))
+    assert attempt("right") == 200
+
+
+@pytest.fixture(scope="module")
+def cache_redis() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+def test_asking_too_often_is_429_and_the_headers_say_when_to_come_back(
+    operator: Any, settings: Any, cache_redis: str
+) -> None:
+    settings.CACHE_URL, settings.RATE_LIMIT_ENABLED = cache_redis, True
+    answers = [operator.post(f"{URL}/sessions", NEW, format="json") for _ in range(11)]
+    assert [one.status_code for one in answers] == [201] * 10 + [429]
+    assert answers[0]["RateLimit-Policy"] == '"create";q=10;w=60'
+    assert answers[0]["RateLimit"].startswith('"create";r=9;')
+    assert answers[-1].json()["code"] == "LUCID_ERR_3010"
+    assert 0 < int(answers[-1]["Retry-After"]) <= 61
+    assert operator.get(f"{URL}/sessions").status_code == 200
+
+
+def test_a_cache_that_is_away_closes_nothing(operator: Any, settings: Any) -> None:
+    settings.CACHE_URL, settings.RATE_LIMIT_ENABLED = "redis://127.0.0.1:1/0", True
+    assert operator.get(f"{URL}/sessions").status_code == 200
+    counter = rates.Counter("redis://127.0.0.1:1/0")
+    assert counter.count("x") is None
+
+
+def test_a_list_is_walked_by_cursor_without_missing_or_repeating_a_row(operator: Any) -> None:
+    names = [operator.post(f"{URL}/sessions", NEW | {"name": f"s{n}"}, format="json") for n in range(5)]
+    assert {one.status_code for one in names} == {201}
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = operator.get(f"{URL}/sessions", {"limit": 2, "cursor": cursor}).json()
+        seen += [one["name"] for one in page["items"]]
+        cursor = page["pagination"]["next_cursor"]
+        if len(seen) == 2:
+            # What is created meanwhile does not shift the pages that follow.
+            operator.post(f"{URL}/sessions", NEW | {"name": "late"}, format="json")
+    assert seen == ["s4", "s3", "s2", "s1", "s0"]
+    oldest = operator.get(f"{URL}/sessions", {"limit": 2, "cursor": "", "ordering": "created_at"}).json()
+    more = operator.get(oldest["pagination"]["next"]).json()
+    assert [one["name"] for one in oldest["items"] + more["items"]] == ["s0", "s1", "s2", "s3"]
+
+
+@pytest.mark.parametrize("cursor", ["x", "W10", "e30", "W1siLWNyZWF0ZWRfYXQiLCItaWQiXSxbMSwyXV0"])
+def test_a_cursor_that_was_made_up_is_refused(operator: Any, cursor: str) -> None:
+    answer = operator.get(f"{URL}/sessions", {"cursor": cursor})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
+
+
+def test_flower_is_for_administrators_and_managers() -> None:
+    asked = {
+        role: client_of(person(role)).get(f"{URL}/auth/flower").status_code for role in ("admin", "auditor")
+    }
+    assert asked == {"admin": 204, "auditor": 403}
+    assert client_of(None).get(f"{URL}/auth/flower").status_code == 401

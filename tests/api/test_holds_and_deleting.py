@@ -1,0 +1,76 @@
+"""Replacing, deleting, holding: what may go, when, and by whom."""
+
+from typing import Any
+
+import pytest
+
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import LedgerRequest, Session
+
+from .archive_of_one import sealed_session
+from .people import client_of, person
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1/sessions"
+NEW: dict[str, Any] = {"name": "n", "source": {"kind": "synthetic"}, "metadata": {"project": "p"}}
+
+
+@pytest.fixture
+def manager(world: Installation) -> Any:
+    assert world.spool.identity
+    return client_of(person("session_manager"))
+
+
+def test_what_a_replacement_leaves_out_goes_back_to_its_default(manager: Any) -> None:
+    made = manager.post(URL, NEW, format="json").json()
+    address = f"{URL}/{made['id']}"
+    shown = manager.put(address, {"name": "m", "source": {"kind": "synthetic"}}, format="json").json()
+    assert (shown["name"], shown["metadata"]["project"]) == ("m", "")
+    assert shown["version"] == made["version"] + 1
+    other = {"name": "m", "source": {"kind": "x11", "display": ":0"}}
+    assert manager.put(address, other, format="json").status_code == 409
+    assert manager.put(address, {}, format="json").status_code == 400
+
+
+def test_a_change_of_what_was_not_seen_is_refused(manager: Any) -> None:
+    made = manager.post(URL, NEW, format="json")
+    address = f"{URL}/{made.json()['id']}"
+    tag = made["ETag"]
+    assert manager.get(address)["ETag"] == tag
+    assert manager.get(address, HTTP_IF_NONE_MATCH=tag).status_code == 304
+    changed = manager.patch(address, {"name": "b"}, format="json", HTTP_IF_MATCH=tag)
+    assert (changed.status_code, changed["ETag"] == tag) == (200, False)
+    late = manager.patch(address, {"name": "c"}, format="json", HTTP_IF_MATCH=tag)
+    assert (late.status_code, late.json()["code"]) == (412, "LUCID_ERR_1009")
+    assert manager.delete(f"{address}?reason=x", HTTP_IF_MATCH=tag).status_code == 412
+    assert manager.patch(address, {"name": "c"}, format="json", HTTP_IF_MATCH="*").status_code == 200
+    assert Session.objects.get().name == "c"
+
+
+def test_deleting_wants_a_reason_and_begins_at_once(manager: Any) -> None:
+    address = f"{URL}/{manager.post(URL, NEW, format='json').json()['id']}"
+    assert manager.delete(address).status_code == 400
+    answer = manager.delete(f"{address}?reason=made+by+mistake")
+    assert (answer.status_code, answer.json()["status"]) == (202, "expiring")
+    assert Session.objects.get().expiry["why"] == "made by mistake"
+
+
+def test_what_is_held_is_not_deleted_until_another_person_releases_it(
+    world: Installation, manager: Any
+) -> None:
+    session = sealed_session(world)
+    address = f"{URL}/{session.pk}"
+    assert manager.post(f"{address}/hold", {}, format="json").status_code == 400
+    held = manager.post(f"{address}/hold", {"reason": "case 7"}, format="json")
+    assert (held.status_code, held.json()["held"]) == (201, True)
+    assert manager.get(address).json()["held"] is True
+    refused = manager.delete(f"{address}?reason=r")
+    assert (refused.status_code, refused.json()["code"]) == (409, "LUCID_ERR_3011")
+    release = f"{address}/hold/{held.json()['holds'][0]['id']}/release"
+    assert manager.post(release, {"reason": "over"}, format="json").status_code == 409
+    admin = client_of(person("admin"))
+    freed = admin.post(release, {"reason": "case closed"}, format="json")
+    assert (freed.status_code, freed.json()["held"]) == (200, False)
+    assert set(LedgerRequest.objects.values_list("kind", flat=True)) >= {"held", "released"}
+    assert manager.delete(f"{address}?reason=r").status_code == 202

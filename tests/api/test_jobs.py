@@ -1,0 +1,125 @@
+"""Exports and evidence as jobs: asked for, done by a runner, looked at, cancelled, downloaded."""
+
+import hashlib
+import io
+import zipfile
+from datetime import timedelta
+from typing import Any
+
+import av
+import pytest
+from django.utils import timezone
+
+from lucid_sessions.access.models import Job
+from lucid_sessions.recordings import jobs, shredding
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Chunk, Session
+
+from .archive_of_one import sealed_session
+from .people import client_of, person
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1"
+
+
+@pytest.fixture
+def auditor(world: Installation, settings: Any, tmp_path: Any) -> Any:
+    settings.LUCID_RESULTS_PATH = tmp_path / "results"
+    return client_of(person("auditor"))
+
+
+def asked(client: Any, session: Session, kind: str, **body: Any) -> str:
+    answer = client.post(f"{URL}/sessions/{session.pk}/{kind}", body, format="json")
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending"), answer.content
+    assert answer["Location"] == f"{URL}/jobs/{answer.json()['id']}"
+    return str(answer["Location"])
+
+
+def test_an_export_is_a_playable_file_with_its_hash(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "export")
+    assert auditor.get(f"{address}/result").status_code == 409
+    assert jobs.tick() == 1
+    job = auditor.get(address).json()
+    assert (job["status"], job["percent"]) == ("finished", 100)
+    answer = auditor.get(job["result"]["url"])
+    media = answer.getvalue()
+    assert hashlib.sha256(media).hexdigest() == job["result"]["sha256"]
+    assert answer["Content-Disposition"] == f'attachment; filename="{job["result"]["name"]}"'
+    with av.open(io.BytesIO(media)) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 20
+    part = auditor.get(job["result"]["url"], HTTP_RANGE="bytes=10-19")
+    assert (part.status_code, part.getvalue()) == (206, media[10:20])
+
+
+def test_evidence_is_a_bundle_with_its_verifier(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "evidence")
+    jobs.tick()
+    job = auditor.get(address).json()
+    with zipfile.ZipFile(io.BytesIO(auditor.get(job["result"]["url"]).getvalue())) as bundle:
+        assert {"verify.py", "checkpoint", "manifest.json"} <= set(bundle.namelist())
+
+
+def test_a_job_that_cannot_be_done_says_why(world: Installation, auditor: Any) -> None:
+    session = sealed_session(world)
+    address = asked(auditor, session, "export")
+    Chunk.objects.filter(session=session).update(blob="0" * 64)
+    jobs.tick()
+    job = auditor.get(address).json()
+    assert (job["status"], job["result"]) == ("failed", None)
+    assert job["reason"]
+
+
+def test_a_cancelled_job_is_not_begun(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "export")
+    assert auditor.post(f"{address}/cancel").json()["status"] == "cancelled"
+    assert jobs.tick() == 0
+    assert auditor.get(f"{address}/result").status_code == 409
+
+
+def test_a_job_whose_runner_died_is_done_by_another(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "export")
+    past = timezone.now() - timedelta(seconds=1)
+    Job.objects.update(status="running", lease_until=past, fence=1, percent=40)
+    assert jobs.tick() == 1
+    assert auditor.get(address).json()["status"] == "finished"
+
+
+def test_a_runner_without_the_password_leaves_the_job_to_others(
+    world: Installation, auditor: Any, settings: Any
+) -> None:
+    asked(auditor, sealed_session(world), "export")
+    settings.ENCRYPTION_PASSWORD = ""
+    assert jobs.tick() == 0
+    assert Job.objects.get().status == "pending"
+
+
+def test_results_go_when_their_time_is_over_or_their_session_goes(world: Installation, auditor: Any) -> None:
+    session = sealed_session(world)
+    first, second = asked(auditor, session, "export"), asked(auditor, session, "evidence")
+    jobs.tick()
+    Job.objects.filter(pk=first.split("/")[-1]).update(expires_at=timezone.now() - timedelta(seconds=1))
+    jobs.remove_old()
+    assert auditor.get(first).status_code == 404
+    shredding.begin(session, cause="test")
+    assert auditor.get(f"{second}/result").status_code == 409
+    jobs.remove_old()
+    assert not any(path.is_file() for path in jobs.folder_of(Job(pk=None).pk or session.pk).parent.rglob("*"))
+
+
+def test_others_jobs_do_not_exist(world: Installation, auditor: Any) -> None:
+    manager = person("session_manager")
+    job = asked(client_of(manager), sealed_session(world), "export")
+    assert auditor.get(job).status_code == 200
+    viewer = client_of(person("session_viewer"))
+    assert viewer.get(job).status_code == 403
+
+
+def test_the_same_key_asks_once(world: Installation, auditor: Any) -> None:
+    session = sealed_session(world)
+    address = f"{URL}/sessions/{session.pk}/export"
+    first = auditor.post(address, {}, format="json", HTTP_IDEMPOTENCY_KEY="k")
+    again = auditor.post(address, {}, format="json", HTTP_IDEMPOTENCY_KEY="k")
+    assert first.json() == again.json()
+    assert again["Idempotent-Replayed"] == "true"
+    assert Job.objects.count() == 1
