@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,11 +17,11 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture
-def ground(world: Installation, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[grounds.Ground]:
+def ground(world: Installation, tmp_path: Path, request: pytest.FixtureRequest) -> grounds.Ground:
     """A fresh world, named by the test's `fault` mark."""
     mark = request.node.get_closest_marker("fault")
     row, fault = mark.args if mark else (0, "")
-    yield grounds.Ground(world, tmp_path, row=row, fault=fault)
+    return grounds.Ground(world, tmp_path, row=row, fault=fault)
 
 
 @pytest.fixture

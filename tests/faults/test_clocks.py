@@ -23,15 +23,17 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 STEPS = [name for name in STAGES if name != "anchor"]
 LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
-JUMPS = ["+1h", "-1h", "+1d", "-1d", "+40m", "-20m", "+0", "-400d", "+400d", "-2h"]
-# The reconciler's loop as the command runs it, only more often.
+JUMPS = ["+1h", "-1h", "+1d", "-1d", "+40m", "-20m", "-400d", "+400d", "-2h"]
+# The reconciler's loop, round by round, only more often. It waits in select, since libfaketime breaks a sleep
+# that a jump meets (EINVAL).
 LOOP = """
-import time, django; django.setup()
+import select, django; django.setup()
 from lucid_sessions.recordings import reconcile
 from lucid_sessions.recordings.installation import installation
-reconcile.TICK_SECONDS = 0.2
 print("ready", flush=True)
-reconcile.loop(installation())
+while True:
+    reconcile.loop(installation(), rounds=1)
+    select.select([], [], [], 0.2)
 """
 
 
@@ -79,7 +81,7 @@ def test_a_clock_that_jumps_neither_stops_nor_doubles_work(ground: Ground) -> No
             elif number % 3 == 1:
                 later = timezone.now() + timedelta(seconds=ground.rng.uniform(1, 5))
                 Chunk.objects.filter(pk__in=ids, state="recorded").update(next_attempt_at=later)
-            offset.write_text(ground.rng.choice(JUMPS) if number % 10 else JUMPS[number // 10 % len(JUMPS)])
+            offset.write_text(ground.rng.choice(JUMPS))
             ground.strike(session)
             if number % 10 == 9:
                 until(lambda: _settled(ground), seconds=60)

@@ -55,7 +55,7 @@ def test_a_sealer_killed_at_any_file_operation_signs_one_history(ground: Ground)
             break
         ground.strike(session)
         _stored(ground)
-        step += 1 if FULL else 3
+        step += 1 if FULL else 5
     assert step > 10
     ground.finish()
 

@@ -1,0 +1,114 @@
+"""mongod killed and stepped down under load. Needs MONGODB_URL: `python -m tests.servers mongod -- ...`."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.db import connections
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from tests.faults.ground import Ground, trials
+from tests.faults.load import finish, running
+from tests.tasks.workers import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+THREADS = ("--pool", "threads", "--concurrency", "2")
+
+
+class Server:
+    """The mongod that the tests were started beside, to be killed and started again as it was."""
+
+    def __init__(self) -> None:
+        self.port = int(urlsplit(settings.MONGODB_URL.split("?")[0]).port or 0)
+        self.pid = next(pid for pid in _processes() if f"--port\0{self.port}\0" in _command(pid))
+        self.argv = _command(self.pid).split("\0")[:-1]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+            return
+        os.kill(self.pid, signal.SIGKILL)
+        until(lambda: not _alive(self.pid), seconds=20)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(self.is_primary, seconds=60)
+
+    def step_down(self) -> None:
+        """For two seconds it takes no writes, and closes what wrote."""
+        with self._client() as client:
+            try:
+                client.admin.command("replSetStepDown", 2, force=True)
+            except PyMongoError:
+                return
+
+    def is_primary(self) -> bool:
+        try:
+            with self._client() as client:
+                return bool(client.admin.command("hello")["isWritablePrimary"])
+        except PyMongoError:
+            return False
+
+    def _client(self) -> "MongoClient[dict[str, object]]":
+        return MongoClient("127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=1000)
+
+
+def _processes() -> list[int]:
+    return [int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal()]
+
+
+def _command(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+    return command if "mongod\0" in command.split("--", 1)[0] else ""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not settings.MONGO, reason="the matrix's MongoDB row: python -m tests.faults --only 5")
+@pytest.mark.fault(5, "mongod killed (SIGKILL) and started again, and stepped down, under load")
+@pytest.mark.timeout(3600)
+def test_a_database_that_dies_under_load_loses_nothing(ground: Ground) -> None:
+    server = Server()
+    with running(ground, *THREADS) as engine:
+        for number in range(trials(100, 2)):
+            sessions = [engine.feed(), engine.feed()]
+            time.sleep(ground.rng.uniform(0, 0.3))
+            if number % 2 == 0:
+                server.kill()
+                time.sleep(ground.rng.uniform(0, 1.5))
+                server.start()
+            else:
+                server.step_down()
+                until(server.is_primary, seconds=30)
+            connections.close_all()
+            for session in sessions:
+                ground.strike(session)
+            ground.trials -= 1  # two sessions, one trial
+        finish(engine)
+
+
+def test_the_row_on_mongodb_runs_in_a_process_of_its_own() -> None:
+    if settings.MONGO:
+        return
+    command = [sys.executable, "-m", "tests.faults", "--ci", "--only", "5", "--mongodb-only"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "mongod killed" in done.stdout

@@ -1,0 +1,152 @@
+"""Several recorder hosts: each speaks for its own takes, and none ends what another records."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from lucid_sessions.recordings import intake, reconcile, sessions
+from lucid_sessions.recordings.completeness import NEVER_CLOSED
+from lucid_sessions.recordings.host import DatabaseView
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import Desired, Status
+from lucid_sessions.recordings.models import Session, Take
+from lucid_sessions.recordings.verification import verify
+from recorder.supervisor import NO_TAKE, Event
+from tests import factories
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _host(world: Installation, name: str) -> DatabaseView:
+    return DatabaseView(world.spool, intake.Intake(world.spool), host=name)
+
+
+@pytest.fixture
+def a(world: Installation) -> DatabaseView:
+    return _host(world, "a")
+
+
+@pytest.fixture
+def b(world: Installation, tmp_path: Path) -> DatabaseView:
+    return _host(replace(world, spool_root=tmp_path / "other spool"), "b")
+
+
+@pytest.fixture
+def session(world: Installation) -> Session:
+    session = sessions.create("synthetic://64x48", name="desk")
+    return sessions.start(session)
+
+
+def _silence(session: Session, *, by: timedelta = timedelta(seconds=-1)) -> None:
+    Take.objects.filter(session=session, ended_at__isnull=True).update(lease_until=timezone.now() + by)
+
+
+def test_a_host_is_left_alone_while_its_lease_lasts(
+    a: DatabaseView, b: DatabaseView, session: Session
+) -> None:
+    assert a.claim(session.pk) is not None
+    assert b.claim(session.pk) is None
+    assert session.pk not in {one.session for one in b.wanted()}
+
+
+@pytest.mark.parametrize("by", [timedelta(seconds=-1), timedelta(days=1)])
+def test_a_silent_host_and_one_whose_clock_ran_ahead_are_followed(
+    a: DatabaseView, b: DatabaseView, session: Session, by: timedelta
+) -> None:
+    a.claim(session.pk)
+    _silence(session, by=by)
+    tenure = b.claim(session.pk)
+    assert tenure is not None
+    assert tenure.take == 2
+
+
+@pytest.mark.parametrize("kind", ["ended", "failed", "recording", "paused"])
+def test_a_host_that_was_followed_moves_the_session_no_more(
+    a: DatabaseView, b: DatabaseView, session: Session, kind: str
+) -> None:
+    a.claim(session.pk)
+    _silence(session)
+    b.claim(session.pk)
+    b.report(session.pk, 2, Event("paused" if kind == "recording" else "recording"))
+    session.refresh_from_db()
+    before = (session.status, session.desired, session.reason)
+    a.report(session.pk, 1, Event(kind, "it was told to stop"))  # type: ignore[arg-type]
+    session.refresh_from_db()
+    assert (session.status, session.desired, session.reason) == before
+    assert Take.objects.get(session=session, number=2).ended_at is None
+
+
+def test_a_session_stopped_while_its_host_is_away_is_sealed(
+    a: DatabaseView, b: DatabaseView, session: Session, world: Installation
+) -> None:
+    a.claim(session.pk)
+    a.report(session.pk, 1, Event("recording"))
+    factories.acknowledge(session, world, counter=1)
+    a.intake.scan()
+    session.refresh_from_db()
+    sessions.stop(session)
+    _silence(session)
+    b.wanted()
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    assert session.status == Status.COMPLETED
+    # What it may have recorded besides is not known, and the seal says so.
+    assert [one["reason"] for one in verify(session).missing] == [NEVER_CLOSED]
+
+
+def test_a_host_that_returns_after_the_end_closes_its_take_and_adds_what_it_has(
+    a: DatabaseView, session: Session, world: Installation
+) -> None:
+    a.claim(session.pk)
+    factories.acknowledge(session, world, counter=1)
+    long_ago = timezone.now() - timedelta(minutes=5)
+    rows = Session.objects.filter(pk=session.pk)
+    rows.update(status=Status.PROCESSING, desired=Desired.STOP, ended_at=long_ago)
+    factories.close(session, world, last_counter=1)
+    a.beat()
+    assert Take.objects.get(session=session).ended_at is not None
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    assert (session.status, verify(session).complete) == (Status.COMPLETED, True)
+
+
+def test_a_session_stopped_before_anything_was_recorded_says_so(
+    a: DatabaseView, session: Session, world: Installation
+) -> None:
+    sessions.stop(session)
+    a.report(session.pk, NO_TAKE, Event("ended", "stopped"))
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    assert (session.status, session.reason) == (Status.FAILED, "Nothing was recorded before it ended.")
+
+
+def test_take_numbers_are_not_used_again_after_an_older_database(
+    a: DatabaseView, session: Session, world: Installation
+) -> None:
+    a.claim(session.pk)
+    world.spool.make_take(session.pk, 7)
+    Take.objects.all().delete()
+    tenure = a.claim(session.pk)
+    assert tenure is not None
+    assert tenure.take == 8
+
+
+def test_a_strict_session_ends_when_the_spool_is_short_of_room_and_others_go_on(
+    a: DatabaseView, world: Installation, settings: pytest.FixtureRequest
+) -> None:
+    strict, lax = (
+        sessions.start(sessions.create("synthetic://64x48", name=name, storage_config={"when_full": policy}))
+        for name, policy in (("strict", "fail_closed"), ("lax", "spool"))
+    )
+    for one in (strict, lax):
+        a.claim(one.pk)
+    settings.LUCID_STORAGE_MIN_FREE_GIB = 1e9
+    wanted = {one.session: one.desired for one in a.wanted()}
+    assert wanted == {strict.pk: "stop", lax.pk: "record"}
+    a.report(strict.pk, 1, Event("ended", "stopped"))
+    strict.refresh_from_db()
+    assert "fail_closed" in strict.reason
+    assert "GiB free" in strict.reason
