@@ -90,6 +90,8 @@ class Intake:
                     log.error("files of an unknown session are kept", directory=str(directory))
                 return []
             if status in tombstones.GONE:
+                # Rows first: of one who died between writing them and looking at the session again.
+                tombstones.bury(session)
                 _discard(directory, [path for path, _ in fresh])
             else:
                 new = self._file_segments(session, take, directory, fresh)

@@ -12,7 +12,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, close_old_connections
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import hints, intake
+from lucid_sessions.recordings import hints, intake, shredding
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import DONE
@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 # Without news from a child the spool is still looked at this often.
 SCAN_SECONDS = 1.0
+# Expired sessions leave this spool within so many seconds.
+CLEAR_SECONDS = 30.0
 
 
 class Command(Base):
@@ -65,6 +67,7 @@ class Filing(threading.Thread):
         self.files = files
         self._soon = threading.Event()
         self._over = False
+        self._clear_at = 0.0
 
     def soon(self, _session: UUID, _take: int) -> None:
         """A segment was committed."""
@@ -83,7 +86,14 @@ class Filing(threading.Thread):
             try:
                 self.files.scan()
                 self.files.release()
+                self._clear()
             except (DatabaseError, LucidError, RecorderError, OSError) as error:
                 log.warning("spool not filed", reason=str(error))
                 close_old_connections()
                 time.sleep(SCAN_SECONDS)
+
+    def _clear(self) -> None:
+        """What expired goes from this spool too: only its own host can say that it did."""
+        if time.monotonic() >= self._clear_at:
+            shredding.clear_here(installation())
+            self._clear_at = time.monotonic() + CLEAR_SECONDS
