@@ -46,7 +46,7 @@ def left(session: Session, world: Installation) -> Left:
     return Left(
         keys=len(world.keys.sealed_keys(session.pk)),
         blobs=sum(world.blobs.exists(name) for name in names),
-        spooled=len(list((world.spool_root / "takes" / session.pk.hex).rglob("*"))),
+        spooled=sum(path.is_file() for path in (world.spool_root / "takes" / session.pk.hex).rglob("*")),
         scratch=sum(path.name.split(".")[0] in ids for path in world.scratch.root.glob("*")),
     )
 
