@@ -7,7 +7,7 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run test check bench clean
+.PHONY: help demo run drill test check bench clean
 
 help: ## What there is
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -17,6 +17,9 @@ demo: .venv/.installed-run ## Record, archive, verify, export; half a minute
 
 run: .venv/.installed-run ## The whole stack at http://127.0.0.1:8087 (PORT=...), until Ctrl-C
 	@$(BIN)/python manage.py run --port $(PORT)
+
+drill: .venv/.installed-run ## Lose an installation on purpose and restore it (ARGS="--sessions 20")
+	@$(BIN)/python manage.py drill $(ARGS)
 
 test: .venv/.installed-test ## All tests, two at a time (ARGS=... goes to pytest; -n 0 one at a time)
 	@$(BIN)/python -m pytest -n 2 $(ARGS)

@@ -33,19 +33,24 @@ from .shelf import MANIFEST, VERSION, Owner, Shelf
 
 FORMAT = "lucid/1 backup"
 GONE = (Status.EXPIRING, Status.DELETED)
+# Serialising takes about a second for so many.
+CHEAP_ROWS = 10_000
 Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Orders:
-    """Where to, and what stays how long. `keys`: where the key backup goes, if not beside the rest."""
+    """Where to, and what stays how long. `keys`: where the key backup goes, if not beside the rest.
+
+    rows: `always`, `never`, or `auto`: the portable form too, as long as that takes a second or two.
+    """
 
     shelf: Path
     keys: Path | None = None
     policy: Policy = field(default_factory=Policy)
     keys_days: int = 7
     link: bool = True
-    portable: bool = True
+    rows: str = "auto"
 
 
 @dataclass
@@ -127,7 +132,7 @@ class _Making:
         self.tell("metadata", 0, 0)
         with one_point():
             engines.dump(folder)
-            if self.orders.portable or engines.engine() not in ("sqlite", "mongodb"):
+            if self._portable():
                 rows.dump(folder / "rows.jsonl.zst")
             gone = Session.objects.filter(status__in=GONE).values_list("pk", flat=True)
             point = Point(
@@ -138,6 +143,11 @@ class _Making:
             )
         write_durably(work / "repository.json", (self.world.keys_root / "repository.json").read_bytes())
         return point
+
+    def _portable(self) -> bool:
+        if engines.engine() not in ("sqlite", "mongodb") or self.orders.rows == "always":
+            return True
+        return self.orders.rows == "auto" and not Chunk.objects.order_by("pk")[CHEAP_ROWS:].exists()
 
     def _blobs(self, made: Made) -> Moved:
         """Everything in the store, with or without a row: `rebuild` can use what the database has lost."""

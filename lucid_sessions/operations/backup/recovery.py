@@ -25,6 +25,7 @@ from lucid_sessions.recordings.models import Chunk, LedgerRecord, LedgerRequest,
 
 from . import session_rows
 from .blob_reader import BlobReader
+from .hold_rows import hold_again
 
 Leaves = dict[UUID, list[dict[str, Any]]]
 
@@ -88,6 +89,7 @@ class Recovery:
         # What is not applied yet includes what an earlier run, which died, has replayed.
         self._file(self._leaves(LedgerRecord.objects.filter(applied=False)))
         self._file(self._unanchored())
+        hold_again()
         ledger_rows.apply_all(log)
         self.done.opened = self._reader.opened
         return self.done
@@ -106,6 +108,7 @@ class Recovery:
             self._session(session)
         self.done.spooled = len(intake.Intake(self.world.spool).scan())
         failpoints.reach("recovery.spooled")
+        hold_again()
         session_rows.finish(log)
         ledger_rows.apply_all(log)
         self.done.opened = self._reader.opened

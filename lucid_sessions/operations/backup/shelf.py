@@ -9,6 +9,7 @@ work/                      a snapshot that is not finished
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -98,7 +99,13 @@ class Shelf:
         """Retryable if another process writes to, prunes or restores from these backups now."""
         path = self.root / ".lock"
         with blaming("lock", path):
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                if error.errno != errno.EROFS:
+                    raise
+                # Mounted read-only, as a wise operator does before a restore: nobody can write.
+                lock = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield

@@ -150,3 +150,28 @@ def _blobs(site: Site) -> dict[str, str]:
 
 def _json(text: str) -> Any:
     return json.loads(text.splitlines()[-1])
+
+
+def test_a_hold_that_was_placed_after_the_backup_holds_again(site: Site, tmp_path: Path) -> None:
+    shelf = tmp_path / "backups"
+    site.manage("backup", shelf)
+    site.python(
+        POPULATE
+        + """
+from lucid_sessions.access.models import User
+from lucid_sessions.recordings import holds
+from lucid_sessions.recordings.models import Session
+one, other = (User.objects.create_superuser(name) for name in ("one", "other"))
+first, second = Session.objects.order_by("name")
+holds.place(first, by=one, why="a court asks for it")
+hold = holds.place(second, by=one, why="so does another")
+holds.release(second, hold["id"], by=other, why="settled")
+sealing.seal(installation())"""
+    )
+    site.manage("restore", shelf, "--over")
+    found = site.facts(
+        """
+from lucid_sessions.recordings.models import Session
+found = [[s.name, len(s.holds), len(s.active_holds)] for s in Session.objects.order_by("name")]"""
+    )
+    assert found == [["first", 1, 1], ["second", 1, 0]]

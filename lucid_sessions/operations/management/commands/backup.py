@@ -25,7 +25,9 @@ class Command(Base):
         parser.add_argument("--keep-monthly", type=_count, default=0, help="beyond: one a month, so many")
         parser.add_argument("--keys-days", type=_count, default=7, help="age limit of the key backups (7)")
         parser.add_argument("--copy", action="store_true", help="no hard links on one file system")
-        parser.add_argument("--without-rows", action="store_true", help="leave the portable rows out")
+        parser.add_argument(
+            "--rows", choices=("auto", "always", "never"), default="auto", help="the portable rows too"
+        )
         parser.add_argument(
             "--check", action="store_true", help="read a snapshot again instead of making one"
         )
@@ -42,7 +44,7 @@ class Command(Base):
             policy=Policy(**kept),
             keys_days=options["keys_days"],
             link=not options["copy"],
-            portable=not options["without_rows"],
+            rows=options["rows"],
         )
         with shown() as tell:
             made = making.make(installation(), orders, tell=tell)
