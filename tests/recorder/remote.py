@@ -144,8 +144,6 @@ def framebuffer(size: str = "640x480") -> Iterator[str]:
 @contextmanager
 def shadow(folder: Path, *, size: str = "640x480", port: int | None = None) -> Iterator[Server]:
     """freerdp-shadow of an Xvfb, which wants NLA."""
-    folder.mkdir(exist_ok=True)
-    (folder / "sam").write_text(f"{USER}:::{NT_HASH}:::\n")
     port = port or free_port()
     with framebuffer(size) as display, shadowing(display, folder, port=port) as process:
         server = Server(port, display, process)
@@ -156,6 +154,8 @@ def shadow(folder: Path, *, size: str = "640x480", port: int | None = None) -> I
 @contextmanager
 def shadowing(display: str, folder: Path, *, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """freerdp-shadow of a display that is there already."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sam").write_text(f"{USER}:::{NT_HASH}:::\n")
     argv = ["freerdp-shadow-cli", f"/port:{port}", "/bind-address:127.0.0.1", f"/sam-file:{folder / 'sam'}"]
     with running(*argv, "+auth", "/sec:nla", port=port, HOME=str(folder), DISPLAY=display) as process:
         yield process

@@ -51,6 +51,7 @@ class MemoryView:
     beats: int = 0
     broken: bool = False
     started_wall_ms: int = 0
+    secret: str = ""
 
     def want(self, source: str, *, settings: Settings = QUICK, session: UUID | None = None) -> UUID:
         session = session or uuid4()
@@ -76,7 +77,7 @@ class MemoryView:
         self.takes[session] = self.takes.get(session, 0) + 1
         self.started_wall_ms = self.started_wall_ms or time.time_ns() // 1_000_000
         self.rows[session] = replace(self.rows[session], take=self.takes[session])
-        return Tenure(self.takes[session], self.started_wall_ms)
+        return Tenure(self.takes[session], self.started_wall_ms, secret=self.secret)
 
     def report(self, session: UUID, take: int, event: Event) -> None:
         self._answer()

@@ -1,0 +1,300 @@
+"""Real RDP servers are recorded; passwords stay hidden; whatever ends a session has its reason."""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from recorder.errors import BadSource, SourceLost, SourceOver
+from recorder.names import GapMarker, read_marker
+from recorder.settings import Settings
+from recorder.sources import open_source
+from recorder.sources.rdp_exit import why_ended
+from recorder.sources.target import Access
+from recorder.spool import Spool
+from recorder.supervisor import Policy, Supervisor
+
+from .remote import ALLOWED, MISSING, PASSWORD, USER, Server, framebuffer, free_port, shadow, shadowing, xrdp
+from .stage import MemoryView, eventually, pictures, segments, supervising
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
+ACCESS = Access(PASSWORD, ALLOWED)
+SHARP = Settings(frame_rate=10, quality="ultra", segment_seconds=1, cursor=False, width=800, height=600)
+POLICY = Policy(first_backoff=0.2, longest_backoff=0.5, restarts=40, allowed_targets=ALLOWED)
+RED, BLUE = 0xFF0000, 0x0000FF
+
+
+def address(server: Server, *, more: str = "") -> str:
+    return f"rdp://{USER}@127.0.0.1:{server.port}?" + (more or f"fingerprint={server.fingerprint}")
+
+
+def shows(server: Server, source: Any, colour: int) -> Callable[[], bool]:
+    """Whether the desktop, painted in a colour, is seen in it; a resize may wipe the first coat."""
+    want = [colour & 255, colour >> 8 & 255, colour >> 16]
+
+    def check() -> bool:
+        server.paint(colour)
+        source.wait(0.3)
+        seen = source.grab(0)
+        near = abs(seen[seen.shape[0] // 2, seen.shape[1] // 2, :3].astype(int) - want).max()
+        return bool(near < 40)
+
+    return check
+
+
+@contextmanager
+def recording(
+    server: Server, tmp_path: Path, **more: Any
+) -> Iterator[tuple[MemoryView, UUID, Supervisor, Spool]]:
+    """A session of the server under a supervisor, once it has recorded a second."""
+    spool, view = Spool(tmp_path / "spool"), MemoryView(secret=PASSWORD)
+    with supervising(spool, view, policy=more.pop("policy", POLICY)) as supervisor:
+        session = view.want(address(server, **more), settings=SHARP)
+        eventually(lambda: view.last(session, "failed") or list(spool.segments()))
+        assert view.last(session, "failed") is None
+        yield view, session, supervisor, spool
+
+
+@pytest.mark.parametrize("start", [shadow, xrdp], ids=["freerdp-shadow with NLA", "xrdp with TLS"])
+def test_a_remote_desktop_is_seen_as_it_changes_and_through_a_resize(start: Any, tmp_path: Path) -> None:
+    with start(tmp_path) as server:
+        source = open_source(address(server), SHARP, access=ACCESS)
+        try:
+            assert source.evidence["certificate_checked"] == "fingerprint"
+            assert source.evidence["certificate_sha256"] == server.fingerprint
+            for colour in (RED, BLUE):
+                eventually(shows(server, source, colour))
+            server.resize(*((500, 400) if start is shadow else (1024, 768)))
+            size = (400, 500) if start is shadow else (768, 1024)
+            eventually(lambda: source.wait(0.1) and source.grab(0).shape[:2] == size)
+            eventually(shows(server, source, RED))
+        finally:
+            source.close()
+
+
+def test_a_recording_shows_the_desktop_and_a_resize_begins_an_epoch(tmp_path: Path) -> None:
+    with shadow(tmp_path) as server, recording(server, tmp_path) as (view, session, _, spool):
+        assert view.kinds(session)[:2] == ["connected", "recording"]
+        server.paint(RED)
+        server.resize(500, 400)
+        folder = spool.take_directory(session, 1)
+        eventually(lambda: {name.epoch for _, name in spool.segments(folder)} >= {1, 2})
+        view.desire(session, "stop")
+        ended = eventually(lambda: view.last(session, "ended"))
+        assert ended.reason == "stopped"
+        found = segments(spool, folder)
+    assert pictures(found[0][0])[0].shape == (480, 640, 3)
+    assert pictures(found[-1][0])[-1].shape == (400, 500, 3)
+    assert found[-1][1].start_us >= found[0][1].end_us
+    assert leftovers() == []
+
+
+def test_the_password_is_nowhere_but_in_the_pipe(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with shadow(tmp_path) as server, recording(server, tmp_path) as (view, session, supervisor, spool):
+        child = supervisor.children[session]
+        family = [child, *descendants(child)]
+        names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in family]
+        assert {"Xvfb", "xfreerdp"} <= set(names)
+        for pid in Path("/proc").glob("[0-9]*"):
+            for what in ("cmdline", "environ"):
+                assert PASSWORD.encode() not in read(pid / what)
+        for pid in family:
+            assert re.search(r"Max core file size\s+0\s+0", Path(f"/proc/{pid}/limits").read_text())
+        homes = list(Path(tempfile.gettempdir()).glob(f"lucid-display-{child}-*"))
+        assert [home.stat().st_mode & 0o777 for home in homes] == [0o700]
+        files = [path for root in (spool.root, *homes) for path in root.rglob("*") if path.is_file()]
+        assert files
+        assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
+        assert PASSWORD not in repr(view.events)
+    assert PASSWORD not in caplog.text
+
+
+def test_nobody_without_the_cookie_sees_the_private_display(tmp_path: Path) -> None:
+    with shadow(tmp_path) as server, recording(server, tmp_path) as (_, session, supervisor, _spool):
+        family = {comm(pid): pid for pid in descendants(supervisor.children[session])}
+        argv = read(Path(f"/proc/{family['Xvfb']}/cmdline")).split(b"\0")
+        assert argv[argv.index(b"-nolisten") + 1] == b"tcp"
+        cookie = Path(argv[argv.index(b"-auth") + 1].decode())
+        assert cookie.stat().st_mode & 0o777 == 0o600
+        environ = read(Path(f"/proc/{family['xfreerdp']}/environ")).split(b"\0")
+        (display,) = [one.decode().partition("=")[2] for one in environ if one.startswith(b"DISPLAY=")]
+        for authority, allowed in (("/dev/null", False), (str(cookie), True)):
+            code = subprocess.run(
+                ["xdotool", "getdisplaygeometry"],
+                env={"PATH": os.environ["PATH"], "DISPLAY": display, "XAUTHORITY": authority},
+                capture_output=True,
+                check=False,
+            ).returncode
+            assert (code == 0) is allowed
+
+
+@pytest.mark.parametrize("start", [shadow, xrdp], ids=["freerdp-shadow", "xrdp"])
+def test_a_frozen_server_is_noticed_within_ten_seconds(start: Any, tmp_path: Path) -> None:
+    with start(tmp_path) as server:
+        source = open_source(address(server), SHARP, access=ACCESS)
+        try:
+            watch(source, seconds=4)  # an idle desktop is no frozen one
+            server.freeze()
+            frozen = time.monotonic()
+            with pytest.raises(SourceLost, match="hangs or is cut off"):
+                watch(source, seconds=30)
+            assert time.monotonic() - frozen < 10
+        finally:
+            source.close()
+
+
+def test_a_killed_server_leaves_a_gap_with_a_reason_and_is_found_again(tmp_path: Path) -> None:
+    folder, port = tmp_path / "server", free_port()
+    with framebuffer() as display, shadowing(display, folder, port=port) as process:
+        server = Server(port, display, process)
+        with recording(server, tmp_path) as (view, session, _, spool):
+            server.kill()
+            eventually(lambda: closed(spool, session, 1))
+            assert "ended the connection" in closed(spool, session, 1).reason
+            assert closed(spool, session, 1).ending == "interrupted"
+            with shadowing(display, folder, port=server.port):
+                eventually(lambda: view.kinds(session).count("recording") == 2)
+                take = view.takes[session]
+                eventually(lambda: list(spool.segments(spool.take_directory(session, take))))
+                view.desire(session, "stop")
+                eventually(lambda: view.last(session, "ended"))
+    (gap,) = [marker for marker in gaps(spool, session) if marker.take == take]
+    assert gap.from_us == closed(spool, session, 1).end_us
+    assert "ended the connection" in gap.reason
+    assert segments(spool, spool.take_directory(session, take))[0][1].start_us == gap.to_us
+
+
+def test_a_killed_client_or_display_costs_a_gap_only(tmp_path: Path) -> None:
+    with shadow(tmp_path) as server, recording(server, tmp_path) as (view, session, supervisor, spool):
+        for takes, victim in enumerate(("xfreerdp", "Xvfb"), start=2):
+            (pid,) = [pid for pid in descendants(supervisor.children[session]) if comm(pid) == victim]
+            os.kill(pid, signal.SIGKILL)
+            eventually(lambda takes=takes: view.kinds(session).count("recording") == takes)
+    assert re.search("RDP client .* was killed by SIGKILL", closed(spool, session, 1).reason)
+    assert re.search("private display .* ended", closed(spool, session, 2).reason)
+    kept = [name.end_us for _, name in segments(spool, spool.take_directory(session, 1))]
+    assert closed(spool, session, 1).end_us == max(kept)
+    assert leftovers() == []
+
+
+def test_a_killed_child_takes_its_client_and_display_along(tmp_path: Path) -> None:
+    with shadow(tmp_path) as server, recording(server, tmp_path) as (view, session, supervisor, _):
+        child = supervisor.children[session]
+        family = descendants(child)
+        os.kill(child, signal.SIGKILL)
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+        eventually(lambda: view.kinds(session).count("recording") == 2)
+
+
+def test_a_server_that_stays_away_ends_the_session_after_a_bounded_number_of_attempts(tmp_path: Path) -> None:
+    policy = Policy(first_backoff=0.1, longest_backoff=0.1, restarts=2, allowed_targets=ALLOWED)
+    with shadow(tmp_path) as server, recording(server, tmp_path, policy=policy) as (view, session, _, spool):
+        server.kill()
+        failed = eventually(lambda: view.last(session, "failed"))
+        assert view.takes[session] == 3
+    assert "failed 3 times in a row" in failed.reason
+    assert "does not answer" in failed.reason
+    assert closed(spool, session, 3).last_counter == 0
+
+
+def test_a_wrong_password_fails_at_once_and_is_not_tried_again(tmp_path: Path) -> None:
+    with shadow(tmp_path) as server:
+        spool, view = Spool(tmp_path / "spool"), MemoryView(secret="Wrong-4711")
+        with supervising(spool, view, policy=POLICY):
+            session = view.want(address(server), settings=SHARP)
+            failed = eventually(lambda: view.last(session, "failed"))
+    assert "user name or password" in failed.reason
+    assert "Wrong-4711" not in failed.reason
+    assert view.takes[session] == 1
+
+
+def test_another_certificate_fails_before_anything_is_sent(tmp_path: Path) -> None:
+    with shadow(tmp_path) as server:
+        with pytest.raises(BadSource, match="another certificate than was pinned"):
+            open_source(address(server, more="fingerprint=" + "ab" * 32), SHARP, access=ACCESS)
+        with pytest.raises(BadSource, match="No authority"):
+            open_source(address(server, more="domain=corp"), SHARP, access=ACCESS)
+
+
+def test_an_unchecked_certificate_is_written_into_the_evidence(tmp_path: Path) -> None:
+    with shadow(tmp_path) as server:
+        fingerprint = server.fingerprint
+        with recording(server, tmp_path, more="ignore_cert=1") as (view, session, _, spool):
+            view.desire(session, "stop")
+            eventually(lambda: view.last(session, "ended"))
+            connected = view.last(session, "connected")
+    assert connected is not None
+    assert connected.facts["certificate_checked"] == "not checked"
+    assert connected.facts["certificate_sha256"] == fingerprint
+    assert f"not checked: ignore_cert; SHA-256 {fingerprint}" in closed(spool, session, 1).reason
+
+
+def test_the_clients_exit_tells_what_to_do_about_it() -> None:
+    def why(code: int, *, output: str = "", connected: bool = True) -> Any:
+        return why_ended(code, output, place="desk:3389", connected=connected)
+
+    assert "Another logon took over" in str(why(5))
+    assert isinstance(why(5), BadSource)
+    assert isinstance(why(131, output="ERRINFO_DISCONNECTED_BY_OTHER_CONNECTION (0x5)"), BadSource)
+    assert isinstance(why(12), SourceOver)
+    assert isinstance(why(131), SourceLost)
+    assert "SIGKILL" in str(why(-9))
+    assert "locked the account" in str(why(135, connected=False))
+    assert "password has expired" in str(why(148, connected=False))
+    assert "another certificate" in str(why(143, connected=False))
+    told = str(why(132, output="junk ERRCONNECT_LOGON_FAILURE [0x1] alice Secret", connected=False))
+    assert "ERRCONNECT_LOGON_FAILURE" in told
+    assert "Secret" not in told
+
+
+def watch(source: Any, *, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if source.wait(0.1):
+            source.grab(0)
+
+
+def closed(spool: Spool, session: UUID, take: int) -> Any:
+    return spool.closed(spool.take_directory(session, take)).get("screen")
+
+
+def gaps(spool: Spool, session: UUID) -> list[Any]:
+    return [
+        read_marker(path, GapMarker)
+        for _, _, folder in spool.takes_of(session)
+        for path in sorted(folder.glob("gap_screen_*.json"))
+    ]
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def comm(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def leftovers() -> list[Path]:
+    """Homes of private displays whose owners are gone."""
+    homes = Path(tempfile.gettempdir()).glob("lucid-display-*")
+    return [home for home in homes if not Path(f"/proc/{home.name.split('-')[2]}").exists()]
