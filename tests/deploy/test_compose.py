@@ -25,6 +25,7 @@ SUPPORT = (
     *("prometheus", "alertmanager", "grafana", "cadvisor"),
 )
 ON_DEMAND = ("backup", "restore")
+TO_TRY = ("demo-desktop", "anvil")
 ONE_SHOTS = ("mongodb-init", "migrate", "keys-init", "keys-share", *ON_DEMAND)
 LIMITS = {
     "session-api": (1.0, "1G"),
@@ -45,7 +46,7 @@ def test_it_follows_the_compose_specification() -> None:
 
 
 def test_every_service_of_the_design_is_there() -> None:
-    assert set(services()) == {*PORTS, "flower", *SUPPORT, *ONE_SHOTS}
+    assert set(services()) == {*PORTS, "flower", *SUPPORT, *ONE_SHOTS, *TO_TRY}
 
 
 @pytest.mark.parametrize("name", sorted(services()))
@@ -172,7 +173,8 @@ def test_a_file_named_in_the_environment_is_a_secret_of_that_service() -> None:
 def test_every_image_that_is_ours_is_built_from_a_stage_of_the_dockerfile() -> None:
     stages = set(re.findall(r" AS (\w+)$", (DEPLOY / "docker/Dockerfile").read_text(), flags=re.M))
     built = {s["image"]: s["build"]["target"] for s in services().values() if "build" in s}
-    assert set(built.values()) == {"api", "pipeline", "recorder", "processor", "storage", "flower"} <= stages
+    ours = {"api", "pipeline", "recorder", "processor", "storage", "flower", "desktop"}
+    assert set(built.values()) == ours <= stages
     ours = {s["image"] for s in services().values() if s["image"].startswith("lucid-")}
     assert ours == set(built)
 
@@ -191,3 +193,8 @@ def test_what_is_called_for_does_not_start_by_itself_and_a_backup_opens_nothing(
     for name in ON_DEMAND:
         assert services()[name]["profiles"] == ["operations"]
     assert {"encryption_password", "jwt_secret_key"}.isdisjoint(services()["backup"]["secrets"])
+
+
+def test_what_is_there_to_be_tried_runs_only_when_asked_for_and_publishes_nothing() -> None:
+    assert [services()[name]["profiles"] for name in TO_TRY] == [["demo"], ["anvil"]]
+    assert not [name for name in TO_TRY if "ports" in services()[name]]
