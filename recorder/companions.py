@@ -36,8 +36,8 @@ class Companion(Protocol):
         """Commit what there is: the screen's epoch ended here."""
         ...
 
-    def give_up(self) -> None:
-        """Keep what was written; nothing more will come."""
+    def give_up(self, at_us: int) -> None:
+        """Keep what there is until now; nothing more will come."""
         ...
 
 
@@ -131,13 +131,13 @@ class Companions:
         running, place.running = place.running, None
         if running is not None:
             place.missing_us = at_us
-            self._abandon(running)
+            self._abandon(running, at_us)
         place.reason = str(error) or type(error).__name__
         place.retry_us = at_us + RETRY_AFTER_US
 
-    def _abandon(self, running: Companion) -> None:
+    def _abandon(self, running: Companion, at_us: int) -> None:
         try:
-            running.give_up()
+            running.give_up(at_us)
         except Exception:
             log.warning("What was left of it could not be kept.", exc_info=True)
 

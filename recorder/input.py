@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from recorder.clock import Timeline
-from recorder.errors import RecorderError
 from recorder.keys import InputPolicy
 from recorder.lines import LineTrack
 from recorder.take import Take
@@ -46,12 +44,11 @@ class InputTrack:
         finally:
             self._lines.close(end_us)
 
-    def give_up(self) -> None:
-        """Keep what is written."""
-        with suppress(RecorderError, OSError):
-            self._lines.give_up()
+    def give_up(self, at_us: int) -> None:
+        """Keep what was heard until now."""
         for _ in self._listener.close():
             pass
+        self._lines.give_up(at_us)
 
     def _take_in(self, facts: Any) -> None:
         for ns, fact in facts:

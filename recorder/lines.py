@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from recorder.errors import Unreadable
+from recorder.errors import DiskFull, SpoolUnwritable, Unreadable
 from recorder.part import Part
 from recorder.take import Take
 
@@ -61,9 +61,12 @@ class LineTrack:
         self._write_until(end_us)
         self._commit(end_us)
 
-    def give_up(self) -> None:
-        """Commit what is written, up to where it is complete."""
-        self._part.commit(max(self._written_us, self._start_us + 1))
+    def give_up(self, at_us: int) -> None:
+        """Keep what has come in until now; on a disk that takes no more, what is written."""
+        try:
+            self.close(at_us)
+        except (DiskFull, SpoolUnwritable):
+            self._part.commit(max(self._written_us, self._start_us + 1))
 
     def _write_until(self, until_us: int) -> None:
         while self._cuts and self._cuts[0] <= until_us:

@@ -10,6 +10,7 @@ from recorder.clock import Timeline, ticks_of, us_of
 from recorder.companions import Companions
 from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.orders import Mailbox, Missing, Orders, Reporter
+from recorder.pace import NS, Pace, Slot
 from recorder.screen import TRACK, Segmenter
 from recorder.sources import LiveSource
 from recorder.take import Take
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAP = 0.1  # seconds: the longest wait before commands are looked at again
-NS = 1_000_000_000
 
 
 class LiveRecording:
@@ -34,10 +34,8 @@ class LiveRecording:
             take, places(take, orders.settings, source=source, timeline=lambda: self._timeline)
         )
         self._missing = orders.missing
-        self._interval_ns = NS // orders.settings.frame_rate
-        self._next_ns = self._next_beat_ns = 0
-        self._began_us = 0
-        self._dropped = self._told_segments = 0
+        self._pace = Pace(orders.settings.frame_rate)
+        self._next_beat_ns = self._began_us = self._told_segments = 0
         self._recording = False
 
     def run(self) -> str:
@@ -89,7 +87,7 @@ class LiveRecording:
             yield self._timeline.now_us()
 
     def _watch(self) -> None:
-        pause_ns = self._next_ns - time.monotonic_ns()
+        pause_ns = self._pace.due_in_ns(time.monotonic_ns())
         if pause_ns > 0:
             time.sleep(min(NAP, pause_ns / NS))
             return
@@ -112,11 +110,9 @@ class LiveRecording:
         if pushed and not self._recording:
             self._recording = True
             self._reporter.tell("recording", start_us=at_us, origin_wall_ms=self._timeline.origin_wall_ms)
-        spent_ns = time.monotonic_ns() - began_ns
-        if spent_ns >= self._interval_ns and self._source.wait(0):
-            self._dropped += spent_ns // self._interval_ns
-        # The pace is kept over a late frame, but an idle stretch earns no burst.
-        self._next_ns = max(self._next_ns + self._interval_ns, began_ns)
+        slot = Slot(began_ns, time.monotonic_ns() - began_ns)
+        # A picture counts as dropped only when there was one to be seen.
+        self._pace.took(slot, missed=slot.spent_ns >= self._pace.interval_ns and self._source.wait(0))
 
     def _pause(self, now_us: int) -> None:
         if self._recording:
@@ -150,7 +146,9 @@ class LiveRecording:
         """Figures so far."""
         return {
             "frames": self._segmenter.frames,
-            "dropped_frames": self._dropped,
+            "dropped_frames": self._pace.dropped,
+            "frame_rate": self._pace.rate,
+            "rate_lowered": self._pace.lowered,
             "segments": self._take.segments,
             "bytes": self._take.bytes,
             "wall_step_ms": self._take.timeline.wall_step_ms() if self._take.timeline else 0,

@@ -80,7 +80,7 @@ class ThumbTrack:
         self._write(end_us)
         self._poster = None
 
-    def give_up(self) -> None:
+    def give_up(self, at_us: int) -> None:
         """Nothing is half done: a thumb is written at once."""
 
     def _share_changed(self, picture: Picture) -> float:
