@@ -14,7 +14,6 @@ from .configuration import (
     StorageConfig,
     address_of,
     recording_defaults,
-    storage_defaults,
 )
 from .strict import Strict
 
@@ -43,7 +42,8 @@ class NewSession(Strict):
             "name": given["name"],
             "description": given.get("description", ""),
             "recording_config": recording_defaults() | given.get("recording_config", {}),
-            "storage_config": storage_defaults() | given.get("storage_config", {}),
+            # Only what was asked for: policies fill in the rest, and may change.
+            "storage_config": given.get("storage_config", {}),
             **given.get("metadata", {}),
         }
 

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from ..lifecycle import Status
 from ..models import Session
-from .configuration import recording_defaults, source_of, storage_defaults
+from .configuration import recording_defaults, source_of
 from .ownership import session_of
 from .preconditions import require_match
 from .problems import CONFLICT, NOT_IN_STATE, Problem
@@ -54,7 +54,7 @@ def _replace(session: Session, given: dict[str, Any]) -> dict[str, Any]:
     changes = {
         "name": given["name"],
         "description": given.get("description", ""),
-        "storage_config": storage_defaults() | given.get("storage_config", {}),
+        "storage_config": given.get("storage_config", {}),
         **METADATA,
         **given.get("metadata", {}),
     }
