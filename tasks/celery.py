@@ -7,6 +7,7 @@ import os
 
 from celery import Celery
 from kombu import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid_sessions.settings")
 
@@ -14,13 +15,14 @@ from django.conf import settings
 
 from lucid_sessions.recordings.lifecycle import QUEUES, STAGES
 
+# By its own name, so that logs and Flower show an ordinary redis:// address.
+TRANSPORT_ALIASES["redis"] = "tasks.transport:Transport"
 app = Celery(
     "lucid_sessions",
     broker=settings.REDIS_URL,
     include=["tasks.pipeline", "tasks.schedule", "tasks.upkeep", "tasks.jobs"],
 )
 app.conf.update(
-    broker_transport="tasks.transport:Transport",
     task_routes={
         **{f"pipeline.{stage}": {"queue": stage} for stage in STAGES},
         "schedule.reconcile": {"queue": "pipeline"},

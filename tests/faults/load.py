@@ -99,7 +99,7 @@ class Engine:
         """How many chunks are stored or further."""
         return Chunk.objects.filter(state__in=(State.STORED, State.ANCHORED)).count()
 
-    def await_progress(self, *, seconds: float = 60) -> None:
+    def await_progress(self, *, seconds: float = 120) -> None:
         """More is stored than now: a fault before that would show a false zero."""
         before = self.progress()
         until(lambda: self.progress() > before or self._idle(), seconds=seconds, every=0.02)
