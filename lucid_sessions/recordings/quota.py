@@ -137,6 +137,11 @@ def _warned(facts: dict[str, Any]) -> dict[str, int]:
     return levels
 
 
+def stored() -> Usage:
+    """The whole archive."""
+    return usages()[0]
+
+
 def usages(facts: dict[str, Any] | None = None) -> list[Usage]:
     """The whole archive, its file system's inodes, and every project that has a limit."""
     facts = upkeep.recall(NAME) if facts is None else facts

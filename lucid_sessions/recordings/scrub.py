@@ -19,7 +19,7 @@ from lucid_sessions import archive
 from lucid_sessions.durable import write_durably
 from lucid_sessions.errors import LucidError, Retryable, Tampered
 
-from . import leaves, observation
+from . import leaves, observation, quota
 from .installation import Installation
 from .lifecycle import ARCHIVED
 from .models import Chunk
@@ -28,9 +28,10 @@ from .proven import ProvenLog
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 60.0
-# 8 MiB a second: a TiB in 36 hours, at under a hundredth of a core.
+# 8 MiB a second: a TiB in 36 hours, at under a hundredth of a core. More where that would not get round.
 BYTES_A_TICK = 512 * 1024 * 1024
 CHUNKS_A_TICK = 2_000
+ROUND = timedelta(days=28)
 PAGE = 100
 # What was verified this lately is left alone, however small the archive.
 FRESH = timedelta(days=1)
@@ -55,14 +56,20 @@ def tick(
     *,
     replicas: Sequence[Replica] = (),
     page: int = PAGE,
-    most: int = CHUNKS_A_TICK,
+    most: int | None = None,
 ) -> Tally:
     """Verify the longest unverified blobs that nobody looked at for a day, up to a tick's bound."""
-    tally = Tally()
+    tally, (size, count) = Tally(), bounds(quota.stored())
     for tally in run(world, replicas=replicas, older_than=FRESH, page=page):
-        if tally.size >= BYTES_A_TICK or tally.chunks >= most:
+        if tally.size >= size or tally.chunks >= (most or count):
             break
     return tally
+
+
+def bounds(stored: quota.Usage) -> tuple[int, int]:
+    """Bytes and chunks of one tick: enough to get round an archive of this size in ROUND."""
+    share = TICK_SECONDS / ROUND.total_seconds()
+    return max(BYTES_A_TICK, int(stored.used * share)), max(CHUNKS_A_TICK, int(stored.files * share))
 
 
 def run(

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from lucid_sessions.errors import Retryable
-from lucid_sessions.recordings import observation, scrub, shredding, verification
+from lucid_sessions.recordings import observation, quota, scrub, shredding, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk
 from tests.recordings import archived
@@ -171,3 +171,12 @@ def test_the_command_fails_when_a_blob_is_bad(
     with pytest.raises(SystemExit, match="1"):
         call_command("scrub")
     assert "1 bad" in capsys.readouterr().out
+
+
+def test_a_large_archive_is_still_verified_once_a_month() -> None:
+    ninety_tb = quota.Usage("the archive", 90 * 10**12, 0, files=90_000_000)
+    size, chunks = scrub.bounds(ninety_tb)
+    ticks = 35 * 86400 / scrub.TICK_SECONDS
+    assert size * ticks > ninety_tb.used
+    assert chunks * ticks > ninety_tb.files
+    assert scrub.bounds(quota.Usage("the archive", 0, 0)) == (scrub.BYTES_A_TICK, scrub.CHUNKS_A_TICK)
