@@ -91,6 +91,8 @@ else:
     _CONTRIB = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes"]
     if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         DATABASES["default"] |= {
+            # Opening the file and leaving it as the last one (a checkpoint) costs more than most queries.
+            "CONN_MAX_AGE": env.int("CONN_MAX_AGE", 600),
             # A file, in tests too: the tests' workers are other processes and threads.
             "TEST": {"NAME": env.str("LUCID_TEST_DATABASE", "") or None},
             "OPTIONS": {

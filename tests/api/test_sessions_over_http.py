@@ -81,7 +81,7 @@ def test_what_is_given_comes_back_as_it_was_given(operator: Any) -> None:
         ({"source": {"kind": "x11", "display": "elsewhere:0"}}, "source.display", "pattern"),
         ({"source": {"kind": "synthetic", "display": ":0"}}, "source.display", "x11 only"),
         ({"source": {"kind": "synthetic", "path": "/x"}}, "source.path", "not known here"),
-        ({"rdp_config": {"host": "h", "password": "p"}}, "rdp_config", "not in this release"),
+        ({"rdp_config": {"host": "h", "password": "p"}}, "rdp_config.username", "required"),
         (
             {"recording_config": {"frame_rate": 0}},
             "recording_config.frame_rate",

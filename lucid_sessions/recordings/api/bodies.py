@@ -15,30 +15,39 @@ from .configuration import (
     address_of,
     recording_defaults,
 )
+from .desktops import RdpConfig, rdp_address
 from .strict import Strict
 
 # Named for the OpenAPI document.
 STATUSES = [(status.value, status.value) for status in Status]
-NO_RDP = "RDP recording is not in this release: give a `source` of kind synthetic or x11."
+NO_RDP = "cannot change. Create another session."
+ONE_OF = "Give either a `source` or an `rdp_config`."
 
 
 class NewSession(Strict):
-    """A session to be recorded."""
-
-    refused = {"rdp_config": NO_RDP}
+    """A session to be recorded: of a `source`, or of the desktop that `rdp_config` describes."""
 
     name = serializers.CharField(max_length=200)
     description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
-    source: Any = Source()
+    source: Any = Source(required=False)
+    rdp_config = RdpConfig(required=False)
     recording_config = RecordingConfig(required=False)
     storage_config = StorageConfig(required=False)
     metadata = Metadata(required=False)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """One thing to record."""
+        if ("source" in attrs) == ("rdp_config" in attrs):
+            raise serializers.ValidationError({"source": ONE_OF})
+        return attrs
+
     def arguments(self) -> dict[str, Any]:
         """What `sessions.create` wants to know, defaults filled in."""
         given = self.validated_data
+        rdp, source = given.get("rdp_config"), given.get("source", {})
         return {
-            "source": address_of(given["source"]),
+            "source": rdp_address(rdp) if rdp else address_of(source),
+            "password": (rdp or source).get("password", ""),
             "name": given["name"],
             "description": given.get("description", ""),
             "recording_config": recording_defaults() | given.get("recording_config", {}),

@@ -10,12 +10,16 @@ from rest_framework import serializers
 
 from lucid_sessions.errors import Refused
 from recorder.settings import LARGEST_SIDE, QUALITIES, SMALLEST_SIDE
+from recorder.sources import RECONNECTED
 
 from .. import sessions
+from . import desktops
 from .strict import Strict
 
 # What a client may make a recorder open: never a path of its host.
-KINDS = ("synthetic", "x11")
+KINDS = ("synthetic", "x11", "vnc")
+GOES_WITH = {"display": "x11", "host": "vnc", "port": "vnc", "password": "vnc"}
+NEEDED = {"x11": "display", "vnc": "host"}
 FILE_REFUSED = "Files of the host are not opened for clients. Run `manage.py import_video FILE` there."
 PRIORITIES = ("low", "normal", "high")
 RETENTION_DAYS = 90
@@ -26,10 +30,16 @@ class Source(Strict):
 
     kind = serializers.ChoiceField(
         choices=KINDS,
-        help_text="synthetic: a drawn desktop with a clock. x11: a display of the recorder's host.",
+        help_text="synthetic: a drawn desktop with a clock. x11: a display of the recorder's host. "
+        "vnc: a VNC server. For RDP give `rdp_config` instead of a source.",
     )
     display = serializers.RegexField(
         r"^:\d{1,5}(\.\d{1,2})?$", required=False, help_text="For x11: the display, such as `:0`."
+    )
+    host = serializers.RegexField(desktops.HOST, max_length=253, required=False, help_text=desktops.HOST_HELP)
+    port = serializers.IntegerField(min_value=1, max_value=65535, required=False, help_text="For vnc: 5900.")
+    password = desktops.password_field(
+        required=False, help_text="For vnc: only its first 8 bytes count there."
     )
 
     def to_internal_value(self, data: Any) -> Any:
@@ -39,15 +49,22 @@ class Source(Strict):
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A display goes with x11, and only there."""
-        if (attrs["kind"] == "x11") != ("display" in attrs):
-            fault = "is needed for x11." if attrs["kind"] == "x11" else "goes with x11 only."
-            raise serializers.ValidationError({"display": fault})
+        """A display goes with x11, host, port and password with vnc, and only there."""
+        kind = attrs["kind"]
+        faults = {
+            name: f"goes with {GOES_WITH[name]} only." for name in attrs if GOES_WITH.get(name, kind) != kind
+        }
+        if kind in NEEDED and NEEDED[kind] not in attrs:
+            faults[NEEDED[kind]] = f"is needed for {kind}."
+        if faults:
+            raise serializers.ValidationError(faults)
         return attrs
 
 
 def address_of(source: Mapping[str, str]) -> str:
     """The recorder's address of a checked source."""
+    if source["kind"] == "vnc":
+        return desktops.vnc_address(source)
     return f"{source['kind']}://{source.get('display', '')}"
 
 
@@ -56,7 +73,8 @@ def address_of(source: Mapping[str, str]) -> str:
         "type": "object",
         "required": ["kind"],
         "properties": {
-            "kind": {"type": "string", "enum": ["synthetic", "x11", "file"]},
+            "kind": {"type": "string", "enum": ["synthetic", "x11", "rdp", "vnc", "file"]},
+            **desktops.SHOWN,
             "display": {"type": "string"},
             "name": {"type": "string", "description": "For file: its name without the directory."},
         },
@@ -70,9 +88,11 @@ class ShownSource(serializers.CharField):
         return source_of(value)
 
 
-def source_of(address: str) -> dict[str, str]:
+def source_of(address: str) -> dict[str, Any]:
     """A source as it is answered: nothing of the host's directories."""
     parts = urlsplit(address)
+    if parts.scheme in RECONNECTED:
+        return desktops.shown(address)
     shown = {"kind": parts.scheme}
     if parts.scheme == "x11":
         shown["display"] = address.removeprefix("x11://")
@@ -99,6 +119,10 @@ class RecordingConfig(Strict):
     )
     maximum_seconds = serializers.FloatField(
         min_value=0.1, max_value=31 * 86400, allow_null=True, required=False, help_text="Ends by itself then."
+    )
+    reconnect = serializers.BooleanField(
+        required=False,
+        help_text="RDP and VNC: connect again, a bounded number of times, when the server is lost.",
     )
 
     def validate_resolution(self, value: str) -> str:
@@ -134,6 +158,7 @@ def recording_defaults() -> dict[str, Any]:
         "audio_enabled": False,
         "bitrate": None,
         "maximum_seconds": None,
+        "reconnect": True,
     }
 
 

@@ -1,0 +1,175 @@
+"""`python -m benchmarks.api [--seconds N]`: the REST API under load, beside a view that does nothing.
+
+wrk with 32 connections on loopback against granian with two workers, 10,000 sessions in the database. The
+machine is shared by client and server, so only the ratio to the bare view of the same run says something.
+MONGODB_URL names a MongoDB to measure on instead of SQLite: `python -m tests.servers mongod -- ...`.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import home as homes
+
+SESSIONS = 10_000
+CHUNKS = 500
+CONNECTIONS = 32
+WORKERS = 2
+SCRIPT = """
+wrk.method = "{method}"
+wrk.headers["Authorization"] = "Bearer {token}"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = [[{body}]]
+function done(summary, latency, requests)
+  local errors = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.timeout
+  io.write(string.format("RESULT %f %f %f %f %d\\n", summary.requests / summary.duration * 1e6,
+    latency:percentile(50) / 1000, latency:percentile(95) / 1000, latency:percentile(99) / 1000, errors))
+end
+"""
+NEW = json.dumps({"name": "bench", "source": {"kind": "synthetic"}})
+
+
+@dataclass(frozen=True)
+class Line:
+    """One address under load."""
+
+    name: str
+    rate: float
+    p50: float
+    p95: float
+    p99: float
+    errors: int
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table; 0 whatever the figures are, since the machine decides them too."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.api", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=5, help="how long each address is asked")
+    asked = parser.parse_args(arguments)
+    if shutil.which("wrk") is None:
+        print("There is no wrk: install Debian's package `wrk`.", file=sys.stderr)
+        return 2
+    mongodb = os.environ.get("MONGODB_URL", "")
+    homes.KEPT = (*homes.KEPT, "MONGODB_URL")
+    with homes.premises(), tempfile.TemporaryDirectory() as folder:
+        import django
+
+        django.setup()
+        token, session = _furnish()
+        with _server() as url:
+            lines = [
+                _asked(
+                    url + path, token=token, seconds=asked.seconds, folder=Path(folder), name=name, body=body
+                )
+                for name, path, body in _addresses(session)
+            ]
+    print(f"{'MongoDB' if mongodb else 'SQLite'}, {SESSIONS} sessions, {CONNECTIONS} connections")
+    print(_table(lines))
+    return 0
+
+
+def _addresses(session: str) -> list[tuple[str, str, str]]:
+    one = f"/api/v1/sessions/{session}"
+    return [
+        ("bare view", "/bare", ""),
+        ("list of 20", "/api/v1/sessions?limit=20", ""),
+        ("list of 50", "/api/v1/sessions?limit=50", ""),
+        ("detail", one, ""),
+        ("chunks, 50", f"{one}/chunks", ""),
+        ("create", "/api/v1/sessions", NEW),
+        ("health", "/health", ""),
+        ("bare view again", "/bare", ""),
+    ]
+
+
+def _furnish() -> tuple[str, str]:
+    """A user with a token, many sessions, one of them with chunks."""
+    from django.contrib.auth.models import Group
+
+    from lucid_sessions.access import tokens
+    from lucid_sessions.access.models import User
+    from lucid_sessions.recordings.models import Chunk, Session
+
+    user = User.objects.create(username="bench", password="!")  # noqa: S106 - none
+    user.groups.add(Group.objects.get(name="session_manager"))
+    row = {"source": "synthetic://", "owner": user, "project": "payments", "tags": ["db", "deploy"]}
+    rows = [Session(name=f"session {number}", **row) for number in range(SESSIONS)]
+    Session.objects.bulk_create(rows, batch_size=500)
+    session = rows[SESSIONS // 2]
+    times: dict[str, Any] = {"epoch": 1, "start_us": 0, "end_us": 1, "timestamp_ms": 0, "spool": "0" * 8}
+    Chunk.objects.bulk_create(
+        Chunk(session=session, track="screen", sequence=1 << 32 | n, raw_length=65536, **times)
+        for n in range(1, CHUNKS + 1)
+    )
+    return tokens.sign_in(user).access, str(session.pk)
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    from lucid_sessions.operations.private_redis import free_port
+
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
+        *("--workers", str(WORKERS), "--blocking-threads", "4", "--no-ws", "--log-level", "error"),
+        "benchmarks.api_site:application",
+    ]
+    server = subprocess.Popen(command, env={**os.environ, "LOG_LEVEL": "ERROR"})
+    try:
+        _wait(f"http://127.0.0.1:{port}/bare")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - our own server
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+        else:
+            return
+    raise SystemExit("The server did not start within a minute.")
+
+
+def _asked(url: str, *, token: str, seconds: int, folder: Path, name: str, body: str) -> Line:
+    script = folder / "ask.lua"
+    script.write_text(SCRIPT.format(method="POST" if body else "GET", token=token, body=body))
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", "-s", str(script), url]
+    subprocess.run([*command, "-d1s"], capture_output=True, check=True)
+    done = subprocess.run([*command, f"-d{seconds}s"], capture_output=True, text=True, check=True)
+    found = re.search(r"RESULT (\S+) (\S+) (\S+) (\S+) (\d+)", done.stdout)
+    if found is None:
+        raise SystemExit(f"wrk said nothing that we know: {done.stdout}")
+    rate, p50, p95, p99, errors = found.groups()
+    return Line(name, float(rate), float(p50), float(p95), float(p99), int(errors))
+
+
+def _table(lines: list[Line]) -> str:
+    ceiling = max(line.rate for line in lines if line.name.startswith("bare"))
+    rows = [f"{'':18}{'req/s':>8}{'of bare':>9}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'errors':>8}"]
+    for line in lines:
+        share = f"{100 * line.rate / ceiling:.0f} %"
+        figures = f"{line.p50:9.1f}{line.p95:9.1f}{line.p99:9.1f}{line.errors:8d}"
+        rows.append(f"{line.name:18}{line.rate:8.0f}{share:>9}{figures}")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,87 @@
+"""Another machine's desktop as a client describes it; the password goes in and never comes out."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from rest_framework import serializers
+
+from lucid_sessions.archive import LONGEST_PASSWORD
+from recorder.errors import BadSource
+from recorder.sources.target import HOST, PORTS, Target, fingerprint_of, parse
+
+from .strict import Strict
+
+HOST_HELP = "Name or address; never of the recorder's own host or network, unless LUCID_TARGET_ALLOW says so."
+SHOWN = {
+    "host": {"type": "string"},
+    "port": {"type": "integer"},
+    "username": {"type": "string"},
+    "domain": {"type": "string"},
+    "fingerprint": {"type": "string", "description": "SHA-256 of the certificate that was pinned."},
+    "ignore_cert": {"type": "boolean"},
+}
+
+
+def password_field(**more: Any) -> serializers.CharField:
+    """A password: sealed to the recorders on arrival."""
+    return serializers.CharField(
+        write_only=True,
+        max_length=LONGEST_PASSWORD,
+        trim_whitespace=False,
+        style={"input_type": "password"},
+        **more,
+    )
+
+
+class RdpConfig(Strict):
+    """A desktop to be recorded by RDP."""
+
+    host = serializers.RegexField(HOST, max_length=253, help_text=HOST_HELP)
+    port = serializers.IntegerField(min_value=1, max_value=65535, default=PORTS["rdp"])
+    username = serializers.CharField(max_length=256)
+    password = password_field(help_text="Never answered, listed or logged; gone when the session ends.")
+    domain = serializers.CharField(max_length=256, allow_blank=True, default="")
+    use_tls = serializers.BooleanField(default=True, help_text="Only true: TLS or NLA, always.")
+    ignore_cert = serializers.BooleanField(
+        default=False, help_text="Accept any certificate. It is written into the session's evidence."
+    )
+    fingerprint = serializers.CharField(
+        max_length=110,
+        allow_blank=True,
+        default="",
+        help_text="SHA-256 of the server's certificate; without it, an authority must vouch for the server.",
+    )
+
+    def validate_use_tls(self, value: bool) -> bool:
+        """A password is not sent in the clear."""
+        if not value:
+            raise serializers.ValidationError(
+                "Connections without TLS or NLA are not made: leave it out or true."
+            )
+        return value
+
+    def validate_fingerprint(self, value: str) -> str:
+        """Its 64 digits."""
+        try:
+            return fingerprint_of(value)
+        except BadSource as error:
+            raise serializers.ValidationError(str(error)) from error
+
+
+def rdp_address(given: Mapping[str, Any]) -> str:
+    """The recorder's address of a checked `rdp_config`."""
+    names = ("host", "port", "username", "domain", "fingerprint", "ignore_cert")
+    return Target("rdp", **{name: given[name] for name in names}).url
+
+
+def vnc_address(given: Mapping[str, Any]) -> str:
+    """The recorder's address of a checked source of kind vnc."""
+    return Target("vnc", given["host"], given.get("port", PORTS["vnc"])).url
+
+
+def shown(address: str) -> dict[str, Any]:
+    """What is answered of a desktop's address: all of it, since it holds no password."""
+    target = parse(address)
+    facts = {name: getattr(target, name) for name in SHOWN}
+    return {"kind": urlsplit(address).scheme, **{name: value for name, value in facts.items() if value}}

@@ -1,0 +1,39 @@
+"""docs/api.md is true: its commands, as they stand there, against a live system."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from lucid_sessions.operations.private_redis import free_port
+from tests.operations.processes import ROOT, output, running, until
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def test_the_walk_through_of_the_api_works_as_it_is_written(tmp_path: Path) -> None:
+    commands = BLOCK.findall((ROOT / "docs" / "api.md").read_text())
+    assert len(commands) > 6
+    home, port = tmp_path / "home", free_port()
+    work = tmp_path / "work"
+    work.mkdir()
+    with running(home, "run", "--port", str(port), "--flower-port", str(free_port())) as process:
+        until(lambda: "Ctrl-C stops everything" in output(home) or process.poll() is not None, "it is up")
+        assert process.poll() is None, output(home)
+        given = {
+            "LUCID_URL": f"http://127.0.0.1:{port}/api/v1",
+            "LUCID_USER": "admin",
+            "LUCID_PASSWORD": (home / "keys" / "secrets" / "admin_password").read_text().strip(),
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+        }
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
+            cwd=work,
+            env=given,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for line in ("the blob is the one that the log names", "the export is whole", "the same file"):
+        assert line in done.stdout, done.stdout
