@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 
@@ -37,13 +38,25 @@ class Moved:
     bad: dict[str, str] = field(default_factory=dict)
 
 
+class Way(StrEnum):
+    """How blobs move: `link` shares the file where both are on one file system, `copy` never does.
+
+    Both are read back from the disk. `back` is a copy that the cache may answer for: the backup is still
+    there, every blob is hashed all the same, and verifying reads them again.
+    """
+
+    LINK = "link"
+    COPY = "copy"
+    BACK = "back"
+
+
 @dataclass(frozen=True)
 class Bulk:
-    """Copies blobs from `source` to `target`; `link` shares the file where both are on one file system."""
+    """Copies blobs from `source` to `target`."""
 
     source: FileBlobs
     target: FileBlobs
-    link: bool = False
+    way: Way = Way.COPY
 
     def move(self, names: Iterable[str], *, tell: Callable[[int], None] = lambda _: None) -> Moved:
         """All of these blobs are in the target, durably, read back; those that could not be are in `bad`."""
@@ -95,7 +108,7 @@ class Bulk:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
             try:
-                if not (self.link and _linked(origin, temporary)):
+                if not (self.way == Way.LINK and _linked(origin, temporary)):
                     _copy(origin, temporary)
                 temporary.replace(path)
             except FileNotFoundError:
@@ -108,7 +121,7 @@ class Bulk:
         """The blob's length, read anew; None if it is missing or wrong. A wrong file does not stay."""
         path = path_of(self.target.root, name)
         try:
-            found, length = digest_of(path, from_disk=True)
+            found, length = digest_of(path, from_disk=self.way != Way.BACK)
         except FileNotFoundError:
             return None
         if found != name:

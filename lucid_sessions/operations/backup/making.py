@@ -25,7 +25,7 @@ from lucid_sessions.recordings.lifecycle import ARCHIVED, State, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session, SessionKey
 
 from . import engines, mirror, rows, signing
-from .bulk import Bulk, Moved, digest_of, sync_file_system
+from .bulk import Bulk, Moved, Way, digest_of, sync_file_system
 from .keyset import Keys
 from .point import one_point
 from .retaining import Policy, new_id
@@ -34,7 +34,7 @@ from .shelf import MANIFEST, VERSION, Owner, Shelf
 FORMAT = "lucid/1 backup"
 GONE = (Status.EXPIRING, Status.DELETED)
 # Serialising takes about a second for so many.
-CHEAP_ROWS = 10_000
+CHEAP_ROWS = 2_000
 Tell = Callable[[str, int, int], None]
 
 
@@ -163,7 +163,7 @@ class _Making:
             done += count
             self.tell("blobs", done, len(new))
 
-        bulk = Bulk(self.world.blobs, pool, link=self.orders.link)
+        bulk = Bulk(self.world.blobs, pool, Way.LINK if self.orders.link else Way.COPY)
         moved = bulk.move(new, tell=tell)
         made.new_blobs, made.new_bytes = moved.written, moved.written_bytes
         made.problems += moved.bad.values()

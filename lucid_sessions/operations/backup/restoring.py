@@ -28,7 +28,7 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 
 from . import aftermath, engines, mirror, rows, signing
-from .bulk import Bulk, digest_of
+from .bulk import Bulk, Way, digest_of
 from .keyset import Keys
 from .making import GONE, read_list, require_apart
 from .recovery import Recovered, Recovery, Shredded, unlock
@@ -200,7 +200,7 @@ class _Restoring:
 
     def _blobs(self, done: Restored, snapshot: str, *, without: set[str]) -> None:
         names = sorted(read_list(self.shelf, snapshot).keys() - without)
-        bulk = Bulk(FileBlobs(self.shelf.root / "blobs"), FileBlobs.create(self.world.blobs_root))
+        bulk = Bulk(FileBlobs(self.shelf.root / "blobs"), FileBlobs.create(self.world.blobs_root), Way.BACK)
         count = 0
 
         def tell(more: int) -> None:
