@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -49,14 +50,21 @@ class Script:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         heard: list[str] = []
         reader = threading.Thread(target=lambda: heard.extend(script.stdout or ()))
         reader.start()
-        while script.poll() is None:
-            self._carry_out_next(box, carry_out)
-            time.sleep(0.02)
-        reader.join()
+        try:
+            while script.poll() is None:
+                self._carry_out_next(box, carry_out)
+                time.sleep(0.02)
+        finally:
+            # A test that gave up must not leave the script and its stand-in waiting.
+            if script.poll() is None:
+                os.killpg(script.pid, signal.SIGKILL)
+            reader.join()
+            script.wait()
         self.status, self.words = script.returncode, "".join(heard)
         return self
 

@@ -37,6 +37,8 @@ class Standing:
         variables = env_file() | {
             "LUCID_LEDGER_ORIGIN": "sessions.test/log",
             "LUCID_STORAGE_MIN_FREE_GIB": "0.1",
+            # All the load comes from one user.
+            "RATE_LIMIT_ENABLED": "false",
         }
         given = services()[name]["environment"]
         told = {key: filled(str(value), variables=variables) for key, value in given.items()}
