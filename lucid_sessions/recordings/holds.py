@@ -120,7 +120,7 @@ def _active(row: Session, hold_id: str) -> Hold:
 
 def remember(limit: int = 100) -> int:
     """How many sessions' holds were asked of the ledger again, because nobody noted that they had been."""
-    due = Session.objects.filter(holds_due=True).order_by("pk").values_list("pk", "holds")[:limit]
+    due = Session.objects.filter(holds_due__in=[True]).order_by("pk").values_list("pk", "holds")[:limit]
     for pk, holds in list(due):
         _ask(pk, holds)
     return len(due)

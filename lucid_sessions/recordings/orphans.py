@@ -43,7 +43,7 @@ def collect(world: Installation, *, older_than_seconds: float = OLD_SECONDS, mos
 def _unnamed(lot: list[str]) -> list[str]:
     """Names that no row claims: an expired chunk has nothing to claim any more."""
     rows = Chunk.objects.filter(blob__in=lot).exclude(state=State.EXPIRED)
-    known = set(rows.values_list("blob", flat=True))
+    known = set(rows.order_by().values_list("blob", flat=True))
     return [name for name in lot if name not in known]
 
 

@@ -63,7 +63,7 @@ class Usage:
 def tick(*, page: int = PAGE) -> None:
     """Count what may have changed, stop what runs away, sum up when that is due, and warn."""
     facts = upkeep.recall(NAME)
-    due = Session.objects.filter(usage_due=True, pk__gt=facts.get("after", "0" * 32)).order_by("pk")
+    due = Session.objects.filter(usage_due__in=[True], pk__gt=facts.get("after", "0" * 32)).order_by("pk")
     found = list(due[:page])
     for session in found:
         _count(session)

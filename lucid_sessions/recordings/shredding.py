@@ -129,7 +129,7 @@ def clear_spool(session: UUID, world: Installation, _limit: int) -> int:
     files = Chunk.objects.filter(session=session, spool=mine, path__gt="")
     if not (takes.exists() or files.exists()):
         return 0
-    for chunk in Chunk.objects.filter(session=session, spool=mine).values_list("pk", flat=True).iterator():
+    for chunk in Chunk.objects.filter(session=session, spool=mine).order_by().values_list("pk", flat=True):
         world.scratch.forget(chunk)
     _remove_tree(world, session)
     files.update(path="")
@@ -173,7 +173,7 @@ def _unshredded(session: UUID) -> Any:
 def _claimed_by_others(names: set[str]) -> set[str]:
     """Blobs that a row outside says are its own: no two honest rows share one, so somebody changed a row."""
     rows = Chunk.objects.filter(blob__in=names).exclude(state=State.EXPIRED)
-    kept = set(rows.values_list("blob", flat=True))
+    kept = set(rows.order_by().values_list("blob", flat=True))
     if kept:
         log.error("an expired chunk names another chunk's blob: kept", blobs=sorted(kept))
     return kept
@@ -199,7 +199,7 @@ def waits_for(session: Session) -> Iterator[str]:
     ):
         yield f"spool {spool} on {host}"
     chunks = Chunk.objects.filter(session=session)
-    for spool in set(chunks.filter(path__gt="").values_list("spool", flat=True)):
+    for spool in set(chunks.filter(path__gt="").order_by().values_list("spool", flat=True)):
         yield f"segments in spool {spool}"
     left = chunks.exclude(state=State.EXPIRED).count() + _unshredded(session.pk).count()
     if left:

@@ -1,0 +1,104 @@
+"""What upkeep asks the database at every tick is answered from indexes, however much is archived."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from lucid_sessions.recordings import clock_guard, holds, orphans, quota, retention, scrub, shredding, upkeep
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import State, Status
+from lucid_sessions.recordings.models import Chunk, Session, SessionKey
+from tests.mongodb.plans import SLOW, plan_of
+from tests.recordings import archived
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TICKS: list[Callable[[Installation], object]] = [
+    lambda world: retention.tick(world),
+    lambda world: shredding.tick(world),
+    lambda world: shredding.clear_here(world),
+    lambda world: quota.tick(),
+    lambda world: scrub.tick(world),
+    lambda world: orphans.collect(world, older_than_seconds=-1),
+    lambda world: holds.remember(),
+]
+NAMES = ["retention", "shredding", "spool", "quota", "scrub", "orphans", "holds"]
+LARGE = ("recordings_session", "recordings_chunk", "recordings_take", "recordings_sessionkey")
+
+
+@pytest.mark.parametrize("tick", TICKS, ids=NAMES)
+def test_a_tick_never_reads_a_whole_table(
+    world: Installation, tick: Callable[[Installation], object]
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("plans of SQLite; those of MongoDB are looked at below")
+    _lived_in(world)
+    with CaptureQueriesContext(connection) as asked:
+        tick(world)
+    plans = [
+        (query["sql"], _plan(query["sql"]))
+        for query in asked
+        if query["sql"].startswith(("SELECT", "UPDATE"))
+    ]
+    assert plans
+    slow = [(sql, line) for sql, plan in plans for line in plan if _is_slow(line)]
+    assert slow == []
+
+
+def _lived_in(world: Installation) -> None:
+    """One session each that is kept, too old and expiring; blobs that are due and one that is stray."""
+    archived.sealed(world, days_old=3, name="kept")
+    archived.sealed(world, days_old=400, name="old")
+    going = archived.sealed(world, days_old=500, name="going")
+    shredding.begin(going, cause="shred")
+    Chunk.objects.update(stored_at=timezone.now() - timedelta(days=3))
+    Session.objects.filter(name="kept").update(holds_due=True)
+    clock_guard.confirm(clock_guard.read())
+    upkeep.note("retention completed", {"at": upkeep.place_of(going)})
+
+
+def _plan(sql: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN QUERY PLAN " + sql.replace("%", "%%"))
+        return [row[3] for row in cursor.fetchall()]
+
+
+def _is_slow(line: str) -> bool:
+    scans = any(line.startswith(f"SCAN {table}") for table in LARGE) and "COVERING INDEX" not in line
+    return scans or "TEMP B-TREE FOR ORDER BY" in line
+
+
+def _queries() -> Iterator[tuple[str, QuerySet]]:
+    now = timezone.now()
+    place = [now.isoformat(), "0" * 32]
+    ended = Session.objects.filter(status=Status.COMPLETED, ended_at__lte=now)
+    yield "session_ended_ix", upkeep.after(ended, None)[:10]
+    yield "session_ended_ix", upkeep.after(ended, place)[:10]
+    yield "session_ended_ix", upkeep.after(Session.objects.filter(status=Status.EXPIRING), None)[:10]
+    yield (
+        "session_usage_due_ix",
+        Session.objects.filter(usage_due__in=[True], pk__gt="0" * 32).order_by("pk")[:10],
+    )
+    yield "session_holds_due_ix", Session.objects.filter(holds_due__in=[True]).order_by("pk")[:10]
+    stored = Chunk.objects.filter(state=State.ANCHORED)
+    never = stored.filter(verified_at__isnull=True, stored_at__lt=now)
+    yield "chunk_verified_ix", never.order_by("stored_at", "pk")[:10]
+    again = stored.filter(verified_at__lt=now)
+    yield "chunk_verified_ix", again.order_by("verified_at", "stored_at", "pk")[:10]
+    yield "session_key_binding_ix", SessionKey.objects.filter(binding="ab" * 32)
+    yield "chunk_blob_ix", Chunk.objects.filter(blob__in=["ab" * 32]).exclude(state=State.EXPIRED)
+
+
+def test_mongodb_answers_them_from_the_indexes(world: Installation) -> None:
+    if connection.vendor != "mongodb":
+        pytest.skip("plans of MongoDB; run with MONGODB_URL")
+    _lived_in(world)
+    for index, query in _queries():
+        plan = plan_of(query)
+        assert f"IXSCAN:{index}" in plan, (index, plan)
+        assert not plan & SLOW, (index, plan)
