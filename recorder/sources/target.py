@@ -11,7 +11,7 @@ from recorder.errors import BadSource
 PORTS = {"rdp": 3389, "vnc": 5900}
 KNOWN = {"rdp": {"domain", "fingerprint", "ignore_cert"}, "vnc": set[str]()}
 EXAMPLES = {"rdp": "rdp://user@host:3389?fingerprint=<SHA-256>", "vnc": "vnc://host:5900"}
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
+HOST = re.compile(r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]+)$")
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,256}")
 
 
@@ -104,7 +104,7 @@ def _options(parts: SplitResult) -> dict[str, str]:
 
 def _host(parts: SplitResult) -> str:
     host = parts.hostname or ""
-    if not _HOST.fullmatch(host):
+    if not HOST.fullmatch(host):
         raise BadSource(f"The {parts.scheme} address names no host. Write {EXAMPLES[parts.scheme]}.")
     return host
 

@@ -1,4 +1,4 @@
-"""Desktops of other machines over HTTP: what may be recorded, and a password that goes in and never comes out."""
+"""Desktops of other machines over HTTP: what may be recorded, and a password that never comes out again."""
 
 import json
 from typing import Any
@@ -88,7 +88,7 @@ def test_a_desktop_that_cannot_be_meant_is_refused(operator: Any, given: Any, fi
     assert not Session.objects.exists()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "169.254.169.254", "::1", "0.0.0.0"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "169.254.169.254", "::1", "0.0.0.0"])  # noqa: S104
 def test_the_recorders_own_network_is_out_of_bounds(operator: Any, world: Installation, host: str) -> None:
     answer = operator.post(URL, {"name": "desk", "rdp_config": RDP | {"host": host}}, format="json")
     assert answer.status_code == 400

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from lucid_sessions.errors import Refused
 from recorder.settings import LARGEST_SIDE, QUALITIES, SMALLEST_SIDE
 from recorder.sources import RECONNECTED
+from recorder.sources.target import HOST
 
 from .. import sessions
 from . import desktops
@@ -36,11 +37,9 @@ class Source(Strict):
     display = serializers.RegexField(
         r"^:\d{1,5}(\.\d{1,2})?$", required=False, help_text="For x11: the display, such as `:0`."
     )
-    host = serializers.RegexField(desktops.HOST, max_length=253, required=False, help_text=desktops.HOST_HELP)
+    host = serializers.RegexField(HOST, max_length=253, required=False, help_text=desktops.HOST_HELP)
     port = serializers.IntegerField(min_value=1, max_value=65535, required=False, help_text="For vnc: 5900.")
-    password = desktops.password_field(
-        required=False, help_text="For vnc: only its first 8 bytes count there."
-    )
+    password = desktops.password_field(required=False, help_text="For vnc: its first 8 bytes count.")
 
     def to_internal_value(self, data: Any) -> Any:
         """The checked source; a file has its own answer."""
@@ -51,9 +50,8 @@ class Source(Strict):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """A display goes with x11, host, port and password with vnc, and only there."""
         kind = attrs["kind"]
-        faults = {
-            name: f"goes with {GOES_WITH[name]} only." for name in attrs if GOES_WITH.get(name, kind) != kind
-        }
+        astray = [name for name in attrs if GOES_WITH.get(name, kind) != kind]
+        faults = {name: f"goes with {GOES_WITH[name]} only." for name in astray}
         if kind in NEEDED and NEEDED[kind] not in attrs:
             faults[NEEDED[kind]] = f"is needed for {kind}."
         if faults:
@@ -121,8 +119,7 @@ class RecordingConfig(Strict):
         min_value=0.1, max_value=31 * 86400, allow_null=True, required=False, help_text="Ends by itself then."
     )
     reconnect = serializers.BooleanField(
-        required=False,
-        help_text="RDP and VNC: connect again, a bounded number of times, when the server is lost.",
+        required=False, help_text="RDP and VNC: connect again, some times, when the server is lost."
     )
 
     def validate_resolution(self, value: str) -> str:

@@ -25,13 +25,8 @@ SHOWN = {
 
 def password_field(**more: Any) -> serializers.CharField:
     """A password: sealed to the recorders on arrival."""
-    return serializers.CharField(
-        write_only=True,
-        max_length=LONGEST_PASSWORD,
-        trim_whitespace=False,
-        style={"input_type": "password"},
-        **more,
-    )
+    more |= {"write_only": True, "max_length": LONGEST_PASSWORD, "style": {"input_type": "password"}}
+    return serializers.CharField(trim_whitespace=False, **more)
 
 
 class RdpConfig(Strict):
@@ -56,9 +51,7 @@ class RdpConfig(Strict):
     def validate_use_tls(self, value: bool) -> bool:
         """A password is not sent in the clear."""
         if not value:
-            raise serializers.ValidationError(
-                "Connections without TLS or NLA are not made: leave it out or true."
-            )
+            raise serializers.ValidationError("Nothing is recorded without TLS or NLA: leave it out or true.")
         return value
 
     def validate_fingerprint(self, value: str) -> str:
