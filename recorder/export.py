@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import io
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +18,15 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
 from recorder import durable, mp4
-from recorder.clock import us_of
+from recorder.clock import ticks_of, us_of
 from recorder.errors import Unreadable
 from recorder.spool import unwritable
 
 if TYPE_CHECKING:
     from av.packet import Packet
-    from av.stream import Stream
+
+
+ADVICE = "the segment is damaged. Verify the recording."
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,24 @@ def split_init(segment: bytes) -> tuple[bytes, bytes]:
     return segment[:length], segment[length:]
 
 
-def write_mp4(out: Path, parts: Iterable[bytes]) -> Exported:
+@dataclass(frozen=True)
+class Sound:
+    """Segments of a sound track, in order, beside the pictures; what begins at `until_us` or later is left out."""
+
+    parts: Iterable[bytes]
+    until_us: int | None = None
+
+
+def write_mp4(out: Path, parts: Iterable[bytes], *, sound: Sound | None = None) -> Exported:
     """Write segments of one track and epoch, in order, as one MP4 that begins at zero and can be streamed.
 
-    Every packet keeps its bytes and exact duration. The file appears whole under its name, or not at all.
-    `Unreadable` when the parts are of different epochs, damaged or none; a full disk is `DiskFull`.
+    Every packet keeps its bytes and exact duration; sound keeps its place beside the pictures to the sample.
+    The file appears whole under its name, or not at all. `Unreadable` when the parts are of different epochs,
+    damaged or none; a full disk is `DiskFull`.
     """
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        exported = _copy(temporary, parts)
+        exported = _copy(temporary, parts, sound)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         durable.rename(temporary, out)
@@ -63,38 +77,73 @@ def write_mp4(out: Path, parts: Iterable[bytes]) -> Exported:
     return exported
 
 
-def _copy(temporary: Path, parts: Iterable[bytes]) -> Exported:
-    chain = _Chain(parts)
-    if chain.is_empty:
+def _copy(temporary: Path, parts: Iterable[bytes], sound: Sound | None) -> Exported:
+    shown, heard = _Chain(parts), _Chain(sound.parts if sound else ())
+    if shown.is_empty:
         raise Unreadable("There is nothing to export: the epoch has no segments. Verify the recording.")
-    with av.open(chain, "r", format="mp4") as source:
-        time_base = Fraction(source.streams[0].time_base or 1)
-        options = {"movflags": "faststart", "video_track_timescale": str(time_base.denominator)}
-        with av.open(str(temporary), "w", format="mp4", options=options) as target:
-            return _copy_packets(source, target)
+    with ExitStack() as opened:
+        source = _Copied(opened.enter_context(av.open(shown, "r", format="mp4")))
+        scale = str(source.time_base.denominator)
+        options = {"movflags": "faststart", "video_track_timescale": scale}
+        target = opened.enter_context(av.open(str(temporary), "w", format="mp4", options=options))
+        source.add_to(target)
+        if sound is None or heard.is_empty:
+            return _copy_packets(target, source, ())
+        beside = _Copied(opened.enter_context(av.open(heard, "r", format="mp4")))
+        beside.add_to(target)
+        return _copy_packets(target, source, beside.from_to(source, until_us=sound.until_us))
 
 
-def _copy_packets(source: InputContainer, target: OutputContainer) -> Exported:
-    stream = target.add_stream_from_template(source.streams[0])
-    stream.time_base = source.streams[0].time_base
-    frames, begin, end, first_pts = 0, 0, 0, 0
-    for packet in _exact(source):
-        if packet.dts is None or packet.pts is None:
-            raise Unreadable("A packet has no time; the segment is damaged. Verify the recording.")
-        if not frames:
-            begin, first_pts = packet.dts, packet.pts
-        frames, end = frames + 1, packet.dts + (packet.duration or 0)
-        _mux(target, stream, packet, shift=first_pts)
-    if not frames:
-        raise Unreadable("There is nothing to export: the epoch has no frames.")
-    scale = Fraction(1) / Fraction(source.streams[0].time_base or 1)
-    return Exported(frames, us_of(end - begin, int(scale)))
+def _copy_packets(target: OutputContainer, source: _Copied, beside: Iterable[Packet[Any]]) -> Exported:
+    """Mux both in the order of their times; the pictures' place and number are what is told."""
+    begin = source.first_dts - source.first_pts
+    frames, end = 0, begin
+    for packet in heapq.merge(source.shifted(source.first_pts), beside, key=_seconds):
+        if packet.stream_index == source.copy.index:
+            frames, end = frames + 1, (packet.dts or 0) + (packet.duration or 0)
+        target.mux_one(packet)
+    return Exported(frames, us_of(end - begin, int(1 / source.time_base)))
 
 
-def _mux(target: OutputContainer, stream: Stream, packet: Packet[Any], *, shift: int) -> None:
-    packet.dts, packet.pts = (packet.dts or 0) - shift, (packet.pts or 0) - shift
-    packet.stream = stream
-    target.mux_one(packet)
+def _seconds(packet: Packet[Any]) -> Fraction:
+    return (packet.dts or 0) * Fraction(packet.time_base or 1)
+
+
+class _Copied:
+    """One track on its way from segments into a file."""
+
+    def __init__(self, container: InputContainer) -> None:
+        self._stream = container.streams[0]
+        self.time_base = Fraction(self._stream.time_base or 1)
+        self._packets = _exact(container)
+        first = next(self._packets, None)
+        if first is None:
+            raise Unreadable("There is nothing to export: the epoch has no frames.")
+        if first.dts is None or first.pts is None:
+            raise Unreadable(f"A packet has no time; {ADVICE}")
+        self._first, self.first_dts, self.first_pts = first, first.dts, first.pts
+
+    def add_to(self, target: OutputContainer) -> None:
+        """Make the same stream in the target."""
+        self.copy = target.add_stream_from_template(self._stream)
+        self.copy.time_base = self.time_base
+
+    def shifted(self, zero: int) -> Iterator[Packet[Any]]:
+        """All packets, for the target, their times from `zero` on."""
+        for packet in chain([self._first], self._packets):
+            if packet.dts is None or packet.pts is None:
+                raise Unreadable(f"A packet has no time; {ADVICE}")
+            packet.dts, packet.pts = packet.dts - zero, packet.pts - zero
+            packet.stream = self.copy
+            yield packet
+
+    def from_to(self, screen: _Copied, *, until_us: int | None) -> Iterator[Packet[Any]]:
+        """Sound from the first picture on; zero is where that is decoded, and so is shown in the file."""
+        begin = round(screen.first_dts * screen.time_base / self.time_base)
+        until = None if until_us is None else ticks_of(until_us, int(1 / self.time_base)) - begin
+        for packet in self.shifted(begin):
+            if (packet.dts or 0) >= 0 and (until is None or (packet.dts or 0) < until):
+                yield packet
 
 
 def _exact(source: InputContainer) -> Iterator[Packet[Any]]:
