@@ -5,13 +5,24 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from lucid_sessions.recordings import sessions
+from lucid_sessions.recordings.management import desktops
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
 from lucid_sessions.recordings.management.following import follow
 
+FIELDS = (
+    ("fps", "frame_rate"),
+    ("quality", "quality"),
+    ("duration", "maximum_seconds"),
+    ("resolution", "resolution"),
+)
+
 
 class Command(Base):
-    help = "Record a source: synthetic://1280x720, x11://:0, file:///path.mp4. The stack must be running."
+    help = (
+        "Record a source: synthetic://1280x720, x11://:0, rdp://user@host, vnc://host, file:///path.mp4. "
+        "The stack must be running."
+    )
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("source")
@@ -19,18 +30,27 @@ class Command(Base):
         parser.add_argument("--duration", type=float, help="seconds; without it until Ctrl-C or `stop`")
         parser.add_argument("--fps", type=int, help="frames a second, 1 to 60")
         parser.add_argument("--quality", choices=("low", "medium", "high", "ultra"))
+        parser.add_argument("--resolution", help="WIDTHxHEIGHT, where the source can choose: synthetic, rdp")
         parser.add_argument("--wait", action="store_true", help="until everything is anchored and sealed")
+        desktops.add_arguments(parser)
 
     def run(self, options: dict[str, Any]) -> int:
-        source = options["source"]
+        source, password = options["source"], ""
         config: dict[str, Any] = {}
-        for option, field in (("fps", "frame_rate"), ("quality", "quality"), ("duration", "maximum_seconds")):
+        for option, field in FIELDS:
             if options[option] is not None:
                 config[field] = options[option]
         sessions.recorder_settings(config)
+        target = desktops.target_of(source, options) if desktops.is_desktop(source) else None
+        source = target.url if target else source
+        # Whose certificate it is comes first: a stranger gets no password.
         sessions.check(source)
+        if target:
+            password = desktops.password_for(target, options)
         sessions.admit("")
-        session = sessions.create(source, name=options["name"] or source, recording_config=config)
+        session = sessions.create(
+            source, name=options["name"] or source, recording_config=config, password=password
+        )
         sessions.start(session)
         if not options["wait"]:
             self.tell(f"{session.pk}  recording {source}", session=session.pk, source=source)

@@ -1,0 +1,85 @@
+"""`manage.py record rdp://..`: the certificate first, then the password, and that where nobody sees it."""
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from lucid_sessions.recordings import targets
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Session
+from tests.recorder.test_targets import make_certificate, tls_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PASSWORD = "Tristan-da-Cunha-1961"
+ASK = "from lucid_sessions.recordings.management.desktops import *; import hashlib\n" + (
+    "t = parse('rdp://alice@192.0.2.7'); p = password_for(t, {'password_stdin': False})\n"
+    "print('sha', hashlib.sha256(p.encode()).hexdigest())"
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path, settings: Any) -> Any:
+    settings.LUCID_TARGET_ALLOW = ["127.0.0.0/8"]
+    settings.LUCID_STORAGE_MIN_FREE_GIB = 0
+    make_certificate(tmp_path)
+    with tls_server(tmp_path) as port:
+        yield port
+
+
+def record(*arguments: str) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command("record", *arguments, stdout=out, stderr=err)
+    except SystemExit as end:
+        return int(str(end.code or 0)), out.getvalue(), err.getvalue()
+    return 0, out.getvalue(), err.getvalue()
+
+
+def test_an_unpinned_server_shows_its_fingerprint_and_gets_no_password(
+    world: Installation, server: int
+) -> None:
+    code, _, told = record(f"rdp://alice@127.0.0.1:{server}")
+    assert code == 2
+    fingerprint = told.partition("SHA-256 ")[2][:64]
+    assert "No password was sent" in told
+    assert not Session.objects.exists()
+    code, _, told = record(f"rdp://alice@127.0.0.1:{server}", "--fingerprint", fingerprint)
+    assert (code, "--password-stdin" in told) == (2, True)
+    assert not Session.objects.exists()
+
+
+def test_a_script_gives_the_password_on_standard_input(
+    world: Installation, server: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(PASSWORD + "\nmore\n"))
+    source = f"rdp://alice@127.0.0.1:{server}"
+    code, out, told = record(source, "--ignore-cert", "--domain", "corp", "--password-stdin")
+    assert (code, told) == (0, "")
+    session = Session.objects.get()
+    assert session.source == f"{source}?domain=corp&ignore_cert=1"
+    assert targets.password_of(world.keys, session.pk) == PASSWORD
+    assert PASSWORD not in out
+
+
+def test_the_terminal_is_asked_without_showing_what_is_typed() -> None:
+    ours, theirs = pty.openpty()
+    asked = subprocess.Popen(
+        [sys.executable, "-c", ASK], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    seen = b""
+    while b"Password of alice@192.0.2.7:3389: " not in seen:
+        seen += os.read(ours, 1024)
+    os.write(ours, PASSWORD.encode() + b"\n")
+    while b"sha " not in seen:
+        seen += os.read(ours, 1024)
+    assert asked.wait(20) == 0
+    os.close(ours)
+    assert PASSWORD.encode() not in seen
