@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
         print("There is no wrk: install Debian's package `wrk`.", file=sys.stderr)
         return 2
     mongodb = os.environ.get("MONGODB_URL", "")
-    homes.KEPT = (*homes.KEPT, "MONGODB_URL")
+    homes.KEPT += ("MONGODB_URL",)  # type: ignore[assignment]
     with homes.premises(), tempfile.TemporaryDirectory() as folder:
         import django
 

@@ -245,11 +245,6 @@ SPECTACULAR_SETTINGS = {
         "SessionStatus": "lucid_sessions.recordings.api.bodies.STATUSES",
         "JobStatus": "lucid_sessions.access.models.JobStatus",
     },
-    # Two things have a status: each gets its own name.
-    "ENUM_NAME_OVERRIDES": {
-        "SessionStatus": "lucid_sessions.recordings.models.STATUSES",
-        "JobStatus": "lucid_sessions.access.models.JobStatus",
-    },
 }
 
 # --- Browser security -----------------------------------------------------------------------

@@ -15,7 +15,7 @@ from .bodies import ChunkBody
 from .documents import CONFIGURATION_ERRORS, ONE_SESSION_ERRORS, Described
 from .filters import ChunkFilter
 from .ownership import chunk_of, session_of
-from .pagination import Pages
+from .pagination import PAGING, Pages
 from .permissions import Allowed
 from .witnessed import Witnessed
 
@@ -38,6 +38,10 @@ class Chunks(Witnessed, GenericViewSet[Chunk]):
         session = session_of(self.request.user, self.kwargs["session_id"])
         return Chunk.objects.filter(session=session.pk).order_by("track", "sequence")
 
+    def count_key(self) -> object:
+        """The list is the same for all who see the session, which has been looked up by now."""
+        return "chunks"
+
     def estimated_total(self, rows: Any) -> int | None:
         """What the closed takes hold together; only for a list that is not filtered."""
         if rows.query.where != Chunk.objects.filter(Q(session=self.kwargs["session_id"])).query.where:
@@ -49,7 +53,10 @@ class Chunks(Witnessed, GenericViewSet[Chunk]):
     @extend_schema(responses={200: ChunkBody(many=True), **CONFIGURATION_ERRORS, **ONE_SESSION_ERRORS})
     def list(self, _request: Request, **_: UUID) -> HttpResponse:
         """List a session's chunks: how far each has got, and what holds it up."""
-        rows = rendering.columns(self.filter_queryset(self.get_queryset()), rendering.CHUNK_COLUMNS)
+        chunks = self.get_queryset()
+        if not PAGING.issuperset(self.request.query_params):
+            chunks = self.filter_queryset(chunks)
+        rows = rendering.columns(chunks, rendering.CHUNK_COLUMNS)
         page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response([rendering.chunk_body(row) for row in page])
 

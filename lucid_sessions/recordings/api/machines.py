@@ -59,8 +59,9 @@ class MadeToken(TokenBody):
 
     token = serializers.CharField(read_only=True)
 
-    class Meta(TokenBody.Meta):
-        fields = (*TokenBody.Meta.fields, "token")  # type: ignore[assignment]
+    class Meta:
+        model = ApiToken
+        fields = (*TokenBody.Meta.fields, "token")
         read_only_fields = fields
 
 

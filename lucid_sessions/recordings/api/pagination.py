@@ -9,10 +9,15 @@ from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
+from lucid_sessions.access.memory import Memory
+
 from . import cursors
-from .rendering import answer
+from .rendering import answer, answer_text, json_text
 
 COUNTED = 10_000
+LONG = 1_000
+PAGING = frozenset({"limit", "offset", "cursor"})
+_long: Memory[int] = Memory()
 
 
 def bounded_count(rows: "QuerySet[Any]") -> int:
@@ -52,11 +57,26 @@ class Pages(LimitOffsetPagination):
 
     def _count(self, queryset: Any, view: Any, rows: list[Any]) -> None:
         whole = self.last is None and not self.offset and not self.cursor
-        self.count = len(rows) if whole else bounded_count(queryset)
+        self.count = len(rows) if whole else self._counted(queryset, view)
         self.exact = self.count <= COUNTED
         if not self.exact:
             estimate = getattr(view, "estimated_total", lambda _: None)(queryset)
             self.count = max(COUNTED, estimate or 0)
+
+    def _counted(self, queryset: Any, view: Any) -> int:
+        """The bounded count. That of a long list is believed for some seconds: it costs more than a page."""
+        request: Any = self.request
+        known = getattr(view, "count_key", lambda: None)()
+        if known is None:
+            return bounded_count(queryset)
+        query = sorted((k, v) for k, v in request.query_params.items() if k not in PAGING)
+        key = (known, request.path, tuple(query))
+        count = _long.recall(key)
+        if count is None:
+            count = bounded_count(queryset)
+            if count >= LONG:
+                _long.note(key, count)
+        return count
 
     def _number(self, name: str, default: int, *, low: int, high: int) -> int:
         text = self.request.query_params.get(name) if self.request else None
@@ -86,7 +106,15 @@ class Pages(LimitOffsetPagination):
 
     def get_paginated_response(self, data: Any) -> HttpResponse:  # type: ignore[override]
         """The page and where it stands in the list."""
-        pagination = {
+        return answer({"items": data, "pagination": self.place()})
+
+    def of_texts(self, texts: list[str]) -> HttpResponse:
+        """The same, of items that are JSON already."""
+        return answer_text(f'{{"items":[{",".join(texts)}],"pagination":{json_text(self.place())}}}')
+
+    def place(self) -> dict[str, Any]:
+        """Where the page stands in the list."""
+        return {
             "limit": self.limit,
             "offset": self.offset,
             "next": self.get_next_link(),
@@ -95,7 +123,6 @@ class Pages(LimitOffsetPagination):
             "total": self.count,
             "total_is_exact": self.exact,
         }
-        return answer({"items": data, "pagination": pagination})
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """The query's parameters for the OpenAPI document."""

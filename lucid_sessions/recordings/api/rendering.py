@@ -13,9 +13,13 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpResponse
 
+from lucid_sessions.access.memory import Memory
+
 from ..models import Chunk, Session
 from .configuration import recording_defaults, source_of, storage_defaults
 
+_names: Memory[str] = Memory()
+_texts: Memory[str] = Memory()
 SESSION_COLUMNS = (
     *("id", "name", "description", "status", "reason", "source", "recording_config", "storage_config"),
     *("project", "environment", "tags", "priority", "processing_paused", "sealed_revision", "sealed_record"),
@@ -65,19 +69,37 @@ def chunk_body(row: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def sessions_body(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Many sessions; their owners' names cost one query."""
-    rows = list(rows)
+def session_texts(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The JSON of many sessions, of which only `id` and `version` were read.
+
+    Every change raises the version, so a text that was made for one is good as long as that stands.
+    """
+    keys = [(row["id"], row["version"]) for row in rows]
+    texts = {pk: text for pk, version in keys if (text := _texts.recall((pk, version))) is not None}
+    unknown = [pk for pk, _ in keys if pk not in texts]
+    if unknown:
+        texts |= _rendered(unknown)
+    return [texts[pk] for pk, _ in keys if pk in texts]
+
+
+def _rendered(ids: list[UUID]) -> dict[Any, str]:
+    rows = list(Session.objects.filter(pk__in=ids).order_by().values(*SESSION_COLUMNS))
     names = owner_names({row["owner_id"] for row in rows if row["owner_id"]})
-    return [session_body(row, owner=names.get(row["owner_id"])) for row in rows]
+    texts = {}
+    for row in rows:
+        text = json_text(session_body(row, owner=names.get(row["owner_id"])))
+        texts[row["id"]] = _texts.note((row["id"], row["version"]), text)
+    return texts
 
 
 def owner_names(ids: set[Any]) -> dict[Any, str]:
     """User names by id."""
-    if not ids:
-        return {}
-    found: Any = get_user_model().objects.filter(pk__in=ids).values_list("pk", "username")
-    return dict(found)
+    names = {pk: name for pk in ids if (name := _names.recall(pk)) is not None}
+    unknown = ids - set(names)
+    if unknown:
+        found: Any = get_user_model().objects.filter(pk__in=unknown).values_list("pk", "username")
+        names |= {pk: _names.note(pk, name) for pk, name in found}
+    return names
 
 
 def one_session(session: Session) -> dict[str, Any]:
@@ -103,8 +125,17 @@ def moment(value: datetime | None) -> str | None:
 
 def answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """JSON without a detour."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    return answer_text(json_text(body), status=status, headers=headers)
+
+
+def answer_text(text: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """JSON that is text already."""
     return HttpResponse(text, status=status, content_type="application/json", headers=headers)
+
+
+def json_text(body: Any) -> str:
+    """The body as JSON."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_plain)
 
 
 def _plain(value: Any) -> Any:

@@ -11,6 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from lucid_sessions.access.roles import sees_all
+
 from .. import sessions, shredding
 from ..models import Session
 from . import rendering
@@ -29,7 +31,7 @@ from .documents import (
 )
 from .filters import SessionFilter
 from .ownership import session_of, sessions_of
-from .pagination import Pages
+from .pagination import PAGING, Pages
 from .permissions import Allowed
 from .preconditions import is_known, require_match, tag_of
 from .problems import HELD, INVALID, NOT_IN_STATE, Problem, refused_as
@@ -38,8 +40,6 @@ from .witnessed import Witnessed, tell
 
 _VERB = extend_schema(request=None, responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED})
 _REASON = OpenApiParameter("reason", str, required=True, description="Why; it is kept in the audit.")
-# What asks only for a page needs no filters.
-_PAGING = {"limit", "offset", "cursor"}
 
 
 class Sessions(Witnessed, GenericViewSet[Session]):
@@ -78,14 +78,20 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         """What the caller may see."""
         return sessions_of(self.request.user)
 
+    def count_key(self) -> object:
+        """Whose list this is: of those who see all it is one and the same."""
+        user: Any = self.request.user
+        return "all" if sees_all(user) else user.pk
+
     @extend_schema(responses={200: SessionBody(many=True), **CONFIGURATION_ERRORS})
     def list(self, request: Request) -> HttpResponse:
         """List sessions, newest first."""
         rows = self.get_queryset()
-        if not _PAGING.issuperset(request.query_params):
+        if not PAGING.issuperset(request.query_params):  # else there is nothing to filter by
             rows = self.filter_queryset(rows)
-        page: Any = self.paginate_queryset(rendering.columns(rows, rendering.SESSION_COLUMNS))
-        return self.get_paginated_response(rendering.sessions_body(page))
+        page: Any = self.paginate_queryset(rendering.columns(rows, ("id", "version", "created_at")))
+        paginator: Any = self.paginator
+        return paginator.of_texts(rendering.session_texts(page))
 
     @extend_schema(
         request=NewSession,
@@ -113,10 +119,14 @@ class Sessions(Witnessed, GenericViewSet[Session]):
     @extend_schema(responses={200: SessionBody, **ONE_SESSION_ERRORS})
     def retrieve(self, request: Request, session_id: UUID) -> HttpResponse:
         """Look at one session. Its ETag goes into If-Match of changes, and into If-None-Match."""
-        session = session_of(request.user, session_id)
-        if is_known(request, session.version):
-            return HttpResponse(status=304, headers=tag_of(session))
-        return rendering.answer(rendering.one_session(session), headers=tag_of(session))
+        found = list(self.get_queryset().filter(pk=session_id).order_by().values("id", "version"))
+        texts = rendering.session_texts(found)
+        if not texts:
+            session_of(request.user, session_id)
+        tag = {"ETag": f'"{found[0]["version"]}"'}
+        if is_known(request, found[0]["version"]):
+            return HttpResponse(status=304, headers=tag)
+        return rendering.answer_text(texts[0], headers=tag)
 
     @extend_schema(
         request=SessionChanges,
