@@ -7,7 +7,7 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run drill test check bench clean
+.PHONY: help demo run drill test check bench faults clean
 
 help: ## What there is
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -33,6 +33,9 @@ check: .venv/.installed-test ## Format, lint, types, imports, tests: the one gat
 
 bench: .venv/.installed-test ## The figures, with the machine
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: .venv/.installed-test ## The fault matrix: what was tried, what was lost (ARGS=--full: hours)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 clean: ## Remove the environment, caches and the demonstration; recordings in var/ stay
 	rm -rf .venv var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

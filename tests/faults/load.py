@@ -158,7 +158,11 @@ def _use_broker(url: str) -> None:
 
 
 def finish(engine: Engine) -> None:
-    """Drained by the engine's own workers and beat, then examined."""
+    """Drained by the engine's own workers and beat, then examined. Recovery counts from the last fault on:
+
+    while faults go on, a chunk may be struck again and again.
+    """
+    engine.ground.struck = dict.fromkeys(engine.ground.struck, time.monotonic())
     scanner: Callable[[], object] = intake.Intake(engine.ground.world.spool).scan
     scanner()
     engine.ground.finish(inline=False)
