@@ -10,12 +10,16 @@ from typing import Any
 from tests.deploy.stack import Standing
 
 USER, PASSWORD = "olivia", "correct-horse-of-olivia-1"
-CREATE = (
-    "from lucid_sessions.access.models import User;"
-    f"User.objects.create_superuser('{USER}', password='{PASSWORD}')"
-)
 # nginx too asks the next server at a connection error, 502 and 503, and nothing else.
 GONE = (0, 502, 503)
+
+
+def enrol(standing: Standing, name: str = USER, *, password: str = PASSWORD) -> None:
+    """An administrator of that name is there."""
+    made = f"User.objects.create_superuser('{name}', password='{password}')"
+    standing.manage(
+        "shell", "-c", f"from lucid_sessions.access.models import User; {made}", service="session-api"
+    )
 
 
 @dataclass

@@ -63,7 +63,7 @@ def rolled(
     assert recorded["status"] == "completed"
     home = tmp_path_factory.mktemp("rolling")
     (home / "env").write_text("LUCID_VERSION=before\n")
-    standing.manage("shell", "-c", people.CREATE, service="session-api")
+    people.enrol(standing)
     standing.start(SECOND_API)
     try:
         with Load(standing) as load:
