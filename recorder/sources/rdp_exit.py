@@ -10,11 +10,13 @@ from recorder.errors import BadSource, RecorderError, SourceAway, SourceLost, So
 
 _NAMES = re.compile(r"\b(?:ERRCONNECT|ERRINFO|ERRBASE|STATUS|SEC_E)_[A-Z0-9_]+")
 TAKEN_OVER = 5
-# While logging on (client/X11/xfreerdp.h). 147 is how NLA servers other than Windows refuse a password.
+# How NLA servers other than Windows refuse a password, and how a connection breaks: wrong at the first
+# attempt, worth another where the same password has worked before.
+CUT_OFF = 147
+# While logging on (client/X11/xfreerdp.h).
 REFUSED = {
     132: "refused the user name or the password",
     134: "refused the user name or the password",
-    147: "ended the connection while logging on, as servers do when user name or password are wrong",
     154: "refused the password",
     135: "has locked the account",
     148: "says that the password has expired",
@@ -60,6 +62,11 @@ def why_ended(code: int, output: str, *, place: str, connected: bool) -> Recorde
         return SourceLost(f"{place} ended the connection (xfreerdp exit code {code}){detail}.")
     if code in REFUSED:
         return BadSource(f"{place} {REFUSED[code]}{detail}. Nothing is tried again by itself.")
+    if code == CUT_OFF:
+        return SourceAway(
+            f"{place} ended the connection while logging on{detail}, "
+            "as servers do when user name or password are wrong."
+        )
     return SourceAway(f"{place} could not be logged on to: xfreerdp exit code {code}{detail}.")
 
 
