@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from recorder import audio, thumb
 from recorder import input as input_track
-from recorder import thumb
 from recorder.clock import Timeline
 from recorder.companions import Companion, Place
 from recorder.settings import Settings
@@ -31,7 +31,18 @@ def places(
             take, listener=listener, policy=settings.input, timeline=timeline(), start_us=at_us
         )
 
+    def begin_audio(at_us: int) -> Companion:
+        return audio.AudioTrack(
+            take,
+            server=settings.sound_server or "",
+            timeline=timeline(),
+            start_us=at_us,
+            segment_seconds=settings.segment_seconds,
+        )
+
     found = []
+    if settings.sound_server is not None:
+        found.append(Place(audio.TRACK, begin_audio))
     if dial is not None and settings.input != "none":
         found.append(Place(input_track.TRACK, begin_input))
     if settings.poster_width is not None:

@@ -47,7 +47,7 @@ def split_init(segment: bytes) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True)
 class Sound:
-    """Segments of a sound track, in order, beside the pictures; what begins at `until_us` or later is left out."""
+    """Segments of a sound track, in order, beside the pictures; what begins at `until_us` is left out."""
 
     parts: Iterable[bytes]
     until_us: int | None = None

@@ -1,0 +1,149 @@
+"""The audio track of a live source: what a PulseAudio server plays, on the session's timeline."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections import deque
+from fractions import Fraction
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+
+from recorder.clock import Timeline, ticks_of
+from recorder.errors import SourceLost
+from recorder.pulse import environment
+from recorder.take import Take
+from recorder.track import TrackWriter
+from recorder.xvfb import WITH_US
+
+if TYPE_CHECKING:
+    from recorder.screen import Picture
+
+TRACK = "audio"
+RATE, CHANNELS, FRAME = 48_000, 2, 1024
+BLOCK = FRAME * CHANNELS * 2  # bytes
+BITS = 96_000
+SETTLING = 12  # blocks from which the clock of the sound is learned: the one that came soonest is right
+OFF_BY = RATE // 20  # samples that sound may stray from the clock before it is put right
+LATENCY_MS = 20
+Block = tuple[int, bytes]  # CLOCK_MONOTONIC nanoseconds when it had come, samples
+
+
+class AudioTrack:
+    """One epoch of sound. A thread takes the samples off the pipe; all else happens in the caller's."""
+
+    def __init__(
+        self, take: Take, *, server: str, timeline: Timeline, start_us: int, segment_seconds: float
+    ) -> None:
+        self._timeline, self._start = timeline, ticks_of(start_us, RATE)
+        self._blocks: deque[Block] = deque()
+        self._writer = TrackWriter(
+            take,
+            TRACK,
+            timescale=RATE,
+            segment_ticks=round(segment_seconds * RATE),
+            cut_at="fragment",
+            add_stream=_add_stream,
+        )
+        self._next: int | None = None  # the tick of the next sample, once it is known
+        self._parec = _listen(server)
+        Thread(target=self._read, name="sound", daemon=True).start()
+
+    def look(self, _now_us: int) -> None:
+        """Encode what has come."""
+        if self._writer.trouble:
+            raise self._writer.trouble
+        if self._next is None and len(self._blocks) < SETTLING:
+            if self._parec.poll() is not None:
+                raise SourceLost("The sound server ended, or never let us listen.")
+            return
+        if self._next is None:
+            self._next = max(self._start, self._clock(list(self._blocks)))
+        while self._blocks:
+            self._place(self._blocks.popleft())
+        if self._parec.poll() is not None:
+            raise SourceLost("The sound server went away.")
+
+    def cut(self, at_us: int) -> None:
+        """Nothing: sound is cut between its own packets."""
+
+    def shown(self, picture: Picture) -> None:
+        """Nothing: what is shown is not heard."""
+
+    def close(self, end_us: int) -> None:
+        """Stop listening; the last packet ends where the screen ends."""
+        self._parec.terminate()
+        self._parec.wait()
+        end = ticks_of(end_us, RATE)
+        while self._next is not None and self._blocks and self._next < end:
+            self._place(self._blocks.popleft())
+        self._put(None)
+        self._writer.close(end)
+
+    def give_up(self, at_us: int) -> None:
+        """Keep what was heard until now."""
+        self.close(at_us)
+
+    def _read(self) -> None:
+        assert self._parec.stdout is not None  # noqa: S101 -- asked for in _listen
+        while len(content := self._parec.stdout.read(BLOCK)) == BLOCK:
+            self._blocks.append((time.monotonic_ns(), content))
+
+    def _clock(self, blocks: list[Block]) -> int:
+        """The tick at which the first of these blocks began, by the one that was delayed least."""
+        begins = (ns - (number + 1) * FRAME * 1_000_000_000 // RATE for number, (ns, _) in enumerate(blocks))
+        return ticks_of((min(begins) - self._timeline.origin_ns) // 1000, RATE)
+
+    def _place(self, block: Block) -> None:
+        """Encode a block at its time; a hole in the sound is silence, a surplus is left out."""
+        assert self._next is not None  # noqa: S101 -- see look
+        ahead = self._next - self._clock([block])
+        if ahead > OFF_BY:
+            return
+        # How late a block comes is not all its fault: only a hole larger than any delay is filled.
+        while ahead < -4 * OFF_BY:
+            self._encode(bytes(BLOCK))
+            ahead += FRAME
+        self._encode(block[1])
+
+    def _encode(self, content: bytes) -> None:
+        samples = np.frombuffer(content, np.int16).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, "s16", "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, self._next, Fraction(1, RATE)
+        self._put(frame)
+        self._next = (self._next or 0) + FRAME
+
+    def _put(self, frame: av.AudioFrame | None) -> None:
+        stream = self._writer.stream
+        assert isinstance(stream, AudioStream)  # noqa: S101 -- made by _add_stream
+        for packet in stream.encode(frame):
+            if (packet.dts or 0) >= self._start:  # before it there is only what primes the decoder
+                self._writer.put(packet, cut=False)
+
+
+def _add_stream(container: OutputContainer) -> AudioStream:
+    stream = container.add_stream("aac", rate=RATE, options={"b": str(BITS)})
+    assert isinstance(stream, AudioStream)  # noqa: S101 -- aac makes sound
+    stream.layout = "stereo"
+    stream.time_base = stream.codec_context.time_base = Fraction(1, RATE)
+    container.start_encoding()
+    return stream
+
+
+def _listen(server: str) -> subprocess.Popen[bytes]:
+    """The samples that the server plays, on standard output."""
+    argv = ["parec", f"--server={server}", "--device=@DEFAULT_MONITOR@", "--raw", "--format=s16le"]
+    argv += [f"--rate={RATE}", f"--channels={CHANNELS}", f"--latency-msec={LATENCY_MS}"]
+    return subprocess.Popen(
+        [*WITH_US, *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(Path("/nonexistent")),
+    )

@@ -1,0 +1,111 @@
+"""What a desktop plays is recorded beside what it shows, and comes out with it."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xcffib
+
+from recorder.export import Sound, write_mp4
+from recorder.pulse import PrivateSound
+from recorder.settings import Settings
+from recorder.spool import Spool
+
+from .displays import MISSING, Display, display
+from .stage import Child, assert_gapless, eventually, segments
+from .test_export_with_sound import came_on
+
+NEEDED = [program for program in ("pulseaudio", "parec", "pacat") if shutil.which(program) is None]
+pytestmark = pytest.mark.skipif(bool(MISSING + NEEDED), reason=f"not installed: {MISSING + NEEDED}")
+
+HEARD = Settings(frame_rate=60, quality="low", segment_seconds=1, cursor=False)
+
+
+class Speaker:
+    """A program that is ready to play, and beeps when it is told."""
+
+    def __init__(self, server: str) -> None:
+        argv = ["pacat", f"--server={server}", "--raw", "--format=s16le", "--rate=48000", "--channels=2"]
+        self._program = subprocess.Popen([*argv, "--latency-msec=10"], stdin=subprocess.PIPE, env=os.environ)
+        self._write(bytes(9600))
+        # What waits in the pipe while the player starts would be heard first.
+        eventually(lambda: not _waiting(self._program.stdin))
+
+    def beep(self) -> None:
+        tone = np.sin(np.arange(14_400) * 2 * np.pi / 48) * 20_000
+        self._write(tone.astype(np.int16).repeat(2).tobytes())
+
+    def close(self) -> None:
+        self._program.kill()
+        self._program.wait()
+
+    def _write(self, samples: bytes) -> None:
+        assert self._program.stdin is not None
+        self._program.stdin.write(samples)
+        self._program.stdin.flush()
+
+
+def _waiting(pipe: Any) -> int:
+    """Bytes that nobody has read yet."""
+    found = fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4))
+    return int.from_bytes(found, "little")
+
+
+@contextmanager
+def lamp(shown: Display) -> Iterator[xcffib.Connection]:
+    """A window over the whole display that is dark until it is lit."""
+    x = xcffib.Connection(display=shown.name)
+    yield x
+    x.disconnect()
+
+
+def light(x: xcffib.Connection) -> None:
+    root = x.get_setup().roots[0]
+    window = x.generate_id()
+    values = [root.white_pixel, 1]
+    x.core.CreateWindow(24, window, root.root, 0, 0, 320, 240, 0, 1, root.root_visual, 0x2 | 0x200, values)
+    x.core.MapWindow(window)
+    x.flush()
+
+
+def test_a_beep_and_a_flash_are_within_50_ms_in_the_export(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with closing(PrivateSound()) as sound, display() as shown, closing(Speaker(sound.server)) as speaker:
+        settings = replace(HEARD, sound_server=sound.server)
+        with Child(spool, f"x11://{shown.name}", settings=settings) as child, lamp(shown) as x:
+            eventually(lambda: [1 for _, name in spool.segments() if name.track == "audio"])
+            time.sleep(0.5)
+            speaker.beep()
+            light(x)
+            time.sleep(1.5)
+            assert child.end() == 0
+    heard = segments(spool, child.directory, track="audio")
+    seen = segments(spool, child.directory)
+    assert_gapless([name for _, name in heard])
+    assert abs(heard[-1][1].end_us - seen[-1][1].end_us) < 25  # microseconds: about a sample
+    parts = [path.read_bytes() for path, _ in heard]
+    out = tmp_path / "out.mp4"
+    write_mp4(out, (path.read_bytes() for path, _ in seen), sound=Sound(parts))
+    bright, loud = came_on(out)
+    assert abs(loud - bright) < 0.05
+
+
+def test_sound_that_cannot_be_heard_is_a_gap_and_the_screen_goes_on(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    settings = replace(HEARD, frame_rate=10, sound_server="unix:/nonexistent/native")
+    with Child(spool, "synthetic://320x180", settings=settings) as child:
+        eventually(lambda: len(segments(spool, child.directory)) >= 2)
+        assert child.end() == 0
+    (gap,) = [gap for gap in spool.gaps(child.directory) if gap.track == "audio"]
+    assert "sound server" in gap.reason
+    assert gap.to_us == segments(spool, child.directory)[-1][1].end_us
