@@ -51,7 +51,7 @@ class Load:
         return str(session["id"])
 
     def _ask(self) -> None:
-        while not self._over.wait(0.02):
+        while not self._over.wait(0.1):
             self.client.ask("GET", "/api/v1/sessions?limit=5")
 
 
