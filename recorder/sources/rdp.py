@@ -207,7 +207,7 @@ def _largest_window(x: Any, root: int) -> int | None:
     """The largest window that is shown; None while there is none of any size."""
     largest, found = 32 * 32, None
     for window in x.core.QueryTree(root).reply().children:
-        with contextlib.suppress(xcffib.ProtocolException):
+        with contextlib.suppress(xcffib.ProtocolException, xcffib.Error):
             shown = x.core.GetWindowAttributes(window).reply().map_state == xcffib.xproto.MapState.Viewable
             size = x.core.GetGeometry(window).reply()
             if shown and size.width * size.height > largest:

@@ -72,7 +72,7 @@ class OneWindow:
             mask = xcffib.xproto.EventMask.StructureNotify
             x.core.ChangeWindowAttributes(window, xcffib.xproto.CW.EventMask, [mask])
             self._composite.RedirectWindowChecked(window, xcffib.composite.Redirect.Automatic).check()
-        except xcffib.ProtocolException as error:
+        except xcffib.XcffibException as error:
             raise BadSource(
                 f"There is no window {window:#x} on this display. List them: xwininfo -tree -root."
             ) from error

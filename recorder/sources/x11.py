@@ -122,7 +122,7 @@ class X11Source:
         self._segment = self._x.generate_id()
         try:
             self._shm.AttachChecked(self._segment, self._image.name, False).check()
-        except xcffib.ProtocolException as error:
+        except (xcffib.ProtocolException, xcffib.Error) as error:
             raise BadSource(
                 f"Display {self._display} cannot share memory with this program. "
                 "Record it on its own machine (containers: with the host's IPC namespace)."
@@ -140,7 +140,7 @@ class X11Source:
     def _read(self) -> None:
         try:
             self._get_image()
-        except xcffib.ProtocolException:  # it became smaller between the event and now
+        except (xcffib.ProtocolException, xcffib.Error):  # it became smaller between the event and now
             self._resize()
             self._get_image()
 
