@@ -1,12 +1,13 @@
 """Accounts, browser sessions and revoked tokens in the admin."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
-from .models import RevokedToken, User, WebSession
+from .models import ApiToken, AuditEvent, RevokedToken, User, WebSession
 
 
 @admin.register(User)
@@ -64,3 +65,26 @@ class RevokedTokenAdmin(_Listed):
 
     list_display = ("jti", "expires_at")
     ordering = ("-expires_at",)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(_Listed):
+    """Machines' tokens. Of their text only a hash exists."""
+
+    list_display = ("name", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+    exclude = ("digest",)
+    ordering = ("-created_at", "-id")
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(_Listed):
+    """What was done, by whom, from where, why. Nobody changes it here."""
+
+    list_display = ("when", "action", "outcome", "username", "address", "session", "why", "batch")
+    exclude = ("salt",)
+    ordering = ("-at_us", "-id")
+
+    @admin.display(description="when")
+    def when(self, event: AuditEvent) -> datetime:
+        """The time of the event."""
+        return datetime.fromtimestamp(event.at_us / 1_000_000, UTC)

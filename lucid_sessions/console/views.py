@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.http import require_POST, require_safe
 
+from lucid_sessions.access import audit
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.api.figures import session_statistics
@@ -38,6 +39,17 @@ class SignIn(LoginView):
     template_name = "console/sign_in.html"
     redirect_authenticated_user = True
     next_page = cast(str, reverse_lazy("console:home"))
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Let in, and write it down."""
+        audit.record("signed-in", actor=audit.actor_of(self.request, user=form.get_user()))
+        return super().form_valid(form)
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        """Not let in, and write it down."""
+        facts = {"username": str(form.data.get("username", ""))[:150]}
+        audit.record("signed-in", actor=audit.actor_of(self.request), outcome=audit.DENIED, facts=facts)
+        return super().form_invalid(form)
 
 
 class SignOut(LogoutView):
@@ -70,6 +82,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """One session: its player, its gaps, what proves it."""
     session = _visible(request, session_id)
+    _looked(request, "session.viewed", session_id)
     (row,) = rows_of([session])
     context = {
         "session": session,
@@ -86,7 +99,9 @@ def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @needs("play")
 def timeline(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Segments and gaps, for the player's bar."""
-    return JsonResponse(timeline_of(_visible(request, session_id)), headers={"Cache-Control": "no-store"})
+    facts = timeline_of(_visible(request, session_id))
+    _looked(request, "session.viewed", session_id)
+    return JsonResponse(facts, headers={"Cache-Control": "no-store"})
 
 
 @require_POST
@@ -98,9 +113,19 @@ def steer(request: HttpRequest, session_id: UUID, verb: str) -> HttpResponse:
         VERBS[verb](session)
     except LucidError as error:
         messages.error(request, str(error))
+        outcome = audit.REFUSED
     else:
+        outcome = audit.DONE
         messages.success(request, f'"{session.name}": {verb}.')
+    actor = audit.actor_of(request)
+    audit.record(f"session.{verb}", actor=actor, outcome=outcome, session=str(session_id))
     return redirect("console:session", session_id=session.pk)
+
+
+def _looked(request: HttpRequest, deed: str, session_id: UUID) -> None:
+    actor = audit.actor_of(request)
+    if audit.is_news(actor.user, actor.address, deed, str(session_id), "", audit.DONE):
+        audit.record(deed, actor=actor, session=str(session_id))
 
 
 def _visible(request: HttpRequest, pk: UUID) -> Session:

@@ -1,13 +1,15 @@
 """The admin shows everything, steers sessions, and lets nobody touch evidence."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from lucid_sessions.access import tokens
+from lucid_sessions.access import api_tokens, audit, tokens
 from lucid_sessions.access.models import RevokedToken, User, WebSession
 from lucid_sessions.recordings import reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
@@ -37,6 +39,9 @@ def full(world: Installation) -> Session:
     factories.file_spool(world)
     reconcile.work_inline(world)
     tokens.sign_out(tokens.sign_in(person("session_viewer")).refresh)
+    audit.record("session.viewed", actor=audit.Actor())
+    until = timezone.now() + timedelta(days=1)
+    api_tokens.create(person("auditor"), name="ci", scopes=["view"], expires_at=until)
     session.refresh_from_db()
     return session
 
