@@ -16,7 +16,8 @@ def address_of(request: HttpRequest) -> str:
     """
     speaker = _plain(request.META.get("REMOTE_ADDR", ""))
     heard = [_plain(one) for one in request.headers.get("X-Forwarded-For", "").split(",")]
-    trusted = _networks(tuple(settings.LUCID_TRUSTED_PROXIES))
+    known: Any = settings
+    trusted = _networks(tuple(known.LUCID_TRUSTED_PROXIES))
     while heard and heard[-1] and _is_in(speaker, trusted):
         speaker = heard.pop()
     return speaker
