@@ -72,6 +72,7 @@ def test_a_deploy_under_load_loses_and_doubles_nothing(ground: Ground) -> None:
                 worker.send_signal(signal.SIGTERM)
             for session in sessions:
                 ground.strike(session)
+            ground.trials -= len(sessions) - 1  # one deploy
             new = engine.start_worker(*THREADS)
             for worker in engine.workers[:-1]:
                 assert worker.wait(30) == 0, "the worker left in good order"
