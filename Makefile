@@ -7,10 +7,10 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run drill test check bench faults clean
+.PHONY: help demo run drill test check bench validate-deploy faults clean
 
 help: ## What there is
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 demo: .venv/.installed-run ## Record, archive, verify, export; half a minute
 	@$(BIN)/python manage.py demo
@@ -22,7 +22,7 @@ drill: .venv/.installed-run ## Lose an installation on purpose and restore it (A
 	@$(BIN)/python manage.py drill $(ARGS)
 
 test: .venv/.installed-test ## All tests, two at a time (ARGS=... goes to pytest; -n 0 one at a time)
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: .venv/.installed-test ## Format, lint, types, imports, tests: the one gate
 	@$(BIN)/ruff format --check .
@@ -33,6 +33,9 @@ check: .venv/.installed-test ## Format, lint, types, imports, tests: the one gat
 
 bench: .venv/.installed-test ## The figures, with the machine
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+validate-deploy: .venv/.installed-test ## Every deployment file by its own checker
+	@deploy/scripts/validate
 
 faults: .venv/.installed-test ## The fault matrix: what was tried, what was lost (ARGS=--full: hours)
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -13,6 +13,24 @@ from lucid_sessions.recordings import hints, keyring
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.installation import Installation
 
+MARKS = {
+    "sqlite_only(why)": "the test is about SQLite",
+    "mongodb_only(why)": "the test is about MongoDB: tests/mongodb runs it there",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, rather than skip, what is about the other database: there it runs."""
+    other = "sqlite_only" if django_settings.MONGO else "mongodb_only"
+    foreign = [item for item in items if item.get_closest_marker(other)]
+    config.hook.pytest_deselected(items=foreign)
+    items[:] = [item for item in items if not item.get_closest_marker(other)]
+
 
 @pytest.fixture(scope="session")
 def keys_root(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -27,6 +27,7 @@ from recorder.errors import RecorderError
 from recorder.export import split_init
 from recorder.lines import check_lines
 from recorder.probe import probe
+from recorder.thumb import read_thumb
 
 from . import failpoints, leases, observation, setbacks
 from .installation import Installation
@@ -177,8 +178,8 @@ def capture(work: Work) -> None:
         )
     if work.chunk.path.endswith(".mp4"):
         work.facts |= _video_facts(work.chunk, work.raw)
-    elif work.chunk.path.endswith(".jsonl"):
-        _check_lines(work.chunk, work.raw)
+    else:
+        _check(work.chunk, work.raw)
     work.facts["raw_sha256"] = hashlib.sha256(work.raw).hexdigest()
 
 
@@ -192,9 +193,13 @@ def _video_facts(chunk: Chunk, raw: bytes) -> dict[str, int]:
     return {"frames": found.frames, "init_length": len(init)}
 
 
-def _check_lines(chunk: Chunk, raw: bytes) -> None:
+def _check(chunk: Chunk, raw: bytes) -> None:
+    """Final unless lines are facts of the segment's time, and a small picture decodes."""
     try:
-        check_lines(raw, start_us=chunk.start_us, end_us=chunk.end_us)
+        if chunk.path.endswith(".jsonl"):
+            check_lines(raw, start_us=chunk.start_us, end_us=chunk.end_us)
+        elif chunk.path.endswith(".webp"):
+            read_thumb(raw)
     except RecorderError as error:
         raise setbacks.Final(f"{chunk.path}: {error}") from error
 

@@ -152,11 +152,10 @@ other.execute("ROLLBACK")
 """
 
 
+@pytest.mark.sqlite_only("this trial locks SQLite's file")
 @pytest.mark.fault(5, "SQLite locked by a foreign writer, for less and for more than the time-out")
 @pytest.mark.timeout(3600)
 def test_a_locked_database_is_waited_for(ground: Ground) -> None:
-    if settings.MONGO:
-        pytest.skip("this trial locks SQLite's file; MongoDB has its own")
     assert sqlite3.sqlite_version
     with running(ground, *THREADS) as engine:
         for number in range(trials(100, 1)):

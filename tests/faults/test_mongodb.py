@@ -82,7 +82,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.skipif(not settings.MONGO, reason="the matrix's MongoDB row: python -m tests.faults --only 5")
+@pytest.mark.mongodb_only("it kills the mongod that it runs on")
 @pytest.mark.fault(5, "mongod killed (SIGKILL) and started again, and stepped down, under load")
 @pytest.mark.timeout(3600)
 def test_a_database_that_dies_under_load_loses_nothing(ground: Ground) -> None:

@@ -81,10 +81,9 @@ def _seal_and_leave(ground: Ground) -> None:
     connections.close_all()
 
 
+@pytest.mark.sqlite_only("the backup of this trial is a copy of SQLite's file")
 @pytest.mark.fault(14, "the database restored from an older backup under a running system")
 def test_an_older_database_follows_the_log(ground: Ground) -> None:
-    if settings.MONGO:
-        pytest.skip("the backup of this trial is a copy of SQLite's file; MongoDB's is in tests of backup")
     for number in range(trials(20, 4)):
         early, later = ground.session(segments=2), ground.session(segments=2)
         _run(ground, early, STEPS[: number % 5])

@@ -31,12 +31,11 @@ NAMES = ["retention", "shredding", "spool", "quota", "scrub", "orphans", "holds"
 LARGE = ("recordings_session", "recordings_chunk", "recordings_take", "recordings_sessionkey")
 
 
+@pytest.mark.sqlite_only("plans of SQLite; those of MongoDB are looked at below")
 @pytest.mark.parametrize("tick", TICKS, ids=NAMES)
 def test_a_tick_never_reads_a_whole_table(
     world: Installation, tick: Callable[[Installation], object]
 ) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("plans of SQLite; those of MongoDB are looked at below")
     _lived_in(world)
     with CaptureQueriesContext(connection) as asked:
         tick(world)
@@ -92,9 +91,8 @@ def _queries() -> Iterator[tuple[str, QuerySet]]:
     yield "chunk_blob_ix", unclaimed.order_by()
 
 
+@pytest.mark.mongodb_only("plans of MongoDB")
 def test_mongodb_answers_them_from_the_indexes(world: Installation) -> None:
-    if connection.vendor != "mongodb":
-        pytest.skip("plans of MongoDB; run with MONGODB_URL")
     # Enough that the planner has something to choose by.
     settled = {"status": Status.DELETED, "usage_due": False, "source": "synthetic://"}
     Session.objects.bulk_create([Session(name=f"s{number}", **settled) for number in range(300)])

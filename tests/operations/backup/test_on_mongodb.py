@@ -15,7 +15,7 @@ SECONDS = 240
 CHOSEN = "comes_back_whole or one_point or sound_installation"
 pytestmark = [
     pytest.mark.timeout(SECONDS + 60),
-    pytest.mark.skipif("MONGODB_URL" in os.environ, reason="these tests run on MongoDB already"),
+    pytest.mark.sqlite_only("they start a MongoDB of their own"),
 ]
 
 
