@@ -11,7 +11,7 @@ import pytest
 
 SUITES = {
     # Every order of retention's commit points is tried on SQLite; here it would take minutes.
-    "the domain": ["tests/recordings", "--ignore=tests/recordings/test_retention_interleavings.py"],
+    "the domain": ["tests/recordings", "--ignore=tests/recordings/test_retention_interleaved.py"],
     "the journey": ["tests/journey"],
     "the chain": ["tests/tasks"],
     "a database that dies": ["tests/faults/test_mongodb.py"],
