@@ -1,6 +1,6 @@
 """The way back: from stored blobs to pictures, believing nothing that was not verified on the way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, takewhile
 from pathlib import Path
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from lucid_sessions import archive
 from lucid_sessions.blobs import blob_name
 from lucid_sessions.errors import Refused, Tampered
-from recorder.export import write_mp4
+from recorder.export import Sound, write_mp4
 
 from . import leaves
 from .installation import Installation, identity, installation
@@ -103,19 +103,36 @@ def _entry(chunk: Chunk, previous: Chunk | None, *, address: str) -> Iterator[st
 
 
 def export(session: Session, out: Path) -> list[Path]:
-    """One MP4 an epoch, by stream copy: `out`, then out-2.mp4 and so on; whole files or none.
+    """One MP4 an epoch, by stream copy and with its sound: `out`, then out-2.mp4 and so on.
 
-    Every chunk is verified and decrypted on the way.
+    Every chunk is verified and decrypted on the way. Each file appears whole or not at all.
     """
-    world = installation()
     chunks = archived(session)
     if not chunks:
         raise Refused(f'Session "{session.name}" has nothing to export: no segment is archived.')
-    key = session_identity(session.pk, "screen", world=world)
+    audio = archived(session, track="audio")
+    epochs = [list(members) for _, members in groupby(chunks, key=_epoch_of)]
     written = []
-    epochs = groupby(chunks, key=lambda chunk: (chunk.sequence >> 32, chunk.epoch))
-    for number, (_, members) in enumerate(epochs, start=1):
+    for number, members in enumerate(epochs, start=1):
         target = out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
-        write_mp4(target, (open_chunk(chunk, world=world, key=key) for chunk in members))
+        following = epochs[number][0].start_us if number < len(epochs) else None
+        heard = [chunk for chunk in audio if _epoch_of(chunk)[0] == _epoch_of(members[0])[0]]
+        heard = [one for one in heard if _overlaps(one, from_us=members[0].start_us, until_us=following)]
+        sound = Sound(_opened(session, heard), until_us=following) if heard else None
+        write_mp4(target, _opened(session, members), sound=sound)
         written.append(target)
     return written
+
+
+def _epoch_of(chunk: Chunk) -> tuple[int, int]:
+    return chunk.sequence >> 32, chunk.epoch
+
+
+def _overlaps(chunk: Chunk, *, from_us: int, until_us: int | None) -> bool:
+    return chunk.end_us > from_us and (until_us is None or chunk.start_us < until_us)
+
+
+def _opened(session: Session, chunks: Sequence[Chunk]) -> Iterator[bytes]:
+    world = installation()
+    key = session_identity(session.pk, chunks[0].track, world=world)
+    return (open_chunk(chunk, world=world, key=key) for chunk in chunks)

@@ -101,6 +101,23 @@ def test_an_imported_video_comes_out_with_the_same_packets(
     assert _packets(out) == _packets(source)
 
 
+def test_an_imported_videos_sound_comes_out_too(
+    world: Installation, stack: dict[str, str], tmp_path: Path
+) -> None:
+    source = tmp_path / "source.mp4"
+    _make_video(source, seconds=4, sound=True)
+    session = _record(source.as_uri())
+    _await_end(session, world)
+    (out,) = playback.export(session, tmp_path / "out.mp4")
+    assert _packets(out) == _packets(source)
+    with av.open(str(out)) as exported, av.open(str(source)) as original:
+        lengths = [
+            float(one.streams.audio[0].duration * one.streams.audio[0].time_base)
+            for one in (exported, original)
+        ]
+    assert abs(lengths[0] - lengths[1]) < 0.1
+
+
 def test_a_flipped_byte_is_found_and_its_chunk_named(world: Installation, stack: dict[str, str]) -> None:
     session = _record("synthetic://320x240", maximum_seconds=5.0, frame_rate=10)
     _await_end(session, world)
@@ -166,7 +183,9 @@ def _packets(path: Path) -> list[tuple[bytes, bool]]:
         return [(bytes(one), one.is_keyframe) for one in container.demux(video=0) if one.size]
 
 
-def _make_video(path: Path, *, seconds: int) -> None:
+def _make_video(path: Path, *, seconds: int, sound: bool = False) -> None:
     argv = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=size=320x240:rate=25:duration={seconds}"]
+    if sound:
+        argv += ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}", "-c:a", "aac"]
     argv += ["-c:v", "libx264", "-g", "50", "-bf", "2", "-pix_fmt", "yuv420p", str(path)]
     subprocess.run(argv, check=True, timeout=60)
