@@ -14,7 +14,7 @@ PUBLIC = "repository.json"
 SHARES = {
     "session-api": (PUBLIC, "slots/*.lsk", "private/creator.key"),
     "pipeline-manager": (PUBLIC, "private/log.key"),
-    "session-recorder": (PUBLIC,),
+    "session-recorder": (PUBLIC, "private/recorder.key"),
     "chunk-processor": (PUBLIC, "private/writer.key"),
     "session-storage": (PUBLIC,),
 }

@@ -12,7 +12,7 @@ from tests.deploy.parts import DEPLOY, PORTS, run, said
 PRIVATE = {
     "session-api": {"creator.key"},
     "pipeline-manager": {"log.key"},
-    "session-recorder": set(),
+    "session-recorder": {"recorder.key"},
     "chunk-processor": {"writer.key"},
     "session-storage": set(),
 }
