@@ -13,6 +13,9 @@ from lucid_sessions.recordings import hints, keyring
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.installation import Installation
 
+# A password's real hash takes half a second, in every test that makes somebody.
+django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
 MARKS = {
     "sqlite_only(why)": "the test is about SQLite",
     "mongodb_only(why)": "the test is about MongoDB: tests/mongodb runs it there",

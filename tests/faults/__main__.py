@@ -87,7 +87,6 @@ def _run(row: int, env: dict[str, str], *, databases: tuple[str, ...]) -> bool:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.faults.rows", f"tests/faults/{file}"]
         command += ["--timeout", "7200", "--fault-row", str(row)]
         if database == "mongodb":
-            command[3:3] = ["-p", "tests.mongodb.quick_flush"]
             command = [sys.executable, "-m", "tests.servers", "mongod", "--", *command]
         print(f"row {row}: {file} on {database}", file=sys.stderr, flush=True)
         code = subprocess.run(command, cwd=ROOT, env=env, stdout=sys.stderr, check=False).returncode

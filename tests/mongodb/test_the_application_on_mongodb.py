@@ -21,7 +21,7 @@ SUITES = {
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", SUITES)
 def test_what_holds_on_sqlite_holds_on_mongodb(name: str) -> None:
-    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "tests.mongodb.quick_flush", *SUITES[name]]
+    pytest_here = [sys.executable, "-m", "pytest", "-q", *SUITES[name]]
     argv = [sys.executable, "-m", "tests.servers", "mongod", "--", *pytest_here]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=390, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
