@@ -109,6 +109,11 @@ class RecordingConfig(Strict):
     quality = serializers.ChoiceField(choices=QUALITIES, required=False)
     compression = serializers.ChoiceField(choices=sessions.COMPRESSIONS, required=False)
     cursor_enabled = serializers.BooleanField(required=False)
+    input = serializers.ChoiceField(
+        choices=("none", "masked", "full"),
+        required=False,
+        help_text="X11: keys and pointer in a track of their own; masked hides what is typed.",
+    )
     audio_enabled = serializers.BooleanField(
         required=False, help_text="Only false: sound is not recorded in this release."
     )
@@ -152,6 +157,7 @@ def recording_defaults() -> dict[str, Any]:
         "quality": settings.DEFAULT_QUALITY,
         "compression": settings.DEFAULT_COMPRESSION,
         "cursor_enabled": True,
+        "input": "masked",
         "audio_enabled": False,
         "bitrate": None,
         "maximum_seconds": None,
@@ -167,6 +173,11 @@ class StorageConfig(Strict):
         min_value=0.001, max_value=1_000_000, allow_null=True, required=False
     )
     backup_enabled = serializers.BooleanField(required=False)
+    when_full = serializers.ChoiceField(
+        choices=("spool", "fail_closed"),
+        required=False,
+        help_text="Where the recorder's disk runs full: go on into the spool, or end the recording.",
+    )
     encryption_enabled = serializers.BooleanField(required=False, help_text="Only true: it cannot be off.")
 
     def validate_encryption_enabled(self, value: bool) -> bool:
