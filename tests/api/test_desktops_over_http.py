@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 URL = "/api/v1/sessions"
 PASSWORD = "Tristan-da-Cunha-1961"
-RDP: dict[str, Any] = {"host": "192.0.2.7", "username": "alice", "password": PASSWORD}
+RDP: dict[str, Any] = {"host": "192.0.2.7", "username": "operator", "password": PASSWORD}
 FINGERPRINT = "ab" * 32
 
 
@@ -37,7 +37,7 @@ def test_an_rdp_desktop_is_created_and_its_password_is_only_with_the_recorders(
         "kind": "rdp",
         "host": "192.0.2.7",
         "port": 3389,
-        "username": "alice",
+        "username": "operator",
         "domain": "corp",
         "fingerprint": FINGERPRINT,
     }
@@ -67,7 +67,7 @@ def test_a_vnc_desktop_is_created_with_a_password_or_without(operator: Any, worl
     [
         ({}, "source", "either a `source` or an `rdp_config`"),
         ({"source": {"kind": "synthetic"}, "rdp_config": RDP}, "source", "either"),
-        ({"rdp_config": RDP | {"host": "alice@evil"}}, "rdp_config.host", "pattern"),
+        ({"rdp_config": RDP | {"host": "operator@evil"}}, "rdp_config.host", "pattern"),
         ({"rdp_config": RDP | {"host": "host/x?ignore_cert=1"}}, "rdp_config.host", "pattern"),
         ({"rdp_config": RDP | {"use_tls": False}}, "rdp_config.use_tls", "without TLS or NLA"),
         ({"rdp_config": RDP | {"fingerprint": "abc"}}, "rdp_config.fingerprint", "64 hexadecimal"),

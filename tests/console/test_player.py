@@ -47,7 +47,7 @@ def is_at(page: Any, text: str) -> None:
 def test_a_recording_plays_and_goes_on_behind_its_gap(
     watched: Any, live_server: Any, world: Installation, tmp_path: Path
 ) -> None:
-    manager = person("session_manager", name="maria")
+    manager = person("session_manager", name="auditor")
     session = desk.record(world, client_of(manager), seconds=5, pause=3, name="deploy db-7")
     gap = Gap.objects.get(session=session)
     before = sum(
@@ -130,7 +130,8 @@ def test_a_changed_blob_raises_the_alarm_in_the_player(
     blob = Chunk.objects.filter(session=session).order_by("sequence")[0].blob
     path = next(world.blobs_root.rglob(blob))
     path.chmod(0o600)
-    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     page = watched
     sign_in(page, f"{live_server.url}/sessions/{session.pk}/", person("auditor"))
     alarm = page.get_by_role("alert")

@@ -21,7 +21,7 @@ from recorder.sources.reach import Endpoint
 
 NEEDED = ("Xvfb", "xfreerdp", "freerdp-shadow-cli", "xrdp", "Xvnc", "vncpasswd", "openssl")
 MISSING = [program for program in NEEDED if shutil.which(program) is None]
-USER, PASSWORD = "alice", "Kerguelen-4711-cabbage"
+USER, PASSWORD = "operator", "Kerguelen-4711-cabbage"
 # MD4 of the password in UTF-16, which Python's hashlib does not always have.
 NT_HASH = "b6bc997ff4513586141a32867cfc5168"
 VNC_PASSWORD = "vncpw12"

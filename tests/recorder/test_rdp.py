@@ -254,7 +254,7 @@ def test_the_clients_exit_tells_what_to_do_about_it() -> None:
     assert "locked the account" in str(why(135, connected=False))
     assert "password has expired" in str(why(148, connected=False))
     assert "another certificate" in str(why(143, connected=False))
-    told = str(why(132, output="junk ERRCONNECT_LOGON_FAILURE [0x1] alice Secret", connected=False))
+    told = str(why(132, output="junk ERRCONNECT_LOGON_FAILURE [0x1] operator Secret", connected=False))
     assert "ERRCONNECT_LOGON_FAILURE" in told
     assert "Secret" not in told
 

@@ -22,8 +22,10 @@ DIGITS = "ab" * 32
 
 
 def test_an_address_says_everything_but_the_password() -> None:
-    target = parse(f"rdp://DOMAIN%5Calice@[2001:db8::7]:3390?domain=corp&fingerprint=SHA256:{DIGITS.upper()}")
-    assert target == Target("rdp", "2001:db8::7", 3390, "DOMAIN\\alice", "corp", DIGITS)
+    target = parse(
+        f"rdp://DOMAIN%5Coperator@[2001:db8::7]:3390?domain=corp&fingerprint=SHA256:{DIGITS.upper()}"
+    )
+    assert target == Target("rdp", "2001:db8::7", 3390, "DOMAIN\\operator", "corp", DIGITS)
     assert parse(target.url) == target
     assert parse("vnc://desk") == Target("vnc", "desk", 5900)
 
@@ -31,20 +33,20 @@ def test_an_address_says_everything_but_the_password() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "rdp://alice:hunter2@host",
-        "rdp://alice@",
+        "rdp://operator:hunter2@host",
+        "rdp://operator@",
         "rdp://@host",
-        "rdp://alice@ho st",
-        "rdp://alice@-oProxyCommand",
-        "rdp://alice@host:0",
-        "rdp://alice@host:99999",
-        "rdp://alice@host/path",
-        "rdp://alice@host?gateway=other",
+        "rdp://operator@ho st",
+        "rdp://operator@-oProxyCommand",
+        "rdp://operator@host:0",
+        "rdp://operator@host:99999",
+        "rdp://operator@host/path",
+        "rdp://operator@host?gateway=other",
         "rdp://%2Fcert:ignore@host",
-        "rdp://alice%0Abob@host",
-        "rdp://alice@host?domain=-x",
-        "rdp://alice@host?ignore_cert=true",
-        f"rdp://alice@host?ignore_cert=1&fingerprint={DIGITS}",
+        "rdp://operator%0Abob@host",
+        "rdp://operator@host?domain=-x",
+        "rdp://operator@host?ignore_cert=true",
+        f"rdp://operator@host?ignore_cert=1&fingerprint={DIGITS}",
         "vnc://host?fingerprint=" + DIGITS,
     ],
 )
@@ -91,7 +93,7 @@ def test_a_name_without_an_address_is_away_for_now() -> None:
         resolve(Target("vnc", "no-such-host.invalid", 5900), allowed=())
 
 
-@pytest.mark.parametrize("url", ["rdp://alice@127.0.0.1:{}", "vnc://127.0.0.1:{}"])
+@pytest.mark.parametrize("url", ["rdp://operator@127.0.0.1:{}", "vnc://127.0.0.1:{}"])
 def test_a_host_where_nobody_listens_is_named(url: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -107,7 +109,7 @@ def test_a_host_where_nobody_listens_is_named(url: str) -> None:
 )
 def test_a_server_that_does_not_protect_the_password_is_refused(answer: bytes) -> None:
     with serving(lambda connection: connection.sendall(answer)) as port, pytest.raises(BadSource):
-        check_certificate(parse("rdp://alice@127.0.0.1"), Endpoint("127.0.0.1", port))
+        check_certificate(parse("rdp://operator@127.0.0.1"), Endpoint("127.0.0.1", port))
 
 
 def test_a_certificate_passes_by_its_fingerprint_or_an_authority_or_not_at_all(
@@ -117,29 +119,29 @@ def test_a_certificate_passes_by_its_fingerprint_or_an_authority_or_not_at_all(
     with tls_server(tmp_path) as port:
         place = Endpoint("127.0.0.1", port)
         with pytest.raises(BadSource, match=r"No authority.*No password was sent.*SHA-256 ([0-9a-f]{64})"):
-            check_certificate(parse("rdp://alice@localhost"), place)
+            check_certificate(parse("rdp://operator@localhost"), place)
         with pytest.raises(BadSource, match=r"another certificate than was pinned.*No password was sent"):
-            check_certificate(parse(f"rdp://alice@localhost?fingerprint={DIGITS}"), place)
-        unchecked = check_certificate(parse("rdp://alice@localhost?ignore_cert=1"), place)
+            check_certificate(parse(f"rdp://operator@localhost?fingerprint={DIGITS}"), place)
+        unchecked = check_certificate(parse("rdp://operator@localhost?ignore_cert=1"), place)
         assert unchecked.checked == "not checked"
-        pinned = check_certificate(parse(f"rdp://alice@localhost?fingerprint={unchecked.pretty}"), place)
+        pinned = check_certificate(parse(f"rdp://operator@localhost?fingerprint={unchecked.pretty}"), place)
         assert (pinned.sha256, pinned.checked) == (unchecked.sha256, "fingerprint")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        assert check_certificate(parse("rdp://alice@localhost"), place).checked == "authority"
+        assert check_certificate(parse("rdp://operator@localhost"), place).checked == "authority"
         with pytest.raises(BadSource, match="No authority"):
-            check_certificate(parse("rdp://alice@otherhost"), place)
+            check_certificate(parse("rdp://operator@otherhost"), place)
         assert evidence_of(place, unchecked)["certificate_checked"] == "not checked"
 
 
 def test_nothing_secret_is_in_the_clients_arguments(tmp_path: Path) -> None:
     make_certificate(tmp_path)
-    target = parse("rdp://alice@localhost?ignore_cert=1&domain=corp")
+    target = parse("rdp://operator@localhost?ignore_cert=1&domain=corp")
     with tls_server(tmp_path) as port:
         place = Endpoint("127.0.0.1", port)
         seen = check_certificate(target, place)
         argv = client_argv(target, place, certificate=seen, size=(800, 600))
     assert f"/cert:fingerprint:sha256:{seen.pretty.lower()}" in argv
-    assert {"/from-stdin:force", "/u:alice", "/d:corp", "-sec-rdp"} <= set(argv)
+    assert {"/from-stdin:force", "/u:operator", "/d:corp", "-sec-rdp"} <= set(argv)
     assert not [one for one in argv if one.startswith(("/p", "/cert:ignore"))]
 
 

@@ -19,7 +19,7 @@ from tests.recorder.test_targets import make_certificate, tls_server
 pytestmark = pytest.mark.django_db(transaction=True)
 PASSWORD = "Tristan-da-Cunha-1961"
 ASK = "from lucid_sessions.recordings.management.desktops import *; import hashlib\n" + (
-    "t = parse('rdp://alice@192.0.2.7'); p = password_for(t, {'password_stdin': False})\n"
+    "t = parse('rdp://operator@192.0.2.7'); p = password_for(t, {'password_stdin': False})\n"
     "print('sha', hashlib.sha256(p.encode()).hexdigest())"
 )
 
@@ -45,12 +45,12 @@ def record(*arguments: str) -> tuple[int, str, str]:
 def test_an_unpinned_server_shows_its_fingerprint_and_gets_no_password(
     world: Installation, server: int
 ) -> None:
-    code, _, told = record(f"rdp://alice@127.0.0.1:{server}")
+    code, _, told = record(f"rdp://operator@127.0.0.1:{server}")
     assert code == 2
     fingerprint = told.partition("SHA-256 ")[2][:64]
     assert "No password was sent" in told
     assert not Session.objects.exists()
-    code, _, told = record(f"rdp://alice@127.0.0.1:{server}", "--fingerprint", fingerprint)
+    code, _, told = record(f"rdp://operator@127.0.0.1:{server}", "--fingerprint", fingerprint)
     assert (code, "--password-stdin" in told) == (2, True)
     assert not Session.objects.exists()
 
@@ -59,7 +59,7 @@ def test_a_script_gives_the_password_on_standard_input(
     world: Installation, server: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(PASSWORD + "\nmore\n"))
-    source = f"rdp://alice@127.0.0.1:{server}"
+    source = f"rdp://operator@127.0.0.1:{server}"
     code, out, told = record(source, "--ignore-cert", "--domain", "corp", "--password-stdin")
     assert (code, told) == (0, "")
     session = Session.objects.get()
@@ -75,7 +75,7 @@ def test_the_terminal_is_asked_without_showing_what_is_typed() -> None:
     )
     os.close(theirs)
     seen = b""
-    while b"Password of alice@192.0.2.7:3389: " not in seen:
+    while b"Password of operator@192.0.2.7:3389: " not in seen:
         seen += os.read(ours, 1024)
     os.write(ours, PASSWORD.encode() + b"\n")
     while b"sha " not in seen:

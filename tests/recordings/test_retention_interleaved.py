@@ -109,7 +109,8 @@ def holder(session: Session, _world: Installation) -> Actor:
     yield
     if row.status not in tombstones.GONE:
         holds.write(
-            row, [{"id": "h" * 32, "by": "ada", "who": "1", "why": "case", "at": "2026-01-01T00:00:00+00:00"}]
+            row,
+            [{"id": "h" * 32, "by": "officer", "who": "1", "why": "case", "at": "2026-01-01T00:00:00+00:00"}],
         )
     yield
 

@@ -23,7 +23,7 @@ def test_nothing_is_left_but_rows_and_the_record(world: Installation) -> None:
     other = archived.sealed(world, name="another")
     before = archived.left(session, world)
     assert (before.keys > 0, before.blobs) == (True, 2)
-    shredding.begin(session, cause="shred", by=person("ada"), why="asked for")
+    shredding.begin(session, cause="shred", by=person("officer"), why="asked for")
     archived.finish(session, world)
     assert session.status == Status.DELETED
     assert archived.left(session, world) == archived.NOTHING
@@ -34,15 +34,15 @@ def test_nothing_is_left_but_rows_and_the_record(world: Installation) -> None:
 def test_the_record_holds_ids_and_figures_only(world: Installation) -> None:
     session = archived.sealed(world, name="Secret project", project="Acme")
     keys = archived.left(session, world).keys
-    ada = person("ada")
-    shredding.begin(session, cause="shred", by=ada, why="a private reason")
+    officer = person("officer")
+    shredding.begin(session, cause="shred", by=officer, why="a private reason")
     archived.finish(session, world)
     entry = LedgerRecord.objects.get(kind="shredded").entry
     facts = json.loads(entry)
-    assert (facts["session"], facts["by"], facts["cause"]) == (str(session.pk), str(ada.pk), "shred")
+    assert (facts["session"], facts["by"], facts["cause"]) == (str(session.pk), str(officer.pk), "shred")
     assert (facts["chunks"], facts["blobs"], facts["keys"]) == (2, 2, keys)
     assert facts["sealed"] == session.sealed_record
-    assert not [word for word in ("Secret", "Acme", "private", "ada") if word in entry]
+    assert not [word for word in ("Secret", "Acme", "private", "officer") if word in entry]
 
 
 def test_the_receipt_proves_the_record_without_us(world: Installation) -> None:

@@ -17,7 +17,7 @@ from recorder.supervisor import Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PASSWORD = "Tristan-da-Cunha-ü-1961"
-SOURCE = "rdp://alice@192.0.2.7"
+SOURCE = "rdp://operator@192.0.2.7"
 
 
 def kept(world: Installation) -> list[str]:
@@ -127,13 +127,13 @@ def test_an_older_keyring_gets_a_recorders_key_on_the_next_init(world: Installat
 @pytest.mark.parametrize(
     ("source", "why"),
     [
-        ("rdp://alice:Saxifrage@192.0.2.7", "holds a password"),
+        ("rdp://operator:Saxifrage@192.0.2.7", "holds a password"),
         ("rdp://192.0.2.7", "names no user"),
-        ("rdp://alice@127.0.0.1", "this machine itself"),
-        ("rdp://alice@169.254.169.254", "clouds keep"),
+        ("rdp://operator@127.0.0.1", "this machine itself"),
+        ("rdp://operator@169.254.169.254", "clouds keep"),
         ("vnc://[::ffff:127.0.0.1]", "this machine itself"),
-        ("rdp://alice@192.0.2.7?fingerprint=12", "64 hexadecimal digits"),
-        ("rdp://alice@192.0.2.7?ignore_cert=yes", "ignore_cert=1"),
+        ("rdp://operator@192.0.2.7?fingerprint=12", "64 hexadecimal digits"),
+        ("rdp://operator@192.0.2.7?ignore_cert=yes", "ignore_cert=1"),
     ],
 )
 def test_an_address_that_cannot_work_leaves_nothing(world: Installation, source: str, why: str) -> None:
