@@ -54,7 +54,7 @@ def test_a_backup_needs_no_password_and_keeps_keys_apart(site: Site, tmp_path: P
     (site.home / "keys" / "secrets" / "encryption_salt").unlink()
     site.manage("backup", shelf, "--keys", keys)
     sealed = [path.read_bytes() for path in (site.home / "keys" / "sessions").rglob("*.sealed")]
-    assert len(sealed) == 4  # two sessions, two recipients each
+    assert len(sealed) == 8  # two sessions, two tracks each, two recipients each
     kept = [path.read_bytes() for path in shelf.rglob("*") if path.is_file()]
     assert not [one for one in sealed if any(one in file or one.hex().encode() in file for file in kept)]
     assert sorted(path.suffix for path in keys.iterdir()) == [".json", ".sig", ".zst"]
