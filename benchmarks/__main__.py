@@ -51,7 +51,7 @@ def _measured(home: Path, names: list[str], quick: bool) -> Iterator[tuple[str, 
     bench = Bench(
         home=home,
         small=segments.make(home / "media", size=segments.SMALL, count=8),
-        large=segments.make(home / "media", size=segments.LARGE, count=4 if quick else 16),
+        large=segments.make(home / "media", size=segments.LARGE, count=4 if quick else 32),
         quick=quick,
     )
     for name in names:
