@@ -207,7 +207,9 @@ def _check(chunk: Chunk, raw: bytes) -> None:
 def compress(work: Work) -> None:
     """Pack with the codec that pays for this content."""
     raw = _captured(work)
-    work.packed = packed = archive.compress(raw, want=work.want)
+    work.packed = packed = archive.compress(
+        raw, want=work.want, raw_sha256=bytes.fromhex(work.fact("raw_sha256"))
+    )
     same = packed.codec == "none"
     work.facts |= {
         "codec": packed.codec,
