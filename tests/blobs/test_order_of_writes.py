@@ -1,7 +1,6 @@
 """What the kernel is asked, in which order: no other survives a disk that loses unsynced writes."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lucid_sessions.blobs import FileBlobs, blob_name
+from tests.programs import needed
 
 DATA = b"sealed" * 10_000
 NAME = blob_name(DATA)
@@ -22,8 +22,7 @@ _CALL = re.compile(r"^(?:\d+ +)?(mkdir|openat|write|fsync|rename|pread\w*)\((.*)
 
 
 def _require_strace() -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed (apt-get install strace): system calls were not looked at")
+    needed("strace")
 
 
 def _calls_of_a_put(root: Path, log: Path) -> list[str]:

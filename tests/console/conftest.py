@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.programs import needed
+
 # Playwright runs its own event loop in this thread; Django would take each query for one in async code.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
@@ -21,7 +23,7 @@ def browser_type_launch_args() -> dict[str, Any]:
     quiet = ("background-networking", "component-update", "sync", "quic")
     flags = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
     return {
-        "executable_path": "/usr/bin/chromium",
+        "executable_path": needed("chromium"),
         "args": [*flags, *(f"--disable-{name}" for name in quiet)],
     }
 

@@ -1,7 +1,6 @@
 """A ground for each fault, on real files and the test's database; mutants, when the harness tests itself."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from lucid_sessions.recordings.installation import Installation
 from tests.faults import ground as grounds
 from tests.faults import mutants
+from tests.programs import needed
 
 
 def pytest_configure() -> None:
@@ -27,6 +27,4 @@ def ground(world: Installation, tmp_path: Path, request: pytest.FixtureRequest) 
 @pytest.fixture
 def strace() -> str:
     """Where strace is; without it nothing here could be shown."""
-    found = shutil.which("strace")
-    assert found, "strace is missing: install the package strace (.ci/run names what the tests need)"
-    return found
+    return needed("strace")

@@ -17,6 +17,7 @@ from lucid_sessions.recordings.models import Chunk
 from tests import factories
 from tests.faults.forks import run_forked
 from tests.faults.ground import FULL, Ground, trials
+from tests.programs import lacking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +44,7 @@ def small_disk(ground: Ground) -> Iterator[Path]:
     blobs = ground.world.blobs_root
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", blobs], check=False)
     if made.returncode:
-        pytest.skip("no right to mount a small disk here: the row needs root")
+        lacking("no right to mount a small disk here: the row needs root.")
     from lucid_sessions.blobs import FileBlobs
 
     FileBlobs.create(blobs)

@@ -18,6 +18,7 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import QUEUES, State, Status
 from lucid_sessions.recordings.models import Chunk, Gap, Session
 from tests import servers
+from tests.programs import needed
 from tests.tasks.workers import end, environment, until, workers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
@@ -184,7 +185,15 @@ def _packets(path: Path) -> list[tuple[bytes, bool]]:
 
 
 def _make_video(path: Path, *, seconds: int, sound: bool = False) -> None:
-    argv = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=size=320x240:rate=25:duration={seconds}"]
+    argv = [
+        needed("ffmpeg"),
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        f"testsrc2=size=320x240:rate=25:duration={seconds}",
+    ]
     if sound:
         argv += ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}", "-c:a", "aac"]
     argv += ["-c:v", "libx264", "-g", "50", "-bf", "2", "-pix_fmt", "yuv420p", str(path)]

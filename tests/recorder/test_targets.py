@@ -17,6 +17,7 @@ from recorder.sources.certificate import check_certificate
 from recorder.sources.rdp import client_argv, evidence_of
 from recorder.sources.reach import Endpoint, check_networks, resolve
 from recorder.sources.target import Access, Target, fingerprint_of, parse
+from tests.programs import needed
 
 DIGITS = "ab" * 32
 
@@ -147,7 +148,7 @@ def test_nothing_secret_is_in_the_clients_arguments(tmp_path: Path) -> None:
 
 def make_certificate(folder: Path) -> Path:
     make = [
-        "openssl",
+        needed("openssl"),
         "req",
         "-x509",
         "-newkey",
