@@ -22,6 +22,7 @@ URLS = {"broker": "redis_url", "cache": "cache_url"}
 
 def make_secrets(into: Path) -> Path:
     """The directory that deploy/make_secrets.py has filled."""
+    system_tool("openssl", package="openssl")
     ended = run(sys.executable, DEPLOY / "make_secrets.py", "--into", into)
     assert ended.returncode == 0, said(ended)
     return into

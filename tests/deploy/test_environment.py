@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.parts import PORTS, ROOT, WORKERS, env_file, filled, run, said, services
+from tests.deploy.parts import PORTS, ROOT, WORKERS, env_file, filled, run, said, services, system_tool
 
 SHOW = (
     "from lucid_sessions import settings as s;"
@@ -17,6 +17,7 @@ SHOW = (
 @pytest.fixture(scope="module")
 def secret_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     into = tmp_path_factory.mktemp("secrets")
+    system_tool("openssl", package="openssl")
     ended = run(sys.executable, ROOT / "deploy/make_secrets.py", "--into", into)
     assert ended.returncode == 0, said(ended)
     return into

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.parts import DEPLOY, ROOT, run, said, tool
+from tests.deploy.parts import DEPLOY, ROOT, run, said, system_tool, tool
 from tests.deploy.serving import free_port, started, until
 
 
@@ -65,6 +65,7 @@ def _reply(connection: http.client.HTTPConnection, *, path: str, headers: dict[s
 def _copy(home: Path, *, front: Front, flower: int) -> Path:
     """The configuration's main file, in a copy that can run here."""
     shutil.copytree(DEPLOY / "nginx", home, dirs_exist_ok=True)
+    system_tool("openssl", package="openssl")
     ended = run(sys.executable, DEPLOY / "make_secrets.py", "--into", home / "secrets")
     assert ended.returncode == 0, said(ended)
     upstreams = (home / "upstreams.conf").read_text().replace(" resolve", "")

@@ -4,10 +4,11 @@ import stat
 import sys
 from pathlib import Path
 
-from tests.deploy.parts import DEPLOY, ROOT, compose, run, said
+from tests.deploy.parts import DEPLOY, ROOT, compose, run, said, system_tool
 
 
 def _make(into: Path) -> str:
+    system_tool("openssl", package="openssl")
     ended = run(sys.executable, DEPLOY / "make_secrets.py", "--into", into, "--host", "sessions.test")
     assert ended.returncode == 0, said(ended)
     return said(ended)
