@@ -158,7 +158,10 @@ def test_a_killed_child_loses_about_a_second_and_its_take_is_recovered(spool: Sp
 
 def test_a_recovered_take_counts_segments_that_the_archive_has_taken_already(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
+        noted = child.directory / "last_screen.json"
         eventually(lambda: len(list(spool.segments(child.directory))) > 1)
+        # Noted just after the rename: the archive takes a segment long after that.
+        eventually(lambda: noted.stat().st_mtime >= max(p.stat().st_mtime for p, _ in spool.segments()))
         child.process.kill()
         child.process.wait()
     for part in spool.parts(child.directory):
