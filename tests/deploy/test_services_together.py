@@ -44,5 +44,6 @@ def test_no_key_but_its_own_lies_where_a_worker_looks(standing: Standing) -> Non
     assert held == {
         "session-api": "creator.key",
         "pipeline-manager": "log.key",
+        "session-recorder": "recorder.key",
         "chunk-processor": "writer.key",
     }
