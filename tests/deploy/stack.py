@@ -50,6 +50,8 @@ class Standing:
             "LUCID_LEDGER_PATH": str(self.home / "ledger"),
             "CHUNK_STORAGE_PATH": str(self.home / "chunks"),
             "SESSION_STORAGE_PATH": str(self.home / "spool"),
+            "LUCID_TARGETS_PATH": str(self.home / "targets"),
+            "LUCID_RESULTS_PATH": str(self.home / "results"),
         }
 
     def manage(self, *words: str, service: str) -> str:
@@ -60,7 +62,7 @@ class Standing:
 
     def prepare(self) -> None:
         """What the one-shots do."""
-        for name in ("ledger", "chunks", "spool"):
+        for name in ("ledger", "chunks", "spool", "targets", "results"):
             (self.home / name).mkdir()
         self.manage("migrate", "--no-input", service="migrate")
         self.manage("keys", "init", service="keys-init")

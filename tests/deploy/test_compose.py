@@ -1,6 +1,7 @@
 """docker-compose.yml keeps the design's promises. No engine starts it here: docs/deployment.md says so."""
 
 import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.deploy.parts import (
     WORKERS,
     compose,
     env_file,
+    filled,
     run,
     said,
     services,
@@ -100,6 +102,27 @@ def test_each_service_mounts_its_own_keys_only() -> None:
     for name in PORTS:
         keys = [mount for mount in services()[name]["volumes"] if mount.startswith("keys-")]
         assert [mount.split(":")[0] for mount in keys] == [f"keys-{name}"]
+
+
+def test_what_one_service_hands_to_another_lies_on_a_volume_of_both() -> None:
+    for name in ("session-api", "session-recorder"):
+        assert services()[name]["environment"]["LUCID_TARGETS_PATH"] == "/targets"
+        assert "desktop-passwords:/targets" in services()[name]["volumes"]
+    for name in ("session-api", "session-storage"):
+        assert services()[name]["environment"]["LUCID_RESULTS_PATH"] == "/results"
+        assert "results:/results" in services()[name]["volumes"]
+
+
+def test_the_api_believes_nginx_about_addresses_and_nobody_else() -> None:
+    trusted = services()["session-api"]["environment"]["LUCID_TRUSTED_PROXIES"]
+    net = services()["nginx"]["networks"]["session-management-net"]
+    assert trusted == net["ipv4_address"]
+    (plan,) = compose()["networks"]["session-management-net"]["ipam"]["config"]
+    given = {key: ip_network(filled(text, variables={})) for key, text in plan.items()}
+    nginx = ip_address(filled(trusted, variables={}))
+    assert nginx in given["subnet"]
+    assert nginx not in given["ip_range"]
+    assert given["ip_range"].subnet_of(given["subnet"])  # type: ignore[arg-type]
 
 
 def test_only_the_storage_service_can_change_stored_blobs() -> None:

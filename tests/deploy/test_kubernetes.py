@@ -89,7 +89,7 @@ def test_private_keys_are_mounted_where_they_are_needed_and_nowhere_else() -> No
     assert mounted == {
         "session-api": {"keys-session-api", "keys-slots"},
         "pipeline-manager": {"keys-pipeline-manager"},
-        "session-recorder": set(),
+        "session-recorder": {"keys-session-recorder"},
         "chunk-processor": {"keys-chunk-processor"},
         "session-storage": set(),
     }
@@ -106,6 +106,21 @@ def test_every_volume_that_is_mounted_exists(name: str) -> None:
     }
     assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == volumes
     assert claims <= {one["metadata"]["name"] for one in _documents("PersistentVolumeClaim")}
+
+
+def test_what_one_service_hands_to_another_lies_on_a_volume_of_both() -> None:
+    data = next(one["data"] for one in _documents("ConfigMap"))
+    for variable, path in (("LUCID_TARGETS_PATH", "/targets"), ("LUCID_RESULTS_PATH", "/results")):
+        assert data[variable] == path
+    mounts = {
+        name: {m["mountPath"]: m["name"] for m in _pod(name)["containers"][0]["volumeMounts"]}
+        for name in PORTS
+    }
+    assert {name for name in PORTS if mounts[name].get("/targets") == "desktop-passwords"} == {
+        "session-api",
+        "session-recorder",
+    }
+    assert {name for name in PORTS if mounts[name].get("/results") == "results"} >= {"session-api"}
 
 
 def test_no_secret_is_in_the_files() -> None:

@@ -1,6 +1,7 @@
 """What the overlays and components make of the base."""
 
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,11 @@ def _images(part: Any) -> list[str]:
         return []
     own = [part["image"]] if isinstance(part.get("image"), str) else []
     return own + [image for one in part.values() for image in _images(one)]
+
+
+def test_production_names_the_network_of_its_proxies() -> None:
+    told = named(_overlay("production"), "ConfigMap")["session-config"]["data"]["LUCID_TRUSTED_PROXIES"]
+    assert ip_network(told)
 
 
 def test_dev_fits_on_one_node() -> None:

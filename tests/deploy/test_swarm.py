@@ -54,6 +54,11 @@ def test_a_service_mounts_what_it_mounts_under_compose(name: str) -> None:
     assert _stack()["services"][name]["volumes"] == services()[name]["volumes"]
 
 
+def test_the_api_believes_the_network_of_the_proxy_about_addresses() -> None:
+    (plan,) = _stack()["networks"]["session-management-net"]["ipam"]["config"]
+    assert _stack()["services"]["session-api"]["environment"]["LUCID_TRUSTED_PROXIES"] == plan["subnet"]
+
+
 def test_every_file_secret_volume_and_variable_that_is_named_exists() -> None:
     whole = _stack()
     assert [
