@@ -66,7 +66,8 @@ def observe(event: StageDone) -> None:
         storage_operations_total.labels("put", status).inc()
     if event.outcome in ("waits", "quarantined"):
         pipeline_errors_total.labels(event.stage, event.error_type or "unknown").inc()
-    _count_chunk(event)
+    if event.stage != "anchor":  # that is told once a batch, of chunks that were counted when stored
+        _count_chunk(event)
 
 
 def _count_chunk(event: StageDone) -> None:

@@ -24,7 +24,7 @@ from lucid_sessions.durable import blaming, make_directory
 from lucid_sessions.errors import Refused, Retryable
 from lucid_sessions.ledger import Log
 
-from . import completeness, failpoints, leaves, ledger_rows
+from . import completeness, failpoints, leaves, ledger_rows, observation
 from .installation import Installation
 from .ledger_rows import Draft
 from .lifecycle import State, Status
@@ -112,12 +112,21 @@ def _append_due(ledger: Log) -> int:
     appended = 0
     for request in LedgerRequest.objects.filter(record__isnull=True).order_by("created_at")[:MOST_REQUESTS]:
         appended += _append(ledger, partial(_request_draft, request))
-    while _append(ledger, _batch_draft):
+    while _anchor_batch(ledger):
         appended += 1
     for pk in list(Session.objects.filter(status=Status.PROCESSING).values_list("pk", flat=True)):
         if completeness.may_be_settled(pk):
             appended += _append(ledger, partial(_seal_draft, pk))
     return appended
+
+
+def _anchor_batch(ledger: Log) -> bool:
+    """True when stored chunks were anchored; the stage took as long as their batch did, told once a batch."""
+    began = time.perf_counter()
+    if not _append(ledger, _batch_draft):
+        return False
+    observation.tell(observation.StageDone("anchor", time.perf_counter() - began, "success", 0))
+    return True
 
 
 def _append(ledger: Log, draft_of: Callable[[], Draft | None]) -> bool:

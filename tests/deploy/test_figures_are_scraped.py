@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lucid_sessions.recordings.lifecycle import STAGES
 from tests.deploy.parts import DEPLOY, PORTS, system_tool
 from tests.deploy.serving import free_port, started, until
 from tests.deploy.stack import Standing
@@ -126,7 +127,11 @@ def test_the_figures_that_alerts_compare_exist(prometheus: Prometheus) -> None:
     for name in (
         *("pipeline_oldest_unanchored_seconds", "pipeline_queue_depth", "ledger_checkpoint_age_seconds"),
         *("storage_used_bytes", "sessions_active", "recorder_dropped_frames_total"),
+        *("sessions_created_total", "session_duration_seconds_bucket", "chunk_size_bytes_bucket"),
+        *("chunk_processing_duration_seconds_bucket", "storage_operations_total", "api_requests_total"),
+        "scrub_oldest_unverified_seconds",
         'chunks_processed_total{status="success"}',
+        *(f'pipeline_stage_duration_seconds_count{{stage="{stage}"}} > 0' for stage in STAGES),
         "api_request_duration_seconds_bucket",
     ):
         assert prometheus.series(name), name

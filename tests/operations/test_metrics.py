@@ -46,6 +46,7 @@ django.setup()
 from lucid_sessions.recordings.observation import StageDone, tell
 for stage in ("capture", "compress", "encrypt", "store"):
     tell(StageDone(stage, 0.002, "success", 70_000))
+tell(StageDone("anchor", 0.3, "success", 0))
 tell(StageDone("store", 0.0, "waits", 70_000, "Retryable"))
 tell(StageDone("capture", 0.0, "quarantined", 70_000, "Tampered"))
 """
@@ -81,6 +82,7 @@ def test_what_a_worker_did_is_told_by_whichever_process_is_asked(worked: str) ->
     assert value(worked, "chunks_processed_total", status="failure") == 1
     assert value(worked, "chunks_processed_total", status="quarantined") == 1
     assert value(worked, "pipeline_stage_duration_seconds_count", stage="encrypt") == 1
+    assert value(worked, "pipeline_stage_duration_seconds_count", stage="anchor") == 1
     assert value(worked, "chunk_size_bytes_bucket", le="102400.0") == 1
     assert value(worked, "pipeline_errors_total", stage="store", error_type="Retryable") == 1
     assert value(worked, "pipeline_errors_total", stage="capture", error_type="Tampered") == 1
