@@ -21,6 +21,7 @@ from recorder.errors import BadSource, SourceAway
 PREFIX = "lucid-display-"
 START_WITHIN = 10.0
 END_WITHIN = 2.0
+BREAKS_BEFORE = 0.5
 COOKIE = b"MIT-MAGIC-COOKIE-1"
 _FAMILY_WILD = 0xFFFF
 # The whole tie to us: signalled when the thread that started it is gone, however it went.
@@ -52,10 +53,11 @@ class PrivateDisplay:
         """The server's process number."""
         return self._server.pid
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the server runs."""
-        return self._server.poll() is None
+    def has_ended(self) -> bool:
+        """Whether the server is gone. Its connections break a moment earlier: that long it is waited for."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._server.wait(BREAKS_BEFORE)
+        return self._server.poll() is not None
 
     def run(self, argv: Sequence[str], *, package: str) -> subprocess.Popen[str]:
         """A program on this display, with pipes to its input and from its output (errors included)."""

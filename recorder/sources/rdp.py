@@ -49,6 +49,8 @@ class RdpSource:
         self._display = PrivateDisplay(*size)
         try:
             self._begin(size, settings, access=access)
+        except (RecorderError, xcffib.XcffibException) as error:
+            raise self._why_not_begun(error) from error
         except BaseException:
             self._display.close()
             raise
@@ -126,12 +128,20 @@ class RdpSource:
 
     def _why(self, error: SourceLost) -> RecorderError:
         """What lies behind the loss of the window."""
-        if not self._display.is_alive:
+        if self._display.has_ended():
             return SourceLost(f"The private display of {self._target.place} ended.")
         with contextlib.suppress(TimeoutError):
             _wait_for_end(self._client)
             return self._client_ended(connected=True)
         return error
+
+    def _why_not_begun(self, error: RecorderError | xcffib.XcffibException) -> RecorderError:
+        """What lies behind a failed start. A display that died is no fault of the address: tried again."""
+        ended = self._display.has_ended()
+        self._display.close()
+        if ended:
+            return SourceAway(f"The private display of {self._target.place} ended before the logon.")
+        return error if isinstance(error, RecorderError) else SourceAway(f"{self._target.place}: {error}")
 
     def _client_ended(self, *, connected: bool) -> RecorderError:
         code = self._client.wait()

@@ -173,16 +173,33 @@ def test_a_killed_server_leaves_a_gap_with_a_reason_and_is_found_again(tmp_path:
     assert segments(spool, spool.take_directory(session, take))[0][1].start_us == gap.to_us
 
 
-def test_a_killed_client_costs_a_gap_only(tmp_path: Path) -> None:
+def test_a_killed_client_or_display_costs_a_gap_only(tmp_path: Path) -> None:
     with shadow(tmp_path) as server, recording(server, tmp_path) as (view, session, supervisor, spool):
-        (pid,) = [pid for pid in descendants(supervisor.children[session]) if comm(pid) == "xfreerdp"]
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda: view.last(session, "failed") or view.takes[session] >= 2)
-        assert view.last(session, "failed") is None
-        eventually(lambda: view.kinds(session).count("recording") >= 2)
+        for take, victim in ((2, "xfreerdp"), (3, "Xvfb")):
+            strike(supervisor, session, victim)
+            eventually(lambda take=take: view.last(session, "failed") or view.takes[session] >= take)
+            assert view.last(session, "failed") is None
+            eventually(lambda take=take: view.kinds(session).count("recording") >= take)
     assert re.search("RDP client .* was killed by SIGKILL", closed(spool, session, 1).reason)
-    kept = [name.end_us for _, name in segments(spool, spool.take_directory(session, 1))]
-    assert closed(spool, session, 1).end_us == max(kept)
+    assert re.search("private display .* ended", closed(spool, session, 2).reason)
+    for take in (1, 2):
+        kept = [name.end_us for _, name in segments(spool, spool.take_directory(session, take))]
+        assert closed(spool, session, take).end_us == max(kept)
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("after", [0.0, 0.4])
+def test_a_display_killed_while_the_recorder_connects_anew_is_replaced(tmp_path: Path, after: float) -> None:
+    with shadow(tmp_path) as server, recording(server, tmp_path) as (view, session, supervisor, spool):
+        strike(supervisor, session, "xfreerdp")
+        eventually(lambda: view.takes[session] >= 2)
+        eventually(lambda: victims(supervisor, session, "Xvfb"))
+        time.sleep(after)
+        strike(supervisor, session, "Xvfb")
+        eventually(lambda: view.last(session, "failed") or view.takes[session] >= 3)
+        assert view.last(session, "failed") is None
+        eventually(lambda: list(spool.segments(spool.take_directory(session, view.takes[session]))))
+    assert re.search("private display", closed(spool, session, 2).reason)
     assert leftovers() == []
 
 
@@ -275,6 +292,16 @@ def gaps(spool: Spool, session: UUID) -> list[Any]:
     ]
 
 
+def strike(supervisor: Supervisor, session: UUID, name: str) -> None:
+    (pid,) = eventually(lambda: victims(supervisor, session, name))
+    os.kill(pid, signal.SIGKILL)
+
+
+def victims(supervisor: Supervisor, session: UUID, name: str) -> list[int]:
+    child = supervisor.children.get(session)
+    return [pid for pid in descendants(child) if comm(pid) == name] if child else []
+
+
 def descendants(pid: int) -> list[int]:
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -284,7 +311,8 @@ def descendants(pid: int) -> list[int]:
 
 
 def comm(pid: int) -> str:
-    return Path(f"/proc/{pid}/comm").read_text().strip()
+    """The name of a process; empty when it is gone."""
+    return read(Path(f"/proc/{pid}/comm")).decode().strip()
 
 
 def read(path: Path) -> bytes:
