@@ -15,11 +15,12 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from lucid_sessions.archive.compression import Bytes, Packed, expand
-from lucid_sessions.archive.header import DIGEST, FIXED, HEADER, SIGNATURE, Header, read_header
+from lucid_sessions.archive.header import DIGEST, FIXED, HEADER, SIGNATURE, TAG, Header, read_header
 from lucid_sessions.archive.keys import (
     Identity,
     Recipient,
@@ -65,10 +66,12 @@ def seal_named(
     blob = bytearray(header.blob_length)
     out = memoryview(blob)
     out[:HEADER] = head
-    with _scratch(header.inner_length) as inner:
-        inner[:DIGEST] = packed.raw_sha256
-        inner[DIGEST:] = memoryview(packed.payload).cast("B")
-        AESGCM(key).encrypt_into(nonce, inner, head, out[HEADER:-SIGNATURE])
+    sealing = Cipher(algorithms.AES(key), modes.GCM(nonce)).encryptor()
+    sealing.authenticate_additional_data(head)
+    sealing.update_into(packed.raw_sha256, out[HEADER:])  # in two parts: the content is not copied
+    sealing.update_into(memoryview(packed.payload).cast("B"), out[HEADER + DIGEST :])
+    sealing.finalize()
+    out[-SIGNATURE - TAG : -SIGNATURE] = sealing.tag
     digest = hashlib.sha256(out[:-SIGNATURE])
     out[-SIGNATURE:] = writer.sign(_SIGNATURE_LABEL + digest.digest())
     digest.update(out[-SIGNATURE:])
