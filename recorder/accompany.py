@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from recorder import audio, thumb
@@ -21,6 +21,7 @@ def places(
 ) -> list[Place]:
     """The wanted tracks; nothing is begun yet."""
     dial: Callable[[], Any] | None = getattr(source, "dial", None)  # only displays have input to hear
+    sound: Callable[[], Mapping[str, str]] | None = getattr(source, "sound", None)
 
     def begin_input(at_us: int) -> Companion:
         from recorder.sources.x11_input import InputListener
@@ -32,16 +33,17 @@ def places(
         )
 
     def begin_audio(at_us: int) -> Companion:
+        assert sound is not None  # noqa: S101 -- see below
         return audio.AudioTrack(
             take,
-            server=settings.sound_server or "",
+            environment=sound(),
             timeline=timeline(),
             start_us=at_us,
             segment_seconds=settings.segment_seconds,
         )
 
     found = []
-    if settings.sound_server is not None:
+    if sound is not None and settings.sound:
         found.append(Place(audio.TRACK, begin_audio))
     if dial is not None and settings.input != "none":
         found.append(Place(input_track.TRACK, begin_input))

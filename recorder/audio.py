@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import time
 from collections import deque
+from collections.abc import Mapping
 from fractions import Fraction
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from av.container import OutputContainer
 
 from recorder.clock import Timeline, ticks_of
 from recorder.errors import SourceLost
-from recorder.pulse import environment
 from recorder.take import Take
 from recorder.track import TrackWriter
 from recorder.xvfb import WITH_US
@@ -39,7 +38,13 @@ class AudioTrack:
     """One epoch of sound. A thread takes the samples off the pipe; all else happens in the caller's."""
 
     def __init__(
-        self, take: Take, *, server: str, timeline: Timeline, start_us: int, segment_seconds: float
+        self,
+        take: Take,
+        *,
+        environment: Mapping[str, str],
+        timeline: Timeline,
+        start_us: int,
+        segment_seconds: float,
     ) -> None:
         self._timeline, self._start = timeline, ticks_of(start_us, RATE)
         self._blocks: deque[Block] = deque()
@@ -52,7 +57,7 @@ class AudioTrack:
             add_stream=_add_stream,
         )
         self._next: int | None = None  # the tick of the next sample, once it is known
-        self._parec = _listen(server)
+        self._parec = _listen(environment)
         Thread(target=self._read, name="sound", daemon=True).start()
 
     def look(self, _now_us: int) -> None:
@@ -64,7 +69,7 @@ class AudioTrack:
                 raise SourceLost("The sound server ended, or never let us listen.")
             return
         if self._next is None:
-            self._next = max(self._start, self._clock(list(self._blocks)))
+            self._begin(self._clock(list(self._blocks)))
         while self._blocks:
             self._place(self._blocks.popleft())
         if self._parec.poll() is not None:
@@ -99,6 +104,13 @@ class AudioTrack:
         """The tick at which the first of these blocks began, by the one that was delayed least."""
         begins = (ns - (number + 1) * FRAME * 1_000_000_000 // RATE for number, (ns, _) in enumerate(blocks))
         return ticks_of((min(begins) - self._timeline.origin_ns) // 1000, RATE)
+
+    def _begin(self, heard: int) -> None:
+        """Until we hear there is silence, so that players find sound wherever they find a picture."""
+        silent = max(0, heard - self._start) // FRAME
+        self._next = max(self._start, heard) - silent * FRAME
+        for _ in range(silent):
+            self._encode(bytes(BLOCK))
 
     def _place(self, block: Block) -> None:
         """Encode a block at its time; a hole in the sound is silence, a surplus is left out."""
@@ -136,14 +148,14 @@ def _add_stream(container: OutputContainer) -> AudioStream:
     return stream
 
 
-def _listen(server: str) -> subprocess.Popen[bytes]:
-    """The samples that the server plays, on standard output."""
-    argv = ["parec", f"--server={server}", "--device=@DEFAULT_MONITOR@", "--raw", "--format=s16le"]
+def _listen(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """The samples that the server plays which this environment names, on standard output."""
+    argv = ["parec", "--device=@DEFAULT_MONITOR@", "--raw", "--format=s16le"]
     argv += [f"--rate={RATE}", f"--channels={CHANNELS}", f"--latency-msec={LATENCY_MS}"]
     return subprocess.Popen(
         [*WITH_US, *argv],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment(Path("/nonexistent")),
+        env=dict(environment),
     )

@@ -1,4 +1,7 @@
-"""A private PulseAudio: what programs play into it is heard by the recorder alone, and by no loudspeaker."""
+"""Where the sound of a desktop is heard: in a private PulseAudio, or in the one that a display plays to.
+
+Both come down to an environment in which a client of PulseAudio finds its server.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,28 @@ import time
 from pathlib import Path
 
 from recorder.errors import BadSource, SourceAway
-from recorder.xvfb import WITH_US
+from recorder.xvfb import WITH_US, sweep
 
 PREFIX = "lucid-sound-"
 START_WITHIN = 10.0
 END_WITHIN = 2.0
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+USERS = ("HOME", "XDG_RUNTIME_DIR", "PULSE_SERVER", "PULSE_COOKIE")
+# Looking for a server must not start one.
+NO_NEW_SERVER = Path(__file__).with_name("pulse-client.conf")
 
 
 class PrivateSound:
-    """A PulseAudio server with one sink that plays to nowhere. `server` is its address, for PULSE_SERVER.
+    """A PulseAudio server with one sink that plays to nowhere: the recorder alone hears it.
 
-    Its socket lies in a directory of mode 0700 that goes with it.
+    `server` is its address, for PULSE_SERVER. Its socket lies in a directory of mode 0700 that goes with it.
     """
 
     def __init__(self) -> None:
         if shutil.which("pulseaudio") is None:
             raise BadSource("pulseaudio is not installed on this host. Install the package pulseaudio.")
-        self.home = Path(tempfile.mkdtemp(prefix=PREFIX))
+        sweep(PREFIX)
+        self.home = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         socket = self.home / "native"
         self.server = f"unix:{socket}"
         self._process = subprocess.Popen(
@@ -44,6 +51,11 @@ class PrivateSound:
                 raise SourceAway("No private sound server could be started. Check that pulseaudio runs here.")
             time.sleep(0.02)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """In which a client plays to, or listens to, this server."""
+        return environment(self.home) | {"PULSE_SERVER": self.server}
+
     def close(self) -> None:
         """End the server and leave nothing behind."""
         self._process.terminate()
@@ -53,6 +65,13 @@ class PrivateSound:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self.home, ignore_errors=True)
+
+
+def of_users(server: str) -> dict[str, str]:
+    """In which this user's clients find their server; `server` stands in where no variable names one."""
+    found = {name: os.environ[name] for name in (*PASSED_ON, *USERS) if name in os.environ}
+    named = {"PULSE_SERVER": server} if server else {}
+    return {**named, **found, "PULSE_CLIENTCONFIG": str(NO_NEW_SERVER)}
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ class Settings:
     `width` and `height` are wishes to sources that can choose (synthetic, later RDP and VNC); x11 and file
     have a size of their own. `maximum_seconds` counts time on the session's timeline within one take.
     `input` says what is kept of keys and pointer, where a source has them. `poster_width` asks for a small
-    picture of each segment. `sound_server` is the PulseAudio server whose default output is recorded.
+    picture of each segment. `sound` asks for what the desktop plays, where a source has it.
     """
 
     frame_rate: int = 30
@@ -35,7 +35,7 @@ class Settings:
     reconnect: bool = True
     input: InputPolicy = "none"
     poster_width: int | None = None
-    sound_server: str | None = None
+    sound: bool = False
 
     def __post_init__(self) -> None:
         _check_number("frame rate", self.frame_rate, low=1, high=60, unit=" frames a second")

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from recorder.errors import BadSource, SourceAway
@@ -37,7 +37,7 @@ class PrivateDisplay:
 
     def __init__(self, width: int, height: int) -> None:
         _need("Xvfb", package="xvfb")
-        _sweep()
+        sweep(PREFIX)
         self.home = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self._programs: list[subprocess.Popen[str]] = []
         self.authority = self.home / "Xauthority"
@@ -59,8 +59,13 @@ class PrivateDisplay:
             self._server.wait(BREAKS_BEFORE)
         return self._server.poll() is not None
 
-    def run(self, argv: Sequence[str], *, package: str) -> subprocess.Popen[str]:
-        """A program on this display, with pipes to its input and from its output (errors included)."""
+    def run(
+        self, argv: Sequence[str], *, package: str, more: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """A program on this display, with pipes to its input and from its output (errors included).
+
+        `more` joins its environment.
+        """
         _need(argv[0], package=package)
         program = subprocess.Popen(
             [*WITH_US, *argv],
@@ -70,7 +75,9 @@ class PrivateDisplay:
             text=True,
             errors="replace",
             cwd=self.home,
-            env=_environment(self.home) | {"DISPLAY": self.name, "XAUTHORITY": str(self.authority)},
+            env=_environment(self.home)
+            | {"DISPLAY": self.name, "XAUTHORITY": str(self.authority)}
+            | dict(more or {}),
         )
         self._programs.append(program)
         return program
@@ -139,9 +146,9 @@ def _need(program: str, *, package: str) -> None:
         raise BadSource(f"{program} is not installed on the recorder's host. Install the package {package}.")
 
 
-def _sweep() -> None:
-    """Remove what recorders that were killed left behind: cookies of displays that are gone."""
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        owner = re.match(rf"{PREFIX}(\d+)-", path.name)
+def sweep(prefix: str) -> None:
+    """Remove what recorders that were killed left behind: directories named by owners that are gone."""
+    for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        owner = re.match(rf"{prefix}(\d+)-", path.name)
         if owner and not Path(f"/proc/{owner[1]}").exists() and time.time() - path.stat().st_mtime > 5:
             shutil.rmtree(path, ignore_errors=True)

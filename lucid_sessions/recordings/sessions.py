@@ -30,8 +30,8 @@ log = structlog.get_logger(__name__)
 # What a source can deliver; a key is born for each before anything is recorded.
 TRACKS: dict[str, tuple[str, ...]] = {
     "synthetic": ("screen", "thumb"),
-    "x11": ("screen", "thumb", "input"),
-    "rdp": ("screen", "thumb"),
+    "x11": ("screen", "thumb", "input", "audio"),
+    "rdp": ("screen", "thumb", "audio"),
     "vnc": ("screen", "thumb"),
     "file": ("screen", "audio"),
 }
@@ -98,7 +98,16 @@ def _checked(source: str, recording_config: Mapping[str, Any]) -> dict[str, Any]
     compression = recording_config.get("compression", "zstd")
     if compression not in COMPRESSIONS:
         raise Refused(f"compression: {compression!r} is unknown. Use one of {', '.join(COMPRESSIONS)}.")
+    check_audible(source, recording_config)
     return dict(recording_config)
+
+
+def check_audible(source: str, recording_config: Mapping[str, Any]) -> None:
+    """Refused when sound is asked for and the source has none; a file's own sound is always kept."""
+    kind = urlsplit(source).scheme
+    if recording_config.get("audio_enabled") and "audio" not in TRACKS[kind]:
+        with_sound = ", ".join(f"{one}://" for one, tracks in TRACKS.items() if "audio" in tracks)
+        raise Refused(f"audio_enabled: {kind}:// carries no sound, only {with_sound}: leave it out or false.")
 
 
 def _new_key(session: Session, track: str) -> SessionKey:
@@ -134,6 +143,7 @@ def recorder_settings(config: Mapping[str, Any]) -> Settings:
             maximum_seconds=config.get("maximum_seconds"),
             reconnect=config.get("reconnect", True),
             input=config.get("input", "masked"),
+            sound=bool(config.get("audio_enabled")),
             poster_width=POSTER_WIDTH,
         )
     except RecorderError as error:

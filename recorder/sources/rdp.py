@@ -17,6 +17,7 @@ import xcffib
 import xcffib.xproto
 
 from recorder.errors import BadSource, RecorderError, SourceAway, SourceLost
+from recorder.pulse import PrivateSound
 from recorder.sources import certificate
 from recorder.sources.certificate import Certificate, check_certificate
 from recorder.sources.rdp_exit import why_ended
@@ -34,6 +35,8 @@ LOG_ON_WITHIN = 25.0
 LAST_LINES = 60
 PROBE_SECONDS = 2.0
 SIZE = 1280, 720
+HEARD = ["/sound:sys:pulse,latency:30"]  # milliseconds in the client: without it, two seconds
+UNHEARD = ["/audio-mode:2"]
 
 
 class RdpSource:
@@ -46,13 +49,19 @@ class RdpSource:
             raise BadSource(f"There is no password for {target.username} on {target.place}. Create it anew.")
         self._certificate = check_certificate(target, self._endpoint)
         size = settings.width or SIZE[0], settings.height or SIZE[1]
-        self._display = PrivateDisplay(*size)
+        self._sound = PrivateSound() if settings.sound else None
+        try:
+            self._display = PrivateDisplay(*size)
+        except BaseException:
+            self._silence()
+            raise
         try:
             self._begin(size, settings, access=access)
         except (RecorderError, xcffib.XcffibException) as error:
             raise self._why_not_begun(error) from error
         except BaseException:
             self._display.close()
+            self._silence()
             raise
 
     @property
@@ -76,10 +85,19 @@ class RdpSource:
         except SourceLost as error:
             raise self._why(error) from error
 
+    def sound(self) -> dict[str, str]:
+        """The environment in which what the remote desktop plays is heard."""
+        return self._sound.environment if self._sound else {}
+
     def close(self) -> None:
         """Disconnect; what runs on the remote side goes on there."""
         self._screen.close()
         self._display.close()
+        self._silence()
+
+    def _silence(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
 
     def _begin(self, size: tuple[int, int], settings: Settings, *, access: Access) -> None:
         self._x = connect(self._display.name, authority=self._display.authority)
@@ -88,7 +106,9 @@ class RdpSource:
         self._x.core.WarpPointer(0, self._root, 0, 0, 0, 0, size[0] - 1, size[1] - 1)
         self._x.flush()
         argv = client_argv(self._target, self._endpoint, certificate=self._certificate, size=size)
-        self._client = self._display.run(argv, package="freerdp2-x11")
+        argv += HEARD if self._sound else UNHEARD
+        more = {"PULSE_SERVER": self._sound.server} if self._sound else None
+        self._client = self._display.run(argv, package="freerdp2-x11", more=more)
         self._output: deque[str] = deque(maxlen=LAST_LINES)
         Thread(target=_collect, args=(self._client, self._output), daemon=True).start()
         _say(self._client, access.secret)
@@ -162,7 +182,6 @@ def client_argv(
         "-sec-rdp",  # the oldest protection shows a password to whoever stands between
         f"/size:{size[0]}x{size[1]}",
         "/bpp:32",
-        "/audio-mode:2",
         "-clipboard",
         "-decorations",
         "-grab-keyboard",

@@ -21,6 +21,7 @@ import xcffib.xfixes
 import xcffib.xproto
 
 from recorder.errors import BadSource, SourceLost
+from recorder.pulse import of_users
 from recorder.sources.cursor import Cursor
 from recorder.sources.shared_image import SharedImage
 from recorder.sources.surface import OneWindow, Surface, WholeScreen
@@ -56,6 +57,18 @@ class X11Source:
     def dial(self) -> Any:
         """Another connection to the same display, for those who listen to its input."""
         return connect(self._display, authority=self._authority)
+
+    def sound(self) -> dict[str, str]:
+        """The environment in which what this display's programs play is heard.
+
+        The server is the one that the display names (as module-x11-publish has it), else this user's.
+        """
+        with self._watched():
+            names = "PULSE_SERVER", "STRING"
+            atoms = [self._x.core.InternAtom(True, len(name), name).reply().atom for name in names]
+            root = self._x.get_setup().roots[self._x.pref_screen].root
+            named = self._x.core.GetProperty(False, root, *atoms, 0, 256).reply() if atoms[0] else None
+        return of_users(bytes(named.value.raw).decode("ascii", "replace") if named else "")
 
     def wait(self, timeout: float) -> bool:
         """Whether the screen or the pointer has changed; returns at once when it has."""

@@ -99,7 +99,7 @@ def test_what_is_given_comes_back_as_it_was_given(operator: Any) -> None:
         (
             {"recording_config": {"audio_enabled": True}},
             "recording_config.audio_enabled",
-            "not recorded in this",
+            "synthetic:// carries no sound",
         ),
         ({"recording_config": {"bitrate": 5}}, "recording_config.bitrate", "Not in this release"),
         ({"recording_config": {"fps": 5}}, "recording_config.fps", "not known here"),

@@ -5,6 +5,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -190,8 +191,8 @@ def xvnc(
 
 
 @contextmanager
-def xrdp(folder: Path) -> Iterator[Server]:
-    """xrdp with TLS, whose desktop is an Xvnc."""
+def xrdp(folder: Path, *, sound: bool = False) -> Iterator[Server]:
+    """xrdp with TLS, whose desktop is an Xvnc; with `sound` its channel server runs beside it."""
     folder.mkdir(exist_ok=True)
     key, pem = folder / "key.pem", folder / "cert.pem"
     make = [
@@ -212,8 +213,36 @@ def xrdp(folder: Path) -> Iterator[Server]:
     with xvnc(folder) as desktop:
         settings = folder / "xrdp.ini"
         settings.write_text(XRDP.format(port=port, folder=folder, vnc=desktop.port, password=VNC_PASSWORD))
-        with running("xrdp", "--nodaemon", "-c", str(settings), port=port) as process:
+        with ExitStack() as stack:
+            if sound:
+                with settings.open("a") as file:
+                    file.write(f"chansrvport=DISPLAY({desktop.display[1:]})\n")
+                Path("/run/xrdp/sockdir").mkdir(parents=True, exist_ok=True)
+                homes = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "DISPLAY": desktop.display}
+                stack.enter_context(running("xrdp-chansrv", **homes))
+            process = stack.enter_context(running("xrdp", "--nodaemon", "-c", str(settings), port=port))
             yield Server(port, desktop.display, process, [desktop.process])
+
+
+class XrdpSound:
+    """What a desktop of xrdp plays: the protocol of its module for PulseAudio, towards its channel server."""
+
+    RATE = 44_100
+
+    def __init__(self, server: Server) -> None:
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(f"/run/xrdp/sockdir/xrdp_chansrv_audio_out_socket_{server.display[1:]}")
+
+    def play(self, samples: bytes) -> None:
+        """Play samples (16 bits, stereo) as fast as they sound."""
+        for start in range(0, len(samples), 4096):
+            part = samples[start : start + 4096]
+            self._connection.sendall(struct.pack("<II", 0, len(part) + 8) + part)
+            time.sleep(len(part) / self.RATE / 4)
+
+    def close(self) -> None:
+        """Stop playing."""
+        self._connection.close()
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -258,6 +287,7 @@ LogLevel=INFO
 EnableSyslog=false
 [Channels]
 drdynvc=true
+rdpsnd=true
 [vnc]
 name=vnc
 lib=libvnc.so

@@ -4,6 +4,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from lucid_sessions.errors import Refused
+
+from .. import sessions
 from ..lifecycle import Status
 from ..models import Chunk, Session
 from .configuration import (
@@ -39,14 +42,22 @@ class NewSession(Strict):
         """One thing to record."""
         if ("source" in attrs) == ("rdp_config" in attrs):
             raise serializers.ValidationError({"source": ONE_OF})
+        try:
+            sessions.check_audible(self._address(attrs), attrs.get("recording_config", {}))
+        except Refused as error:
+            raise serializers.ValidationError({"recording_config": {"audio_enabled": str(error)}}) from error
         return attrs
+
+    @staticmethod
+    def _address(attrs: dict[str, Any]) -> str:
+        return rdp_address(attrs["rdp_config"]) if "rdp_config" in attrs else address_of(attrs["source"])
 
     def arguments(self) -> dict[str, Any]:
         """What `sessions.create` wants to know, defaults filled in."""
         given = self.validated_data
         rdp, source = given.get("rdp_config"), given.get("source", {})
         return {
-            "source": rdp_address(rdp) if rdp else address_of(source),
+            "source": self._address(given),
             "password": (rdp or source).get("password", ""),
             "name": given["name"],
             "description": given.get("description", ""),

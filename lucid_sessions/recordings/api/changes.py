@@ -6,12 +6,13 @@ from uuid import UUID
 from django.db.models import F
 from rest_framework.request import Request
 
+from .. import sessions
 from ..lifecycle import Status
 from ..models import Session
 from .configuration import recording_defaults, source_of
 from .ownership import session_of
 from .preconditions import require_match
-from .problems import CONFLICT, NOT_IN_STATE, Problem
+from .problems import CONFLICT, INVALID, NOT_IN_STATE, Problem, refused_as
 
 # A change reads, merges and writes; another's write in between starts it over, this many times.
 ATTEMPTS = 5
@@ -73,6 +74,8 @@ def _different(session: Session, changes: dict[str, Any]) -> dict[str, Any]:
     changes = {name: value for name, value in changes.items() if getattr(session, name) != value}
     if "recording_config" in changes:
         _require_created(session)
+        with refused_as(INVALID):
+            sessions.check_audible(session.source, changes["recording_config"])
     return changes
 
 

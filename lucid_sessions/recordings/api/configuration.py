@@ -115,7 +115,7 @@ class RecordingConfig(Strict):
         help_text="X11: keys and pointer in a track of their own; masked hides what is typed.",
     )
     audio_enabled = serializers.BooleanField(
-        required=False, help_text="Only false: sound is not recorded in this release."
+        required=False, help_text="RDP and X11: what the desktop plays, in a track of its own."
     )
     bitrate = serializers.IntegerField(
         allow_null=True, required=False, help_text="Only null: `quality` steers the encoder in this release."
@@ -135,12 +135,6 @@ class RecordingConfig(Strict):
             raise serializers.ValidationError(str(error)) from error
         if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
             raise serializers.ValidationError(f"Each side is {SMALLEST_SIDE} to {LARGEST_SIDE} pixels.")
-        return value
-
-    def validate_audio_enabled(self, value: bool) -> bool:
-        """Promised only when it can be kept."""
-        if value:
-            raise serializers.ValidationError("Sound is not recorded in this release: leave it out or false.")
         return value
 
     def validate_bitrate(self, value: int | None) -> None:

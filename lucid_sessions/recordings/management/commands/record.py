@@ -31,6 +31,7 @@ class Command(Base):
         parser.add_argument("--fps", type=int, help="frames a second, 1 to 60")
         parser.add_argument("--quality", choices=("low", "medium", "high", "ultra"))
         parser.add_argument("--resolution", help="WIDTHxHEIGHT, where the source can choose: synthetic, rdp")
+        parser.add_argument("--audio", action="store_true", help="what the desktop plays too: rdp, x11")
         parser.add_argument("--wait", action="store_true", help="until everything is anchored and sealed")
         desktops.add_arguments(parser)
 
@@ -40,6 +41,8 @@ class Command(Base):
         for option, field in FIELDS:
             if options[option] is not None:
                 config[field] = options[option]
+        if options["audio"]:
+            config["audio_enabled"] = True
         sessions.recorder_settings(config)
         target = desktops.target_of(source, options) if desktops.is_desktop(source) else None
         source = target.url if target else source
