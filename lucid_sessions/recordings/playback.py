@@ -85,16 +85,22 @@ def playlist(session: Session, *, address: Callable[[Chunk], str]) -> str:
     ]
     previous: Chunk | None = None
     for chunk in chunks:
-        lines += _entry(chunk, previous, address=address(chunk))
+        if previous is not None and is_cut(previous, chunk):
+            lines.append("#EXT-X-DISCONTINUITY")
+        lines += entry(chunk, address(chunk))
         previous = chunk
     if session.status in ENDED:
         lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
 
 
-def _entry(chunk: Chunk, previous: Chunk | None, *, address: str) -> Iterator[str]:
-    if previous is not None and (previous.end_us, previous.epoch) != (chunk.start_us, chunk.epoch):
-        yield "#EXT-X-DISCONTINUITY"
+def is_cut(earlier: Chunk, later: Chunk) -> bool:
+    """Whether time, or the picture's size, jumps between two segments of the screen."""
+    return (earlier.end_us, earlier.epoch) != (later.start_us, later.epoch)
+
+
+def entry(chunk: Chunk, address: str) -> Iterator[str]:
+    """A segment's lines in an HLS playlist."""
     # The map has to be repeated: each segment carries its own, and ranges are relative to it.
     yield f'#EXT-X-MAP:URI="{address}",BYTERANGE="{chunk.init_length}@0"'
     yield f"#EXTINF:{(chunk.end_us - chunk.start_us) / 1_000_000:.6f},"

@@ -12,14 +12,14 @@ from rest_framework.viewsets import ViewSet
 
 from lucid_sessions.errors import Refused
 
-from .. import playback
+from .. import playback, playlists
 from ..lifecycle import ARCHIVED
-from ..models import Chunk
+from ..models import Chunk, Session
 from . import ranges
 from .documents import ONE_SESSION_ERRORS, Described, problem
 from .ownership import chunk_of, session_of
 from .permissions import Allowed
-from .problems import MEDIA_TYPE, SEALED, refused_as
+from .problems import INVALID, MEDIA_TYPE, SEALED, Problem, refused_as
 from .ranges import UNCACHED, Whatever
 from .witnessed import Witnessed
 
@@ -39,17 +39,22 @@ class Playback(Witnessed, ViewSet):
     deeds = {"playlist": "session.played", "segment": "session.played"}
 
     @extend_schema(
+        parameters=[OpenApiParameter("track", str, enum=PLAYABLE, description="That track's own playlist.")],
         responses={
             (200, PLAYLIST): OpenApiTypes.STR,
+            (400, MEDIA_TYPE): problem("LUCID_ERR_3002: no such track is played."),
             (409, MEDIA_TYPE): problem("LUCID_ERR_3009: nothing is archived yet, or it was shredded."),
             **ONE_SESSION_ERRORS,
-        }
+        },
     )
     def playlist(self, request: Request, session_id: UUID) -> HttpResponse:
-        """Play a session: an HLS playlist. A jump in time is a discontinuity; a live one has no end."""
+        """Play a session: an HLS playlist. A jump in time is a discontinuity; a live one has no end.
+
+        With sound it is a multivariant playlist, which names one for each track.
+        """
         session = session_of(request.user, session_id)
         with refused_as(SEALED):
-            text = playback.playlist(session, address=_address)
+            text = _playlist(session, request.query_params.get("track"))
         return HttpResponse(text, content_type=PLAYLIST, headers={"Cache-Control": UNCACHED})
 
     @extend_schema(
@@ -70,6 +75,18 @@ class Playback(Witnessed, ViewSet):
             _check_playable(chunk)
             media = playback.segment(chunk)
         return ranges.answer(request, media, tag=f'"{chunk.raw_sha256}"', content_type=MEDIA)
+
+
+def _playlist(session: Session, track: str | None) -> str:
+    """The playlist of one track; of none, the one to begin with."""
+    if track == "audio":
+        return playlists.sound(session, address=_address)
+    if track is None and playlists.has_sound(session):
+        here = reverse("api:playlist", args=[session.pk])
+        return playlists.multivariant(session, address=lambda one: f"{here}?track={one}")
+    if track not in (None, "screen"):
+        raise Problem(INVALID, f"track: {track!r} is not played: {' or '.join(PLAYABLE)}.")
+    return playback.playlist(session, address=_address)
 
 
 def _address(chunk: Chunk) -> str:

@@ -119,7 +119,7 @@ function open() {
   }
   hls = new Hls({ enableWorker: false, maxBufferLength: 30, backBufferLength: 60, startPosition: 0 });
   hls.on(Hls.Events.LEVEL_UPDATED, placePieces);
-  hls.on(Hls.Events.FRAG_LOADED, (_name, { frag }) => countVerified(frag.url));
+  hls.on(Hls.Events.FRAG_LOADED, (_name, { frag }) => frag.type === "main" && countVerified(frag.url));
   hls.on(Hls.Events.ERROR, (_name, error) => {
     if (error.response?.code >= 400) explain(error.frag?.url ?? root.dataset.playlist);
     else if (error.fatal) showAlarm(new Error(`The recording cannot be played here: ${error.details}.`));

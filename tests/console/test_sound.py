@@ -1,0 +1,93 @@
+"""A desktop's sound, asked for over HTTP, is archived, played in a browser beside the picture, exported."""
+
+import re
+import shutil
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lucid_sessions.recordings import intake, playback, reconcile, verification
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import Status
+from lucid_sessions.recordings.models import Chunk, Session
+from recorder.pulse import PrivateSound
+from tests.api.people import client_of, person
+from tests.recorder.displays import MISSING, display
+from tests.recorder.test_audio import Speaker, lamp, light, publish
+from tests.recorder.test_export_with_sound import came_on
+
+from . import desk
+from .conftest import clean
+from .test_player import has_played_to, sign_in
+
+NEEDED = [program for program in ("pulseaudio", "parec", "pacat") if shutil.which(program) is None]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(bool(MISSING + NEEDED), reason=f"not installed: {MISSING + NEEDED}"),
+]
+
+
+def recorded(world: Installation, client: Any) -> Session:
+    """A sealed session of an X11 display with a flash and a beep in its first half, and a pause."""
+    with display() as shown, closing(PrivateSound()) as sound:
+        publish(shown, sound)
+        config = {"frame_rate": 30, "audio_enabled": True, "cursor_enabled": False}
+        source = {"kind": "x11", "display": shown.name}
+        body = {"name": "with sound", "source": source, "recording_config": config}
+        session = client.post("/api/v1/sessions", body, format="json").json()["id"]
+        address = f"/api/v1/sessions/{session}"
+        with closing(Speaker(sound)) as speaker, lamp(shown) as x, desk.recorder(world):
+            client.post(f"{address}/start")
+            await_state(session, Status.RECORDING)
+            time.sleep(2)
+            speaker.beep()
+            light(x)
+            time.sleep(4)
+            for verb, status, rest in (("pause", "paused", 2), ("resume", "recording", 3)):
+                client.post(f"{address}/{verb}")
+                await_state(session, status)
+                time.sleep(rest)
+            client.post(f"{address}/stop")
+            await_state(session, Status.PROCESSING)
+    intake.Intake(world.spool).scan()
+    reconcile.work_inline(world)
+    return Session.objects.get(pk=session)
+
+
+def await_state(session: str, status: str) -> None:
+    desk.until(lambda: Session.objects.get(pk=session).status == status)
+
+
+def test_sound_is_archived_played_and_exported_beside_the_picture(
+    watched: Any, live_server: Any, world: Installation, tmp_path: Path
+) -> None:
+    manager = person("session_manager")
+    client = client_of(manager)
+    session = recorded(world, client)
+    report = verification.verify(session, deep=True)
+    assert (report.findings, report.complete) == ([], True)
+    assert Chunk.objects.filter(session=session, track="audio").count() >= 3
+
+    first, second = playback.export(session, tmp_path / "out.mp4")
+    bright, loud = came_on(first)
+    assert abs(loud - bright) < 0.05
+    assert second.stat().st_size
+
+    address = f"/api/v1/sessions/{session.pk}/playback.m3u8"
+    listing = client.get(address).content.decode()
+    assert f'AUDIO="sound"\n{address}?track=screen\n' in listing
+    seen, heard = (client.get(f"{address}?track={one}").content.decode() for one in ("screen", "audio"))
+    assert seen.count("#EXT-X-DISCONTINUITY") == heard.count("#EXT-X-DISCONTINUITY") == 1
+    lengths = [sum(map(float, re.findall(r"#EXTINF:([0-9.]+)", text))) for text in (seen, heard)]
+    assert abs(lengths[0] - lengths[1]) < 0.2
+
+    page = watched
+    sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
+    page.get_by_role("button", name="Play", exact=True).click()
+    has_played_to(page, lengths[0] - 1)  # behind the pause
+    decoded = "document.querySelector('video').webkitAudioDecodedByteCount"
+    assert page.evaluate(decoded) > 10_000
+    clean(page)
