@@ -78,7 +78,7 @@ def write_mp4(out: Path, parts: Iterable[bytes], *, sound: Sound | None = None) 
 
 
 def _copy(temporary: Path, parts: Iterable[bytes], sound: Sound | None) -> Exported:
-    shown, heard = _Chain(parts), _Chain(sound.parts if sound else ())
+    shown, heard = SegmentReader(parts), SegmentReader(sound.parts if sound else ())
     if shown.is_empty:
         raise Unreadable("There is nothing to export: the epoch has no segments. Verify the recording.")
     with ExitStack() as opened:
@@ -160,7 +160,7 @@ def _exact(source: InputContainer) -> Iterator[Packet[Any]]:
         yield held
 
 
-class _Chain(io.RawIOBase):
+class SegmentReader(io.RawIOBase):
     """Reads one initialisation and the media of all parts, one part in memory at a time."""
 
     def __init__(self, parts: Iterable[bytes]) -> None:
