@@ -13,7 +13,7 @@ from uuid import UUID
 from celery import Task, chain, signals
 from django.conf import settings
 
-from lucid_sessions.recordings import hints, pipeline, sealing
+from lucid_sessions.recordings import hints, leaving, pipeline, sealing
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.lifecycle import STAGES, stages_from
 
@@ -72,7 +72,7 @@ def _ids(texts: list[str]) -> list[UUID]:
 @signals.worker_shutting_down.connect
 def _hand_back(**_: Any) -> None:
     """No further chunk of a lot is begun: what is left of it goes back at once."""
-    pipeline.leaving.set()
+    leaving.announce()
 
 
 STEPS = {**{stage: _step(stage) for stage in STAGES if stage != "anchor"}, "anchor": anchor}

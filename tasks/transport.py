@@ -1,10 +1,11 @@
-"""Redis as a broker that one bad message does not take away: what is no message is dropped."""
+"""Redis as a broker that neither a bad message nor a bad moment takes away from a worker."""
 
 from queue import Empty
 from typing import Any
 
 import structlog
 from kombu.transport import redis
+from redis.exceptions import ConnectionError as ConnectionLost
 
 log = structlog.get_logger(__name__)
 LONGEST_REASON = 300
@@ -20,6 +21,17 @@ class Channel(redis.Channel):
             # Taken off the queue already. Left to rise, it would end the worker, and every other after it.
             log.error("not a message: dropped", error=f"{type(error).__name__}: {error}"[:LONGEST_REASON])
             raise Empty from error
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        """How to connect. A channel that outlived its connection says so in the way that Celery expects.
+
+        A worker that loses Redis closes its connection twice. The first time stops at the first channel that
+        Redis refuses; the second finds another still open, whose transport has no client any more, and
+        kombu's AttributeError would end the worker.
+        """
+        if self.connection.client is None:
+            raise ConnectionLost("the connection of this channel was closed")
+        return super()._connparams(asynchronous=asynchronous)
 
 
 class Transport(redis.Transport):

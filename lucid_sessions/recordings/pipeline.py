@@ -10,7 +10,6 @@ anything may vanish: then the chunk starts again from its segment.
 
 import contextlib
 import hashlib
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from recorder.lines import check_lines
 from recorder.probe import probe
 from recorder.thumb import read_thumb
 
-from . import failpoints, leases, observation, setbacks
+from . import failpoints, leases, leaving, observation, setbacks
 from .installation import Installation
 from .lifecycle import STAGES, State
 from .models import Chunk, Session
@@ -38,8 +37,6 @@ log = structlog.get_logger(__name__)
 
 # The longest segment that the archive format takes.
 MOST_RAW_BYTES = 64 * 1024 * 1024
-# Set when this process is asked to end: no further chunk is begun.
-leaving = threading.Event()
 
 
 @dataclass
@@ -77,7 +74,7 @@ def run(stages: Sequence[str], chunk_ids: Sequence[UUID], *, world: Installation
     with leases.kept(chunks):
         sessions = _sessions_of(chunks)
         for chunk in chunks:
-            if leaving.is_set():
+            if leaving.is_announced():
                 break  # what is left of the lot goes back at once
             session = sessions.get(chunk.session_id)
             if session and session.processing_paused:

@@ -33,8 +33,10 @@ ROWS: dict[int, list[tuple[str, str]]] = {
     9: [("test_clocks.py", "sqlite")],
     10: [("test_load.py", "sqlite"), ("test_messages.py", "sqlite")],
     11: [("test_messages.py", "sqlite")],
+    12: [("test_retention.py", "sqlite"), ("test_retention.py", "mongodb")],
     13: [("test_recorders.py", "sqlite")],
     14: [("test_sealers.py", "sqlite")],
+    15: [("test_retention.py", "sqlite"), ("test_retention.py", "mongodb")],
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +22,7 @@ from recorder.spool import sequence_of
 from tests import factories
 from tests.faults import oracle
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = os.environ.get("LUCID_FAULTS", "ci")
 FULL = SIZE == "full"
 MOST = int(os.environ.get("LUCID_FAULTS_MOST", "10000"))
@@ -56,6 +58,7 @@ class Ground:
     struck: dict[UUID, float] = field(default_factory=dict)
     recoveries: list[float] = field(default_factory=list)
     extra: oracle.Findings = field(default_factory=oracle.Findings)
+    _ticked: float = field(default_factory=time.monotonic)
 
     def session(self, *, segments: int = 1, name: str = "", content: bytes | None = None) -> Session:
         """A session that is over, its segments acknowledged and filed, nothing processed."""
@@ -67,14 +70,20 @@ class Ground:
             self.acknowledge(session, counter, content=content)
         factories.close(session, self.world, last_counter=segments)
         intake.Intake(self.world.spool).scan(session.pk)
+        # As told by the recorder at once: the message is the trial's, and the reconciler waits for it.
+        Chunk.objects.filter(session=session, hinted_at__isnull=True).update(hinted_at=timezone.now())
         return session
 
     def acknowledge(self, session: Session, counter: int, *, content: bytes | None = None) -> Path:
         """One segment of the session's first take, durably in the spool."""
         content = factories.segment_bytes(1 + counter % 5) if content is None else content
         path = factories.acknowledge(session, self.world, counter=counter, content=content)
-        self.acknowledged[session.pk, "screen", sequence_of(1, counter)] = content
+        self.note(session, counter, content)
         return path
+
+    def note(self, session: Session, counter: int, content: bytes) -> None:
+        """From now on the oracle wants this segment of the session's first take."""
+        self.acknowledged[session.pk, "screen", sequence_of(1, counter)] = content
 
     def ids(self, session: Session) -> list[UUID]:
         """The session's chunks in order."""
@@ -85,6 +94,13 @@ class Ground:
         self.trials += 1
         if session is not None:
             self.struck[session.pk] = time.monotonic()
+
+    def tick(self) -> None:
+        """Between trials the engine goes on as beat lets it: every so often the reconciler and the sealer."""
+        if time.monotonic() - self._ticked >= TICK_SECONDS:
+            reconcile.work_inline(self.world)
+            self._ticked = time.monotonic()
+        self.note_recoveries()
 
     def remember_checkpoint(self) -> None:
         """Every later state of the log must be consistent with what is signed now."""
@@ -101,19 +117,21 @@ class Ground:
             if inline:
                 self._let_time_pass()
                 reconcile.work_inline(self.world)
-            self._note_recoveries()
+            self.note_recoveries()
             left = Chunk.objects.filter(state__in=UNFINISHED, quarantined_at__isnull=True)
             if not left.exists() and not self.struck:
                 return
             time.sleep(TICK_SECONDS if inline else 0.2)
 
     def _let_time_pass(self) -> None:
-        """In CI the leases of the dead are over at once; a full run waits for them."""
+        """In CI leases of the dead and hints are over at once; a full run waits for them."""
         if not FULL:
             over = timezone.now() - timedelta(seconds=1)
             Chunk.objects.filter(token__gt="").update(lease_until=over)
+            Chunk.objects.filter(hinted_at__isnull=False).update(hinted_at=None)
 
-    def _note_recoveries(self) -> None:
+    def note_recoveries(self) -> None:
+        """Sessions that were struck and are sealed by now have recovered."""
         over = Session.objects.filter(pk__in=list(self.struck), status__in=ENDED)
         for pk in over.values_list("pk", flat=True):
             self.recoveries.append(time.monotonic() - self.struck.pop(pk))
@@ -150,6 +168,22 @@ class Ground:
             "recoveries": [round(one, 2) for one in self.recoveries],
             "seed": SEED,
             "full": FULL,
+            "commit": _commit(),
+            "load": round(os.getloadavg()[0], 1),
         }
         with Path(target).open("a") as out:
             out.write(json.dumps(facts) + "\n")
+
+
+def _commit() -> str:
+    """The last commit of the code that is tried; with a plus when files differ from it."""
+    code = ["lucid_sessions", "recorder", "tasks"]
+    last, changed = (
+        _git(*command, "--", *code) for command in (("log", "-1", "--format=%h"), ("diff", "HEAD"))
+    )
+    return last + ("+" if changed else "")
+
+
+def _git(*command: str) -> str:
+    done = subprocess.run(["git", *command], capture_output=True, text=True, check=False, cwd=ROOT)
+    return done.stdout.strip()

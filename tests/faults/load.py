@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,18 +73,18 @@ class Engine:
     others: list[subprocess.Popen[bytes]] = field(default_factory=list)
     fed: int = 0
 
-    def start_worker(self, *options: str) -> subprocess.Popen[bytes]:
-        """A worker on all queues, in a process group of its own; not necessarily ready yet."""
+    def start_worker(self, *options: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """A worker on all queues, in a process group of its own, below `before`; not necessarily ready."""
         name = f"w{len(self.workers)}-{self.fed}-{time.monotonic_ns()}"
         argv = ["worker", "-Q", ALL, "-n", f"{name}@test", "--without-mingle", "--without-gossip", *options]
-        self.workers.append(self._start(*argv, name="worker"))
+        self.workers.append(self._start(*argv, name="worker", before=before))
         return self.workers[-1]
 
     def start_beat(self) -> None:
         self.others.append(self._start("beat", "-s", str(self.ground.home / "beat"), name="beat"))
 
-    def _start(self, *argv: str, name: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "celery", "-A", "tasks", *argv, "--loglevel", "INFO"]
+    def _start(self, *argv: str, name: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        command = [*before, sys.executable, "-m", "celery", "-A", "tasks", *argv, "--loglevel", "INFO"]
         with (self.ground.home / f"{name}.log").open("ab") as out:
             return subprocess.Popen(command, env=self.env, stdout=out, stderr=out, start_new_session=True)
 
@@ -99,7 +99,7 @@ class Engine:
         """How many chunks are stored or further."""
         return Chunk.objects.filter(state__in=(State.STORED, State.ANCHORED)).count()
 
-    def await_progress(self, *, seconds: float = 120) -> None:
+    def await_progress(self, *, seconds: float = 60) -> None:
         """More is stored than now: a fault before that would show a false zero."""
         before = self.progress()
         until(lambda: self.progress() > before or self._idle(), seconds=seconds, every=0.02)
@@ -128,17 +128,17 @@ def children_of(pid: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def running(ground: Ground, *options: str, workers: int = 1, **env: str) -> Iterator[Engine]:
+def running(ground: Ground, *options: str, workers: int = 1, before: Sequence[str] = ()) -> Iterator[Engine]:
     """An engine whose workers have shown that they work."""
     broker = Redis(ground.home)
     broker.start()
-    before = app.conf.broker_url
+    earlier = app.conf.broker_url
     _use_broker(broker.url)
     hints.register(CeleryPublisher())
-    engine = Engine(ground, broker, environment(ground.world, broker.url, **env))
+    engine = Engine(ground, broker, environment(ground.world, broker.url))
     try:
         for _ in range(workers):
-            engine.start_worker(*options)
+            engine.start_worker(*options, before=before)
         engine.start_beat()
         session = engine.feed()
         anchored = Chunk.objects.filter(session=session, state=State.ANCHORED)
@@ -149,7 +149,7 @@ def running(ground: Ground, *options: str, workers: int = 1, **env: str) -> Iter
         engine.end()
         if broker.process and broker.process.poll() is None:
             broker.end(signal.SIGKILL)
-        _use_broker(before)
+        _use_broker(earlier)
 
 
 def _use_broker(url: str) -> None:
@@ -158,11 +158,7 @@ def _use_broker(url: str) -> None:
 
 
 def finish(engine: Engine) -> None:
-    """Drained by the engine's own workers and beat, then examined. Recovery counts from the last fault on:
-
-    while faults go on, a chunk may be struck again and again.
-    """
-    engine.ground.struck = dict.fromkeys(engine.ground.struck, time.monotonic())
+    """Drained by the engine's own workers and beat, then examined."""
     scanner: Callable[[], object] = intake.Intake(engine.ground.world.spool).scan
     scanner()
     engine.ground.finish(inline=False)

@@ -93,6 +93,6 @@ def test_a_clock_that_jumps_neither_stops_nor_doubles_work(ground: Ground) -> No
 
 
 def _settled(ground: Ground) -> bool:
-    ground._note_recoveries()
+    ground.note_recoveries()
     over = Session.objects.filter(pk__in=list(ground.struck), status__in=ENDED)
     return len(ground.struck) == over.count()

@@ -101,6 +101,7 @@ def test_an_input_output_error_at_any_call_costs_nothing_but_time(ground: Ground
             if "(INJECTED)" not in log.read_text():
                 break
             ground.remember_checkpoint()
+            ground.tick()
     ground.finish()
 
 

@@ -54,6 +54,7 @@ def _die(ground: Ground, place: str, *, before: list[str], stages: list[str]) ->
     place = f"{place}:{ground.rng.choice([1, 2])}" if place != "claimed" else place
     assert run_forked(_step(ground, ids, stages), failpoint=place) == KILLED
     ground.strike(session)
+    ground.tick()
 
 
 def _die_over_garbage(ground: Ground, place: str) -> None:
@@ -86,6 +87,7 @@ def _dies_at(ground: Ground, call: str, number: int) -> bool:
     ended = run_forked(_step(ground, ground.ids(session), STEPS), straced=inject)
     assert ended in (KILLED, 0)
     ground.strike(session)
+    ground.tick()
     return ended == KILLED
 
 

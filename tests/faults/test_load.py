@@ -35,6 +35,7 @@ def test_killing_random_workers_under_load_loses_nothing(ground: Ground) -> None
             time.sleep(ground.rng.uniform(0, 0.02))
             _kill_one(engine, whole=number % 15 == 14)
             ground.strike(session)
+            ground.note_recoveries()
             if number % 50 == 49:
                 ground.remember_checkpoint()
                 # Leases of the killed last 20 s; an endless backlog of them would hide what is lost.
@@ -65,7 +66,7 @@ def _kill_one(engine: Engine, *, whole: bool) -> None:
 @pytest.mark.timeout(1800)
 def test_a_deploy_under_load_loses_and_doubles_nothing(ground: Ground) -> None:
     with running(ground, *THREADS) as engine:
-        for _ in range(trials(20, 1)):
+        for number in range(trials(100, 1)):
             sessions = [engine.feed() for _ in range(4)]
             engine.await_progress()
             for worker in engine.workers:
@@ -73,12 +74,28 @@ def test_a_deploy_under_load_loses_and_doubles_nothing(ground: Ground) -> None:
             for session in sessions:
                 ground.strike(session)
             ground.trials -= len(sessions) - 1  # one deploy
-            new = engine.start_worker(*THREADS)
+            ground.note_recoveries()
+            new = engine.start_worker(*(THREADS if number % 2 else PREFORK))
             for worker in engine.workers[:-1]:
                 assert worker.wait(30) == 0, "the worker left in good order"
             engine.workers = [new]
             ground.remember_checkpoint()
         finish(engine)
+
+
+def test_a_pool_process_hands_its_lot_back_at_once(ground: Ground, strace: str) -> None:
+    slow = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e"]
+    with running(ground, *PREFORK, before=[*slow, "inject=fsync:delay_enter=100000"]) as engine:
+        session = engine.feed(segments=16)
+        stored = Chunk.objects.filter(session=session, blob__gt="")
+        until(stored.exists, seconds=60, every=0.02)
+        (worker,) = children_of(engine.workers[0].pid)
+        os.kill(worker, signal.SIGTERM)
+        assert engine.workers[0].wait(60) == 0
+        left = Chunk.objects.filter(session=session, blob="")
+        assert left.count() > 8, "the worker did not work off its lot first"
+        assert not left.filter(token__gt="").exists()
+        assert not left.filter(hinted_at__isnull=False).exists()
 
 
 def _flushall(engine: Engine) -> None:
@@ -138,6 +155,7 @@ def test_a_broker_that_fails_in_every_way_loses_nothing(ground: Ground) -> None:
                 ground.strike(session)
             ground.trials -= 1  # two sessions, one trial
             engine.await_progress()
+            ground.note_recoveries()
         finish(engine)
         assert all(worker.poll() is None for worker in engine.workers), "no worker ended over it"
 
@@ -167,6 +185,7 @@ def test_a_locked_database_is_waited_for(ground: Ground) -> None:
                 assert other.stdout.readline() == b"locked\n"
                 assert other.wait(60) == 0
             ground.strike(session)
+            ground.note_recoveries()
         finish(engine)
 
 

@@ -30,6 +30,7 @@ def test_messages_that_come_again_and_out_of_order_count_once(ground: Ground) ->
         ground.rng.shuffle(messages)
         ground.strike(session)
         _deliver(ground, ids, messages, at_once=ground.rng.randint(2, 4))
+        ground.tick()
         if ground.trials % 100 == 0:
             ground.remember_checkpoint()
     ground.finish()
@@ -60,6 +61,7 @@ def test_a_zombie_neither_commits_nor_quarantines(ground: Ground) -> None:
         awake = [_commits_late, _fails_late, _commits_in_between, _fails_in_between][number % 4]
         if awake(ground, zombie):
             ground.extra.duplicated.append(f"trial {number}: a stale claim was accepted ({awake.__name__})")
+        ground.tick()
     ground.finish()
 
 

@@ -88,7 +88,7 @@ def _alive(pid: int) -> bool:
 def test_a_database_that_dies_under_load_loses_nothing(ground: Ground) -> None:
     server = Server()
     with running(ground, *THREADS) as engine:
-        for number in range(trials(100, 2)):
+        for number in range(2 * trials(100, 1)):
             sessions = [engine.feed(), engine.feed()]
             time.sleep(ground.rng.uniform(0, 0.3))
             if number % 2 == 0:
@@ -102,6 +102,7 @@ def test_a_database_that_dies_under_load_loses_nothing(ground: Ground) -> None:
             for session in sessions:
                 ground.strike(session)
             ground.trials -= 1  # two sessions, one trial
+            ground.note_recoveries()
         finish(engine)
 
 

@@ -41,6 +41,7 @@ def test_a_sealer_killed_between_its_commits_enters_no_leaf_twice(ground: Ground
             # More is stored before the next sealer runs: what it selects is not what the dead one did.
             _stored(ground)
             sealing.seal(ground.world)
+            ground.note_recoveries()
     ground.finish()
 
 
@@ -55,6 +56,7 @@ def test_a_sealer_killed_at_any_file_operation_signs_one_history(ground: Ground)
             break
         ground.strike(session)
         _stored(ground)
+        ground.tick()
         step += 1 if FULL else 5
     assert step > 10
     ground.finish()
@@ -73,6 +75,7 @@ def test_two_sealers_enter_each_leaf_once(ground: Ground) -> None:
         for one in sealers:
             one.join(60)
         ground.remember_checkpoint()
+        ground.note_recoveries()
     ground.finish()
 
 
