@@ -19,12 +19,12 @@ class Restic:
     opening: float
 
 
-def plain_loop(sources: Sequence[Path], target: Path) -> float:
+def plain_loop(sources: Sequence[Path], target: Path, *, digests: int) -> float:
     """Seconds that the plain loop takes, without its start-up; its allocator is set as the workers'."""
     from lucid_sessions.operations import programs
 
     target.mkdir()
-    command = [sys.executable, "-m", "benchmarks.loop", str(target), *map(str, sources)]
+    command = [sys.executable, "-m", "benchmarks.loop", str(digests), str(target), *map(str, sources)]
     done = subprocess.run(command, env=programs.environment(), capture_output=True, text=True, check=True)
     shutil.rmtree(target)
     return float(done.stdout)
