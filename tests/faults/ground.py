@@ -154,6 +154,11 @@ class Ground:
         self._report(found)
         assert not found.all, f"seed {SEED}, {self.trials} trials:\n" + "\n".join(found.all[:20])
 
+    def finish_damaged(self) -> None:
+        """For trials whose damage stays, so that the oracle cannot be asked: what they found themselves."""
+        self._report(self.extra)
+        assert not self.extra.all, f"seed {SEED}, {self.trials} trials:\n" + "\n".join(self.extra.all[:20])
+
     def _report(self, found: oracle.Findings) -> None:
         target = os.environ.get("LUCID_FAULTS_RESULTS")
         if not target or not self.fault:
