@@ -24,11 +24,12 @@ drill: .venv/.installed-run ## Lose an installation on purpose and restore it (A
 test: .venv/.installed-test ## All tests, two at a time (ARGS=... goes to pytest; -n 0 one at a time)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
-check: .venv/.installed-test ## Format, lint, types, imports, tests: the one gate
+check: .venv/.installed-test ## Format, lint, types, imports, insecure calls, tests: the one gate
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy lucid_sessions recorder tasks manage.py
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit -q -ll -r lucid_sessions recorder tasks manage.py
 	@$(MAKE) --no-print-directory test
 
 bench: .venv/.installed-test ## The figures, with the machine

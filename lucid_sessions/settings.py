@@ -124,6 +124,7 @@ SESSION_ENGINE = "lucid_sessions.access.web_sessions"
 MIDDLEWARE = [
     "lucid_sessions.operations.middleware.ApiMetrics",
     "lucid_sessions.access.request_identity.RequestIdentity",
+    "lucid_sessions.access.cors.Cors",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -132,6 +133,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "lucid_sessions.access.page_audit.PageAudit",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
@@ -200,11 +202,19 @@ LUCID_TRUSTED_PROXIES: list[str] = env.list("LUCID_TRUSTED_PROXIES", default=[])
 # So many failed sign-ins on one name, or ten times as many from one address, close it for so long.
 LUCID_SIGN_IN_FAILURES = env.int("LUCID_SIGN_IN_FAILURES", 5)
 LUCID_SIGN_IN_LOCK_SECONDS = env.int("LUCID_SIGN_IN_LOCK_SECONDS", 900)
+# Deeds that need a reason, by their names in the audit, such as session.played or session.exported.
+LUCID_REASON_REQUIRED: list[str] = env.list("LUCID_REASON_REQUIRED", default=[])
 # How long a token that was found good is believed without asking the database again; 0: asked each time.
 LUCID_TOKEN_CACHE_SECONDS = env.float("LUCID_TOKEN_CACHE_SECONDS", 5.0)
 # Requests are counted in the cache Redis (CACHE_URL); without one nothing is limited.
 RATE_LIMIT_ENABLED = env.bool("RATE_LIMIT_ENABLED", bool(CACHE_URL))
-# Results of jobs (exports, evidence), shared by the API and whatever runs the queue `maintenance`.
+# Private networks that webhooks may go to (plain http only there); when a dead endpoint is disabled; how
+# long the log of deliveries is kept; how long before a session goes webhooks are told of it (0: not at all).
+LUCID_WEBHOOK_ALLOW: list[str] = env.list("LUCID_WEBHOOK_ALLOW", default=[])
+LUCID_WEBHOOK_GIVE_UP_DAYS = env.float("LUCID_WEBHOOK_GIVE_UP_DAYS", 5.0)
+LUCID_WEBHOOK_LOG_DAYS = env.float("LUCID_WEBHOOK_LOG_DAYS", 30.0)
+LUCID_RETENTION_WARNING_DAYS = env.float("LUCID_RETENTION_WARNING_DAYS", 7.0)
+# Results of jobs (exports, evidence), shared by the API and whatever runs the queue `export`.
 LUCID_RESULTS_PATH = _path("LUCID_RESULTS_PATH", LUCID_HOME / "results")
 LUCID_RESULT_HOURS = env.float("LUCID_RESULT_HOURS", 24.0)
 REST_FRAMEWORK = {
@@ -275,6 +285,8 @@ if not EMBEDDED:
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # nginx, or the ingress, redirects to https. Probes and Prometheus ask this process by plain http.
+    SILENCED_SYSTEM_CHECKS = ["security.W008"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")

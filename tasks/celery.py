@@ -20,7 +20,7 @@ TRANSPORT_ALIASES["redis"] = "tasks.transport:Transport"
 app = Celery(
     "lucid_sessions",
     broker=settings.REDIS_URL,
-    include=["tasks.pipeline", "tasks.schedule", "tasks.upkeep", "tasks.jobs"],
+    include=["tasks.pipeline", "tasks.schedule", "tasks.upkeep", "tasks.jobs", "tasks.webhooks"],
 )
 app.conf.update(
     task_routes={

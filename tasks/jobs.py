@@ -7,7 +7,7 @@ from lucid_sessions.recordings.installation import installation
 from . import schedule as schedule  # its entries first: these are added
 from .celery import app
 
-app.conf.task_routes |= {"jobs.run": {"queue": "maintenance"}, "jobs.audit": {"queue": "pipeline"}}
+app.conf.task_routes |= {"jobs.run": {"queue": "export"}, "jobs.audit": {"queue": "pipeline"}}
 app.conf.beat_schedule = {
     **(app.conf.beat_schedule or {}),
     "jobs": {"task": "jobs.run", "schedule": 5.0, "options": {"expires": 5}},

@@ -16,7 +16,7 @@ SHARES = {
     "pipeline-manager": (PUBLIC, "private/log.key"),
     "session-recorder": (PUBLIC, "private/recorder.key"),
     "chunk-processor": (PUBLIC, "private/writer.key"),
-    "session-storage": (PUBLIC,),
+    "session-storage": (PUBLIC, "private/webhook.key"),
 }
 # Where the volume of sealed session keys is mounted: a read-only volume cannot grow a mount point.
 WITH_SESSION_KEYS = ("session-api", "session-storage")

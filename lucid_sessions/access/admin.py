@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
-from .models import ApiToken, AuditEvent, RevokedToken, User, WebSession
+from .models import ApiToken, AuditEvent, RevokedToken, User, WebhookDelivery, WebSession
 
 
 @admin.register(User)
@@ -88,3 +88,11 @@ class AuditEventAdmin(_Listed):
     def when(self, event: AuditEvent) -> datetime:
         """The time of the event."""
         return datetime.fromtimestamp(event.at_us / 1_000_000, UTC)
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(_Listed):
+    """What was sent to webhook endpoints, and what came of it."""
+
+    list_display = ("created_at", "kind", "endpoint", "status", "attempts", "answer", "reason")
+    ordering = ("-created_at", "-id")

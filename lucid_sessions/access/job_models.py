@@ -33,6 +33,8 @@ class Job(Keyed):
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     # What came of it: the file's name for people, its length and SHA-256.
     result = models.JSONField(null=True, blank=True)
+    # The request that asked for it: what its runner logs names it.
+    request_id = models.CharField(max_length=64, blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
     # When the result goes.

@@ -12,6 +12,10 @@ from .job_models import JobStatus as JobStatus
 from .job_models import Replay as Replay
 from .keyed import Keyed as Keyed
 from .keyed import uuid7 as uuid7
+from .webhook_models import DeliveryStatus as DeliveryStatus
+from .webhook_models import WebhookDelivery as WebhookDelivery
+from .webhook_models import WebhookEndpoint as WebhookEndpoint
+from .webhook_models import WebhookEvent as WebhookEvent
 
 
 class User(AbstractUser, Keyed):

@@ -26,6 +26,11 @@ def audits(user: Any) -> bool:
     return bool(user.is_superuser or roles_of(user) & set(AUDITS))
 
 
+def administers(user: Any) -> bool:
+    """True when the user may decide who else is told of what happens."""
+    return bool(user.is_superuser or "admin" in roles_of(user))
+
+
 def roles_of(user: Any) -> frozenset[str]:
     """The user's roles; looked up once for each user object, which lives as long as a request."""
     known: frozenset[str] | None = getattr(user, "_lucid_roles", None)

@@ -30,6 +30,7 @@ class Pair:
 
     access: str
     refresh: str
+    user: User
 
 
 def sign_in(user: User) -> Pair:
@@ -53,13 +54,14 @@ def refresh(text: str) -> Pair:
     return _pair(user, family=family)
 
 
-def sign_out(text: str) -> None:
-    """Nothing of this token's family can be refreshed any more; a token that is no good needs nothing."""
+def sign_out(text: str) -> User | None:
+    """Whose token it was: nothing of its family can be refreshed any more. None: it was no good anyway."""
     try:
         token = _checked(text)
     except InvalidToken:
-        return
+        return None
     _revoke(str(token.get(FAMILY, token["jti"])), until=_latest_end())
+    return User.objects.filter(pk=token["sub"]).first()
 
 
 def _checked(text: str) -> RefreshToken:
@@ -73,7 +75,7 @@ def _checked(text: str) -> RefreshToken:
 def _pair(user: User, *, family: str) -> Pair:
     token = RefreshToken.for_user(user)
     token[FAMILY] = family
-    return Pair(access=str(token.access_token), refresh=str(token))
+    return Pair(access=str(token.access_token), refresh=str(token), user=user)
 
 
 def _is_revoked(jti: str) -> bool:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("sign-out/", views.SignOut.as_view(), name="sign-out"),
     path("sessions/<uuid:session_id>/", views.session_page, name="session"),
     path("sessions/<uuid:session_id>/timeline.json", views.timeline, name="timeline"),
+    path("sessions/<uuid:session_id>/reason", views.explain, name="reason"),
     *(
         path(f"sessions/<uuid:session_id>/{verb}", views.steer, {"verb": verb}, name=verb)
         for verb in views.VERBS

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from lucid_sessions.access import audit
+from lucid_sessions.access import audit, reasons
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.api.figures import session_statistics
@@ -84,12 +84,17 @@ def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
     session = _visible(request, session_id)
     _looked(request, "session.viewed", session_id)
     (row,) = rows_of([session])
+    may_play = request.user.has_perm("recordings.play_session")
+    asks_why = may_play and reasons.is_missing(
+        "session.played", user=request.user, session=str(session_id), given=""
+    )
     context = {
         "session": session,
         "row": row,
         "figures": session_statistics(session),
         "gaps": Gap.objects.filter(session=session.pk, track="screen").order_by("from_us"),
-        "may_play": request.user.has_perm("recordings.play_session"),
+        "may_play": may_play and not asks_why,
+        "asks_why": asks_why,
         "may_steer": request.user.has_perm("recordings.record_session"),
     }
     return render(request, "console/session.html", context)
@@ -119,6 +124,18 @@ def steer(request: HttpRequest, session_id: UUID, verb: str) -> HttpResponse:
         messages.success(request, f'"{session.name}": {verb}.')
     actor = audit.actor_of(request)
     audit.record(f"session.{verb}", actor=actor, outcome=outcome, session=str(session_id))
+    return redirect("console:session", session_id=session.pk)
+
+
+@require_POST
+@needs("play")
+def explain(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Note why the user wants to see the session; playing asks for that where the policy does."""
+    session = _visible(request, session_id)
+    why = request.POST.get("reason", "").strip()
+    outcome = audit.DONE if why else audit.REFUSED
+    actor = audit.actor_of(request)
+    audit.record(reasons.GIVEN, actor=actor, outcome=outcome, session=str(session_id), why=why)
     return redirect("console:session", session_id=session.pk)
 
 

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from lucid_sessions.recordings import reconcile
 from lucid_sessions.recordings.lifecycle import ARCHIVED, LIVE, OTHER_QUEUES, STAGES
 from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session, Take
+from lucid_sessions.recordings.webhooks import deliveries
 
 from .background import Watched
 
@@ -44,6 +45,7 @@ class Figures(NamedTuple):
     oldest_unanchored: float = 0.0
     checkpoint_age: float | None = None
     oldest_unverified: float = 0.0
+    webhooks: Mapping[str, int] = {}
 
 
 class Gauges(Collector):
@@ -66,6 +68,15 @@ class Gauges(Collector):
             yield from _sessions(found)
             yield from _pipeline(found)
             yield from _recorder(found)
+            yield from _webhooks(found)
+
+
+def _webhooks(found: Figures) -> Iterator[Metric]:
+    for name, text in (
+        ("webhook_deliveries_pending", "Deliveries of webhooks that wait"),
+        ("webhook_endpoints_failing", "Endpoints of webhooks whose last attempt failed"),
+    ):
+        yield GaugeMetricFamily(name, text, value=found.webhooks.get(name.rpartition("_")[2], 0))
 
 
 def _sessions(found: Figures) -> Iterator[Metric]:
@@ -134,6 +145,7 @@ def look() -> Figures:
             oldest_unanchored=reconcile.oldest_unanchored_seconds(),
             checkpoint_age=_age(newest) if newest else None,
             oldest_unverified=_oldest_unverified(),
+            webhooks=deliveries.backlog(),
         )
     finally:
         connection.close()

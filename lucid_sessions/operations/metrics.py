@@ -41,6 +41,9 @@ api_requests_total = Counter("api_requests_total", "Total API requests", ["metho
 api_request_duration_seconds = Histogram(
     "api_request_duration_seconds", "API request duration", ["method", "endpoint"]
 )
+api_rate_limit_unavailable_total = Counter(
+    "api_rate_limit_unavailable_total", "Requests whose rate was not limited: the cache did not answer"
+)
 pipeline_stage_duration_seconds = Histogram(
     "pipeline_stage_duration_seconds", "Pipeline stage processing duration", ["stage"]
 )

@@ -27,6 +27,8 @@ class ApiMetrics:
         method = request.method if request.method in METHODS else "other"
         metrics.api_requests_total.labels(method, endpoint, str(response.status_code)).inc()
         metrics.api_request_duration_seconds.labels(method, endpoint).observe(time.perf_counter() - began)
+        if getattr(request, "_lucid_rate_unknown", False):
+            metrics.api_rate_limit_unavailable_total.inc()
         return response
 
 

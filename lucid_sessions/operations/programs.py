@@ -61,17 +61,18 @@ def worker(
     concurrency: int,
     stop_seconds: float = WORKER_STOP_SECONDS,
     events: bool = False,
+    name: str = "worker",
 ) -> Program:
     """A Celery worker on `queues`; what is unfinished `stop_seconds` after SIGTERM is done again later."""
     command = (
-        *(PYTHON, "-m", "celery", "-A", "tasks", "worker", "-n", "worker@%h", "-Q", ",".join(queues)),
+        *(PYTHON, "-m", "celery", "-A", "tasks", "worker", "-n", f"{name}@%h", "-Q", ",".join(queues)),
         *("--pool", pool, "--concurrency", str(concurrency), "--loglevel", settings.LOG_LEVEL),
         *("--without-gossip", "--without-mingle"),
     )
     # A prefork pool has children that a killed parent would leave behind.
     orphaned = signal.SIGTERM if pool == "prefork" else signal.SIGKILL
     return _program(
-        "worker",
+        name,
         (*command, *(("-E",) if events else ())),
         env,
         orphaned=orphaned,

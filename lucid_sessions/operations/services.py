@@ -11,7 +11,7 @@ from lucid_sessions.recordings.lifecycle import STAGES
 from . import programs
 from .children import Program
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container, whose ports the deployment publishes
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container, whose ports the deployment publishes  # nosec B104
 # Within the grace that deployments give a container (60 s), after Celery's own soft shutdown (20 s).
 WORKER_STOP_SECONDS = 40.0
 Env = Mapping[str, str]
@@ -28,7 +28,9 @@ class Service:
 
 
 def _session_api(env: Env, port: int) -> list[Program]:
-    return [programs.api(EVERYWHERE, port, env, workers=2)]
+    # Here is the password that opens recordings, and one process more does not spread it: see decision 19.
+    exporter = _worker(_queues("export"), env, pool="threads", concurrency=1, name="exporter")
+    return [programs.api(EVERYWHERE, port, env, workers=2), exporter]
 
 
 def _pipeline_manager(env: Env, _port: int) -> list[Program]:
@@ -48,7 +50,7 @@ def _chunk_processor(env: Env, _port: int) -> list[Program]:
 
 
 def _session_storage(env: Env, _port: int) -> list[Program]:
-    return [_worker(_queues("store", "maintenance"), env, pool="threads", concurrency=4)]
+    return [_worker(_queues("store", "maintenance", "webhooks"), env, pool="threads", concurrency=4)]
 
 
 def _flower(env: Env, port: int) -> list[Program]:
@@ -65,8 +67,10 @@ SERVICES = {
 }
 
 
-def _worker(queues: list[str], env: Env, *, pool: str, concurrency: int) -> Program:
-    return programs.worker(queues, env, pool=pool, concurrency=concurrency, stop_seconds=WORKER_STOP_SECONDS)
+def _worker(queues: list[str], env: Env, *, pool: str, concurrency: int, name: str = "worker") -> Program:
+    return programs.worker(
+        queues, env, pool=pool, concurrency=concurrency, stop_seconds=WORKER_STOP_SECONDS, name=name
+    )
 
 
 def _queues(*names: str) -> list[str]:

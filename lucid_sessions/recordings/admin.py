@@ -30,6 +30,7 @@ from .models import (
     SessionKey,
     Take,
 )
+from .webhooks import admin as webhooks  # noqa: F401 - registers its own
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]

@@ -7,6 +7,7 @@ the body tells nothing about people. Batching may be done by anyone and again: t
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from lucid_sessions.errors import Tampered
 
 from . import ledger_rows
 from .installation import Installation
+from .proven import ProvenLog
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +87,19 @@ def check(world: Installation) -> list[str]:
             found.append(f"Audit batch {row.index} does not follow the one before.")
         found += _differences(row, dict(body["events"]))
         previous = row.head
-    return found
+    return [*found, *_unlike_the_log(world)]
+
+
+def _unlike_the_log(world: Installation) -> Iterator[str]:
+    """Batches that the signed log names and the database has not, or has otherwise."""
+    if not (world.ledger_root / "checkpoint").is_file():
+        return
+    rows = {row.index: (row.head, row.body) for row in AuditBatch.objects.all()}
+    for index, named in sorted(ProvenLog(world, fresh=True).index.audits.items()):
+        if index not in rows:
+            yield f"Audit batch {index}, which the log names, is gone: removed, or lost by a restore."
+        elif rows[index] not in named:
+            yield f"Audit batch {index} is not the one that the log names."
 
 
 def _differences(row: AuditBatch, fixed: dict[str, str]) -> list[str]:

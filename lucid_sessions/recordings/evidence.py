@@ -4,7 +4,9 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -15,14 +17,18 @@ from lucid_sessions.errors import Refused
 
 from .installation import Installation, installation
 from .models import Chunk, Session
-from .playback import export, session_identity
+from .playback import Passed, export, session_identity
 from .proven import ProvenLog
 
 log = structlog.get_logger(__name__)
 
 
-def write(session: Session, out: Path, *, disclose: frozenset[str] = frozenset()) -> dict[str, object]:
+def write(
+    session: Session, out: Path, *, disclose: frozenset[str] = frozenset(), passed: Passed = lambda: None
+) -> dict[str, object]:
     """Write the session's bundle to `out`, whole or not at all; what it holds, in figures.
+
+    `passed` is called for each blob, and each chunk that is disclosed; it may raise to end it there.
 
     `disclose` may name "media" (the decrypted recording goes in) and "keys" (the session's private keys go
     in: with them anyone can decrypt the blobs by the published format). Both need ENCRYPTION_PASSWORD.
@@ -31,10 +37,11 @@ def write(session: Session, out: Path, *, disclose: frozenset[str] = frozenset()
     world = installation()
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     with tempfile.TemporaryDirectory(prefix="lucid-evidence-") as folder, blaming("write", out):
-        media = export(session, Path(folder) / "session.mp4") if "media" in disclose else []
-        evidence = _gather(
-            session, world, media=media, keys=_keys(session, world) if "keys" in disclose else {}
-        )
+        film = Path(folder) / "session.mp4"
+        media = export(session, film, passed=passed) if "media" in disclose else []
+        keys = _keys(session, world) if "keys" in disclose else {}
+        evidence = _gather(session, world, media=media, keys=keys)
+        evidence = replace(evidence, read_blob=_counted(evidence.read_blob, passed))
         try:
             with temporary.open("wb") as file:
                 archive.write_bundle(file, evidence)
@@ -46,6 +53,14 @@ def write(session: Session, out: Path, *, disclose: frozenset[str] = frozenset()
                 temporary.unlink()
     log.warning("evidence written", session=str(session.pk), disclosed=sorted(disclose))
     return {"blobs": len(evidence.blobs), "batches": len(evidence.batches), "bytes": out.stat().st_size}
+
+
+def _counted(read: Callable[[str], bytes], passed: Passed) -> Callable[[str], bytes]:
+    def counted(name: str) -> bytes:
+        passed()
+        return read(name)
+
+    return counted
 
 
 def _gather(

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
-from django.db.models import F
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused, Retryable
 
 from . import ledger_rows
+from .events import CHANGED
 from .models import Session
 from .tombstones import GONE
 
@@ -86,7 +86,7 @@ def release(session: Session, hold_id: str, *, by: Person, why: str) -> Hold:
 def write(row: Session, holds: list[Hold]) -> bool:
     """True when the holds of the session, as it was read, are now these; False when it changed meanwhile."""
     same = Session.objects.filter(pk=row.pk, version=row.version, status=row.status)
-    return same.update(holds=holds, holds_due=True, version=F("version") + 1) == 1
+    return same.update(holds=holds, holds_due=True, **CHANGED) == 1
 
 
 def readings(session: Session) -> Any:

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import IntegrityError
-from django.db.models import F, Max
+from django.db.models import Max
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused, Tampered
@@ -24,6 +24,7 @@ from recorder.spool import Spool
 from recorder.supervisor import NO_TAKE, Event, Tenure, Wanted
 
 from . import ledger_rows, sessions, targets
+from .events import CHANGED
 from .installation import installation
 from .intake import Intake
 from .lifecycle import LIVE, Desired, Status
@@ -85,7 +86,7 @@ class DatabaseView:
         for session in strict:
             if session.pk in here and session.desired != Desired.STOP:
                 rows = Session.objects.filter(pk=session.pk, status__in=LIVE).exclude(desired=Desired.STOP)
-                rows.update(desired=Desired.STOP, reason=reason, version=F("version") + 1)
+                rows.update(desired=Desired.STOP, reason=reason, **CHANGED)
                 session.desired = Desired.STOP
 
     def _wanted(self, session: Session, take: int | None) -> Wanted | None:
@@ -126,7 +127,7 @@ class DatabaseView:
         except IntegrityError:
             return None
         first = Session.objects.filter(pk=session, started_at__isnull=True)
-        first.update(started_at=now, version=F("version") + 1)
+        first.update(started_at=now, **CHANGED)
         row.refresh_from_db()
         started = row.started_at or now
         return Tenure(take.number, int(started.timestamp() * 1000), self._known_end(session), secret)
@@ -205,7 +206,7 @@ class DatabaseView:
 
     def _status(self, session: UUID, status: Status, sources: tuple[Status, ...]) -> None:
         rows = Session.objects.filter(pk=session, status__in=sources)
-        rows.update(status=status, version=F("version") + 1)
+        rows.update(status=status, **CHANGED)
 
     def _end(self, take: Take, *, reason: str, **still: Any) -> bool:
         """True when the take is ended by us; `still` names fields that must be as they were read."""
@@ -220,7 +221,7 @@ class DatabaseView:
             status=Status.PROCESSING,
             desired=Desired.STOP,
             ended_at=timezone.now(),
-            version=F("version") + 1,
+            **CHANGED,
             **changes,
         )
 

@@ -1,5 +1,8 @@
 """This installation's outside world, built from the settings: the only module that does."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -86,4 +89,16 @@ def installation() -> Installation:
 @cache
 def identity() -> archive.Identity:
     """The key that opens recordings, where ENCRYPTION_PASSWORD is given. Unlocking takes about a second."""
-    return installation().keys.unlock(settings.ENCRYPTION_PASSWORD, settings.ENCRYPTION_SALT)
+    with _one_at_a_time():
+        return installation().keys.unlock(settings.ENCRYPTION_PASSWORD, settings.ENCRYPTION_SALT)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Processes of one container unlock in turns: each takes 256 MiB for it, and all together too much."""
+    with ExitStack() as held:
+        # Where nothing can be written there is nobody to take turns with.
+        with suppress(OSError):
+            lock = held.enter_context((settings.LUCID_HOME / "unlock.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -16,7 +16,6 @@ from uuid import UUID
 
 import structlog
 from django.db import IntegrityError
-from django.db.models import F
 
 from lucid_sessions.durable import make_directory, sync_directory
 from recorder.errors import Unreadable
@@ -24,6 +23,7 @@ from recorder.names import ClosedMarker, GapMarker, read_marker
 from recorder.spool import SegmentName, Spool
 
 from . import hints, spool_files, tombstones
+from .events import CHANGED
 from .lifecycle import ENDED, State, Status
 from .models import Checkpoint, Chunk, Closure, Gap, Session
 
@@ -247,4 +247,4 @@ def _closure(marker: ClosedMarker) -> bool:
 def _seal_again(session: UUID) -> None:
     """What was sealed without this gap or closure needs a new revision."""
     rows = Session.objects.filter(pk=session, status__in=ENDED)
-    rows.update(status=Status.PROCESSING, version=F("version") + 1)
+    rows.update(status=Status.PROCESSING, **CHANGED)

@@ -15,7 +15,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,11 +27,10 @@ from django.utils import timezone
 from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.durable import make_directory
 from lucid_sessions.errors import LucidError, Refused, Retryable
-from recorder.export import write_mp4
 
 from . import evidence, playback
-from .installation import installation
-from .models import Session
+from .lifecycle import ARCHIVED
+from .models import Chunk, Session
 from .tombstones import GONE
 
 log = structlog.get_logger(__name__)
@@ -61,7 +59,8 @@ def register(announce: Callable[[], None] | None) -> None:
 
 def submit(kind: str, session: Session, *, user: UUID, options: dict[str, Any], id: UUID) -> Job:  # noqa: A002
     """A job that waits for a runner; under the same id it is the same job."""
-    facts = {"kind": kind, "session": session.pk, "user": user, "options": options}
+    asked = str(structlog.contextvars.get_contextvars().get("request_id", ""))
+    facts = {"kind": kind, "session": session.pk, "user": user, "options": options, "request_id": asked}
     job, _ = Job.objects.get_or_create(id=id, defaults=facts)
     if _announce is not None:
         try:
@@ -85,7 +84,8 @@ def tick(*, limit: int = 4) -> int:
     remove_old()
     worked = 0
     while worked < limit and (job := _claim()):
-        _work(job)
+        with structlog.contextvars.bound_contextvars(request_id=job.request_id, job=str(job.pk)):
+            _work(job)
         worked += 1
     return worked
 
@@ -128,7 +128,7 @@ def _work(job: Job) -> None:
             again = {"status": JobStatus.PENDING, "next_attempt_at": timezone.now() + RETRY}
             _mine(job).update(reason=str(error), lease_until=None, **again)
     except (LucidError, OSError) as error:
-        log.error("job failed", job=str(job.pk), kind=job.kind, reason=str(error))
+        log.error("job failed", kind=job.kind, reason=str(error))
         _settle(job, status=JobStatus.FAILED, reason=str(error))
 
 
@@ -169,40 +169,33 @@ def _make(job: Job, session: Session) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     make_directory(folder)
     folder.chmod(0o700)
+    _look(job, 1)
     if job.kind == EXPORT:
         return _export(job, session, folder)
     out = folder / f"{session.pk.hex}-evidence.zip"
-    _look(job, 1)
-    evidence.write(session, out, disclose=frozenset((job.options or {}).get("disclose", ())))
+    disclose = frozenset((job.options or {}).get("disclose", ()))
+    total = Chunk.objects.filter(session=session, state__in=ARCHIVED).count()
+    total += playback.length(session) if "media" in disclose else 0
+    evidence.write(session, out, disclose=disclose, passed=progress(job, total=total))
     return out
 
 
 def _export(job: Job, session: Session, folder: Path) -> Path:
     """One MP4; several, for a session that changed its picture size or recorder, in a zip."""
-    world = installation()
-    chunks = playback.archived(session)
-    if not chunks:
-        raise Refused(f'Session "{session.name}" has nothing to export: no segment is archived.')
-    key = playback.session_identity(session.pk, "screen", world=world)
-    progress = _progress(job, len(chunks))
-    files = []
-    for number, (_, members) in enumerate(groupby(chunks, lambda c: (c.sequence >> 32, c.epoch)), start=1):
-        target = folder / f"{session.pk.hex}{f'-{number}' if number > 1 else ''}.mp4"
-        parts = (playback.open_chunk(one, world=world, key=key) for one in members)
-        write_mp4(target, (part for part in parts if progress()))
-        files.append(target)
+    step = progress(job, total=playback.length(session))
+    files = playback.export(session, folder / f"{session.pk.hex}.mp4", passed=step)
     return files[0] if len(files) == 1 else _zipped(files, folder / f"{session.pk.hex}.zip")
 
 
-def _progress(job: Job, total: int) -> Callable[[], bool]:
+def progress(job: Job, *, total: int, every: float = LOOK_SECONDS) -> Callable[[], None]:
+    """Call it for each of `total` steps: every so many seconds it tells how far it is; Dropped to end it."""
     state = {"done": 0, "looked": 0.0}
 
-    def step() -> bool:
+    def step() -> None:
         state["done"] += 1
-        if time.monotonic() - state["looked"] >= LOOK_SECONDS:
+        if time.monotonic() - state["looked"] >= every:
             state["looked"] = time.monotonic()
-            _look(job, int(99 * state["done"] / total))
-        return True
+            _look(job, min(99, int(99 * state["done"] / max(1, total))))
 
     return step
 

@@ -7,6 +7,7 @@
     private/writer.key       signs blobs                          (processor only)
     private/log.key          signs checkpoints                    (pipeline manager only)
     private/recorder.key     opens passwords of desktops          (recorders only)
+    private/webhook.key      opens the secrets that webhooks are signed with (storage only)
     private/log.pin          the last checkpoint signed           (pipeline manager only)
     sessions/<session>/      each session key's private half, sealed to every recipient, and its statement
     targets/<session>        the password of a desktop that is to be recorded, sealed to the recorders
@@ -95,15 +96,25 @@ class Keyring:
     @property
     def recorder_public(self) -> archive.Recipient:
         """Whom passwords of desktops are sealed to; Refused on keyrings from before recorders had a key."""
-        if "recorder" not in self.public:
-            raise Refused(
-                "This keyring has no key of the recorders for passwords: run `manage.py keys init`."
-            )
-        return archive.Recipient(bytes.fromhex(self.public["recorder"]))
+        return self._recipient("recorder")
+
+    @property
+    def webhook_public(self) -> archive.Recipient:
+        """Whom secrets of webhooks are sealed to; Refused on keyrings from before there were any."""
+        return self._recipient("webhook")
+
+    def _recipient(self, use: str) -> archive.Recipient:
+        if use not in self.public:
+            raise Refused(f"This keyring has no {use} key: run `manage.py keys init`, which adds it.")
+        return archive.Recipient(bytes.fromhex(self.public[use]))
 
     @cached_property
     def recorder(self) -> archive.Identity:
         return archive.Identity.from_private(self._private("recorder"))
+
+    @cached_property
+    def webhook(self) -> archive.Identity:
+        return archive.Identity.from_private(self._private("webhook"))
 
     @cached_property
     def log_key(self) -> archive.LogKey:
@@ -183,13 +194,14 @@ def create(root: Path, *, origin: str, password: str, salt: str) -> Keyring:
     """A complete new keyring under `root`; a half-made one is made anew, a complete one kept."""
     ring = Keyring(root)
     if ring.exists:
-        return _with_recorder(ring)
+        return _completed(ring)
     password = password or new_secret(root, "encryption_password")
     salt = salt or new_secret(root, "encryption_salt")
     repository = secrets.token_bytes(16)
     main, recovery = archive.Identity.generate(), archive.Identity.generate()
     creator, writer = archive.Writer.generate(), archive.Writer.generate()
-    log_key, recorder = archive.LogKey.generate(origin), archive.Identity.generate()
+    log_key = archive.LogKey.generate(origin)
+    recorder, webhook = archive.Identity.generate(), archive.Identity.generate()
     slot = archive.make_slot(main, password=password.encode(), salt=salt.encode(), repository=repository)
     write_durably(root / "slots" / f"{main.recipient.key_id.hex()}.lsk", slot)
     for path, key in (
@@ -197,6 +209,7 @@ def create(root: Path, *, origin: str, password: str, salt: str) -> Keyring:
         ("private/writer.key", writer.private_bytes),
         ("private/log.key", log_key.private_bytes),
         ("private/recorder.key", recorder.private_bytes),
+        ("private/webhook.key", webhook.private_bytes),
         ("recovery/recovery.key", recovery.private_bytes),
     ):
         write_durably(root / path, key.hex().encode())
@@ -211,19 +224,23 @@ def create(root: Path, *, origin: str, password: str, salt: str) -> Keyring:
         "writers": [{"key_id": writer.key_id.hex(), "public": writer.public.hex()}],
         "log": {"origin": origin, "vkey": log_key.vkey},
         "recorder": recorder.recipient.public.hex(),
+        "webhook": webhook.recipient.public.hex(),
     }
     # Written last: its presence says that everything it names is there.
     write_durably(root / "repository.json", json.dumps(public, indent=2).encode() + b"\n")
     return Keyring(root)
 
 
-def _with_recorder(ring: Keyring) -> Keyring:
-    """The keyring, with a key of the recorders if it is from before they had one."""
-    if "recorder" in ring.public:
+def _completed(ring: Keyring) -> Keyring:
+    """The keyring, with the pairs that it lacks because it is from before they were needed."""
+    public = dict(ring.public)
+    for use in ("recorder", "webhook"):
+        if use not in public:
+            pair = archive.Identity.generate()
+            write_durably(ring.root / "private" / f"{use}.key", pair.private_bytes.hex().encode())
+            public[use] = pair.recipient.public.hex()
+    if public == ring.public:
         return ring
-    recorder = archive.Identity.generate()
-    write_durably(ring.root / "private" / "recorder.key", recorder.private_bytes.hex().encode())
-    public = {**ring.public, "recorder": recorder.recipient.public.hex()}
     write_durably(ring.root / "repository.json", json.dumps(public, indent=2).encode() + b"\n")
     return Keyring(ring.root)
 

@@ -20,6 +20,7 @@ from lucid_sessions.errors import LucidError
 from lucid_sessions.ledger import Log
 
 from . import failpoints, tombstones
+from .events import CHANGED
 from .leaves import hash_of
 from .lifecycle import ENDED, UNFINISHED, State, Status, sources_of
 from .models import Chunk, LedgerRecord, LedgerRequest, Session
@@ -128,7 +129,7 @@ def _anchor(record: LedgerRecord, _facts: dict[str, Any], ledger: Log) -> None:
         _adopt(record, leaves)
     # What was sealed without these chunks needs a new revision.
     sessions = Session.objects.filter(pk__in={leaf["session"] for leaf in leaves}, status__in=ENDED)
-    sessions.update(status=Status.PROCESSING, usage_due=True, version=F("version") + 1)
+    sessions.update(status=Status.PROCESSING, usage_due=True, **CHANGED)
 
 
 def _anchored(record: LedgerRecord) -> dict[str, Any]:
@@ -153,17 +154,17 @@ def _adopt(record: LedgerRecord, leaves: list[dict[str, Any]]) -> None:
 
 def _seal_session(record: LedgerRecord, facts: dict[str, Any], _ledger: Log) -> None:
     sealed = Session.objects.filter(pk=facts["session"], sealed_revision__lt=facts["revision"])
-    sealed.update(sealed_revision=facts["revision"], sealed_record=record.index, version=F("version") + 1)
+    sealed.update(sealed_revision=facts["revision"], sealed_record=record.index, **CHANGED)
     ended = Session.objects.filter(pk=facts["session"], status=Status.PROCESSING)
     if not facts["count"]:
         ended.filter(reason="").update(reason="Nothing was recorded before it ended.")
-    ended.update(status=facts["outcome"], version=F("version") + 1)
+    ended.update(status=facts["outcome"], **CHANGED)
 
 
 def _bury_session(_record: LedgerRecord, facts: dict[str, Any], _ledger: Log) -> None:
     tombstones.bury(UUID(facts["session"]))
     expiring = Session.objects.filter(pk=facts["session"], status__in=sources_of(Status.DELETED))
-    expiring.update(status=Status.DELETED, version=F("version") + 1)
+    expiring.update(status=Status.DELETED, **CHANGED)
 
 
 EFFECTS: dict[str, Callable[[LedgerRecord, dict[str, Any], Log], None]] = {

@@ -44,7 +44,8 @@ STAGES: dict[str, Stage] = {
     )
 }
 
-OTHER_QUEUES = ("pipeline", "maintenance")
+# `export` is served where ENCRYPTION_PASSWORD is, `webhooks` where the deliverer's key is.
+OTHER_QUEUES = ("pipeline", "maintenance", "export", "webhooks")
 QUEUES = (*STAGES, *OTHER_QUEUES)
 
 # What the engine still has to do something about.

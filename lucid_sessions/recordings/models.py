@@ -17,6 +17,7 @@ from .ledger_models import Checkpoint as Checkpoint
 from .ledger_models import LedgerRecord as LedgerRecord
 from .ledger_models import LedgerRequest as LedgerRequest
 from .lifecycle import Desired, State, Status
+from .tag_models import SessionTag as SessionTag
 
 
 class Session(Keyed):
@@ -42,6 +43,9 @@ class Session(Keyed):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     # Every conditional update of this row raises it; holds live beside it so that none can be raced.
     version = models.BigIntegerField(default=1)
+    # True while webhooks may not yet have been told of the last change; what they were told, by kind.
+    news = models.BooleanField(default=True)
+    told = models.JSONField(null=True, blank=True)
     # Every hold that was ever placed, with its release when it has one: {id, by, who, why, at, ...}.
     holds = models.JSONField(default=list, blank=True)
     # True while a hold or release above may not yet have been asked of the ledger.
@@ -71,6 +75,9 @@ class Session(Keyed):
             models.Index(fields=["status", "ended_at", "id"], name="session_ended_ix"),
             models.Index(fields=["holds_due", "id"], name="session_holds_due_ix"),
             models.Index(fields=["usage_due", "id"], name="session_usage_due_ix"),
+            models.Index(fields=["news", "id"], name="session_news_ix"),
+            # For MongoDB, where it has an entry for each tag.
+            models.Index(fields=["tags", "-created_at", "-id"], name="session_tags_ix"),
             models.Index(fields=["project", "used_bytes", "used_files"], name="session_usage_ix"),
         ]
         permissions = [

@@ -17,6 +17,8 @@ from .models import Checkpoint, Chunk, Session, SessionKey
 from .proven import ProvenLog
 
 HLS_VERSION = 7
+# Called for each chunk on the way; raises to end it there.
+Passed = Callable[[], None]
 
 
 def archived(session: Session, *, track: str = "screen") -> list[Chunk]:
@@ -108,10 +110,11 @@ def entry(chunk: Chunk, address: str) -> Iterator[str]:
     yield address
 
 
-def export(session: Session, out: Path) -> list[Path]:
+def export(session: Session, out: Path, *, passed: Passed = lambda: None) -> list[Path]:
     """One MP4 an epoch, by stream copy and with its sound: `out`, then out-2.mp4 and so on.
 
-    Every chunk is verified and decrypted on the way. Each file appears whole or not at all.
+    Every chunk is verified and decrypted on the way. Each file appears whole or not at all. `passed` is
+    called for each chunk, and may raise to end it there.
     """
     chunks = archived(session)
     if not chunks:
@@ -124,10 +127,15 @@ def export(session: Session, out: Path) -> list[Path]:
         following = epochs[number][0].start_us if number < len(epochs) else None
         heard = [chunk for chunk in audio if _epoch_of(chunk)[0] == _epoch_of(members[0])[0]]
         heard = [one for one in heard if _overlaps(one, from_us=members[0].start_us, until_us=following)]
-        sound = Sound(_opened(session, heard), until_us=following) if heard else None
-        write_mp4(target, _opened(session, members), sound=sound)
+        sound = Sound(_opened(session, heard, passed), until_us=following) if heard else None
+        write_mp4(target, _opened(session, members, passed), sound=sound)
         written.append(target)
     return written
+
+
+def length(session: Session) -> int:
+    """How many chunks an export of the session goes through."""
+    return len(archived(session)) + len(archived(session, track="audio"))
 
 
 def _epoch_of(chunk: Chunk) -> tuple[int, int]:
@@ -138,7 +146,9 @@ def _overlaps(chunk: Chunk, *, from_us: int, until_us: int | None) -> bool:
     return chunk.end_us > from_us and (until_us is None or chunk.start_us < until_us)
 
 
-def _opened(session: Session, chunks: Sequence[Chunk]) -> Iterator[bytes]:
+def _opened(session: Session, chunks: Sequence[Chunk], passed: Passed) -> Iterator[bytes]:
     world = installation()
     key = session_identity(session.pk, chunks[0].track, world=world)
-    return (open_chunk(chunk, world=world, key=key) for chunk in chunks)
+    for chunk in chunks:
+        passed()
+        yield open_chunk(chunk, world=world, key=key)

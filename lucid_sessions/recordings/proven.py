@@ -30,6 +30,9 @@ class Index:
     writers: dict[int, bytes] = field(default_factory=dict)
     # Key id of a revoked writer to the log size from which its blobs no longer count.
     revoked: dict[bytes, int] = field(default_factory=dict)
+    # Index of each batch of the audit to the heads and bodies that records name for it (several only
+    # where an older database was restored and went on).
+    audits: dict[int, set[tuple[str, str]]] = field(default_factory=dict)
 
     def grow(self, tree: Tree) -> "Index":
         """Take in the records from `size` to the tree's."""
@@ -47,6 +50,8 @@ class Index:
             self.writers[number] = bytes.fromhex(facts["public"])
         elif facts["kind"] == "writer-revoked":
             self.revoked[bytes.fromhex(facts["key_id"])] = int(facts["size"])
+        elif facts["kind"] == "audit" and "batch" in facts:
+            self.audits.setdefault(facts["batch"], set()).add((facts["head"], facts["body"]))
 
 
 @lru_cache(maxsize=8)

@@ -13,12 +13,13 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused, Retryable
 
-from . import upkeep
+from . import events, upkeep
+from .events import CHANGED
 from .lifecycle import ARCHIVED, ENDED, UNFINISHED, Desired, State, Status
 from .models import Chunk, Session, StoragePolicy
 
@@ -103,7 +104,7 @@ def stop(session: Session, reason: str) -> bool:
     """True when the recording is now being stopped with this reason; what was recorded is kept and sealed."""
     rows = Session.objects.filter(pk=session.pk, status__in=RUNNING).exclude(desired=Desired.STOP)
     changes = {"status": Status.STOPPING, "desired": Desired.STOP, "reason": reason}
-    won = rows.update(version=F("version") + 1, **changes) == 1
+    won = rows.update(**CHANGED, **changes) == 1
     if won:
         log.warning("session stopped by quota", session=str(session.pk), reason=reason)
     return won
@@ -134,6 +135,9 @@ def _warned(facts: dict[str, Any]) -> dict[str, int]:
         if usage.level > known.get(place, 0):
             say = log.error if usage.level == 100 else log.warning
             say("storage fills up", usage=str(usage), percent=round(usage.percent, 1))
+            key = f"{usage.what} {usage.level} {timezone.now():%Y-%m-%dT%H}"
+            facts = {"what": usage.what, "used": usage.used, "limit": usage.limit, "percent": usage.level}
+            events.note_if_wanted(events.QUOTA, key, facts=facts)
     return levels
 
 

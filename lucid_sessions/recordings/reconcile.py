@@ -22,6 +22,7 @@ from . import audit_batches, hints, intake, jobs, leases, pipeline, sealing
 from .installation import Installation
 from .lifecycle import LIVE, STAGES, UNFINISHED, Status, stage_for, stages_from
 from .models import Chunk, Session
+from .webhooks import deliveries
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +93,7 @@ def work_inline(world: Installation) -> int:
     audit_batches.tick(world)
     sealing.seal(world)
     jobs.tick()
+    deliveries.soon()
     return len(chunks)
 
 

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused
 
-from . import clock_guard, holds, shredding, upkeep
+from . import clock_guard, events, holds, shredding, upkeep
 from .installation import Installation
 from .lifecycle import ENDED, UNFINISHED
 from .models import Chunk, Session, StoragePolicy
@@ -66,11 +67,26 @@ def tick(
 ) -> int:
     """How many sessions began to expire: none while the clock is in doubt. What is expiring goes on."""
     holds.remember()
+    _warn(page=page)
     begun = 0
     if not clock_guard.check(now or clock_guard.read()):
         begun = sum(_begin(one) for one in _next_due(most, page=page))
     shredding.tick(world)
     return begun
+
+
+def _warn(*, page: int) -> None:
+    """Tell once of each session in this turn's page that goes within LUCID_RETENTION_WARNING_DAYS."""
+    ahead = timedelta(days=settings.LUCID_RETENTION_WARNING_DAYS)
+    if not ahead or not events.wanted():
+        return
+    policies, then = known_policies(), timezone.now() + ahead
+    for status in ENDED:
+        for session in upkeep.turn(f"warning {status}", _older(status, before=then), size=page):
+            one = judged(session, policies=policies, now=then)
+            if one is not None and not one.obstacle:
+                facts = {**events.facts_of(session), "due": one.due.isoformat(), "rule": one.rule.origin}
+                events.note(events.RETENTION, f"{session.pk} {one.due:%Y-%m-%d}", facts=facts)
 
 
 def _next_due(most: int, *, page: int) -> Iterator[Candidate]:

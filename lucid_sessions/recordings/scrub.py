@@ -19,7 +19,7 @@ from lucid_sessions import archive
 from lucid_sessions.durable import write_durably
 from lucid_sessions.errors import LucidError, Retryable, Tampered
 
-from . import leaves, observation, quota
+from . import events, leaves, observation, quota
 from .installation import Installation
 from .lifecycle import ARCHIVED
 from .models import Chunk
@@ -150,7 +150,10 @@ def _found_bad(
     row = Chunk.objects.filter(pk=chunk.pk, state__in=ARCHIVED, fence=chunk.fence)
     changes = {"verified_at": timezone.now(), "reason": f"{MARK}{error}", "fence": F("fence") + 1}
     first = chunk.quarantined_at is None
-    if not row.update(**changes, quarantined_at=chunk.quarantined_at or timezone.now()):
+    foretold = events.foretell(events.UNVERIFIED, chunk, str(error)) if first else None
+    written = row.update(**changes, quarantined_at=chunk.quarantined_at or timezone.now()) == 1
+    events.came(foretold, true=written)
+    if not written:
         return
     tally.bad.append(f"{chunk.session_id} {chunk}: {error}")
     # Once a run: a disk that spoils what was just repaired is not fed again.

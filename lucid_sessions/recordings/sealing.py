@@ -24,7 +24,7 @@ from lucid_sessions.durable import blaming, make_directory
 from lucid_sessions.errors import Refused, Retryable
 from lucid_sessions.ledger import Log
 
-from . import completeness, failpoints, leaves, ledger_rows, observation
+from . import completeness, events, failpoints, leaves, ledger_rows, observation
 from .installation import Installation
 from .ledger_rows import Draft
 from .lifecycle import State, Status
@@ -179,7 +179,9 @@ def _is_sound(chunk: Chunk) -> bool:
         return True
     reason = "anchor: the row's leaf is not the hash of its facts; the row was changed after it was stored"
     rows = Chunk.objects.filter(pk=chunk.pk, fence=chunk.fence)
-    rows.update(quarantined_at=timezone.now(), reason=reason, token="", fence=F("fence") + 1)
+    foretold = events.foretell(events.QUARANTINED, chunk, reason)
+    changes = {"quarantined_at": timezone.now(), "reason": reason, "token": "", "fence": F("fence") + 1}
+    events.came(foretold, true=rows.update(**changes) == 1)
     log.error("chunk quarantined", chunk=str(chunk.pk), reason=reason)
     return False
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from lucid_sessions import archive
@@ -20,7 +19,8 @@ from recorder.sources import RECONNECTED, check_source
 from recorder.sources.reach import resolve
 from recorder.sources.target import Access, parse
 
-from . import quota, targets
+from . import events, quota, tags, targets
+from .events import CHANGED
 from .installation import installation
 from .lifecycle import ENDED, Desired, Status
 from .models import Session, SessionKey
@@ -70,6 +70,8 @@ def create(
     with transaction.atomic():
         SessionKey.objects.bulk_create(rows)
         session.save(force_insert=True)
+        if session.tags:
+            tags.write(session.pk, session.tags)
     return session
 
 
@@ -160,7 +162,14 @@ def resolution(text: str) -> tuple[int, int]:
 
 def start(session: Session) -> Session:
     """The session waits for a recorder; Refused when started before, Retryable while there is no room."""
-    admit(session.project)
+    try:
+        admit(session.project)
+    except Retryable as error:
+        # Once an hour: who starts again and again is told each time, the others only this often.
+        key = f"{session.pk} {timezone.now():%Y-%m-%dT%H}"
+        facts = {**events.facts_of(session), "reason": str(error)[:500]}
+        events.note_if_wanted(events.REFUSED, key, facts=facts)
+        raise
     return _move(session, (Status.CREATED,), status=Status.STARTING, desired=Desired.RECORD)
 
 
@@ -186,7 +195,7 @@ def stop(session: Session) -> Session:
 def _move(session: Session, sources: tuple[Status, ...], **changes: Any) -> Session:
     """The session after one conditional update; Refused when it is in none of `sources`."""
     rows = Session.objects.filter(pk=session.pk, status__in=sources)
-    won = rows.update(version=F("version") + 1, **changes)
+    won = rows.update(**CHANGED, **changes)
     session.refresh_from_db()
     if not won:
         raise Refused(
@@ -225,5 +234,5 @@ def fail(session_id: Any, reason: str) -> None:
         desired=Desired.STOP,
         reason=reason,
         ended_at=timezone.now(),
-        version=F("version") + 1,
+        **CHANGED,
     )

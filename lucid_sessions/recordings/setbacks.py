@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from lucid_sessions.errors import LucidError, Refused, Tampered
 
-from . import leases, observation
+from . import events, leases, observation
 from .lifecycle import State, stage_for
 from .models import Chunk
 from .scratch import Recompute
@@ -48,7 +48,10 @@ def record(chunk: Chunk, *, stage: str, error: LucidError) -> None:
 
 def _record(chunk: Chunk, *, stage: str, error: LucidError) -> Outcome:
     outcome, changes = _verdict(chunk, error)
-    written = leases.settle(chunk, losses=0, reason=f"{stage}: {error}"[:LONGEST_REASON], **changes)
+    reason = f"{stage}: {error}"[:LONGEST_REASON]
+    foretold = events.foretell(events.QUARANTINED, chunk, reason) if outcome == "quarantined" else None
+    written = leases.settle(chunk, losses=0, reason=reason, **changes)
+    events.came(foretold, true=written)
     return outcome if written else "overtaken"
 
 

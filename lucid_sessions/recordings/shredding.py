@@ -14,13 +14,14 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db.models import F, Sum
+from django.db.models import Sum
 from django.utils import timezone
 
 from lucid_sessions.durable import blaming, sync_directory
 from lucid_sessions.errors import Refused, Retryable
 
 from . import ledger_rows, tombstones, upkeep
+from .events import CHANGED
 from .installation import Installation
 from .lifecycle import State, Status, sources_of
 from .models import Chunk, Session, SessionKey, Take
@@ -70,7 +71,7 @@ def expire(row: Session, *, cause: str, by: Any = None, why: str = "") -> bool:
     expiry = {"cause": cause, "why": why, "by": str(by.pk) if by else "", "at": now.isoformat()}
     same = Session.objects.filter(pk=row.pk, version=row.version, status=row.status)
     changes = {"ended_at": row.ended_at or now, "expiry": expiry, "usage_due": True}
-    return same.update(status=Status.EXPIRING, version=F("version") + 1, **changes) == 1
+    return same.update(status=Status.EXPIRING, **CHANGED, **changes) == 1
 
 
 def tick(world: Installation, *, limit: int = BLOBS_A_TICK) -> int:
@@ -262,6 +263,6 @@ def _note(row: Session, **facts: Any) -> None:
     """Write facts about its end on the row; Retryable when another worker wrote first."""
     expiry = _end(row) | facts
     same = Session.objects.filter(pk=row.pk, version=row.version, status=Status.EXPIRING)
-    if not same.update(expiry=expiry, version=F("version") + 1):
+    if not same.update(expiry=expiry, **CHANGED):
         raise Retryable(f'Another worker is shredding session "{row.name}" too.')
     row.expiry, row.version = expiry, row.version + 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from lucid_sessions.access.models import ApiToken, FailedSignIns, Replay
 from lucid_sessions.recordings.api import rates
@@ -140,7 +141,10 @@ def test_asking_too_often_is_429_and_the_headers_say_when_to_come_back(
 
 def test_a_cache_that_is_away_closes_nothing(operator: Any, settings: Any) -> None:
     settings.CACHE_URL, settings.RATE_LIMIT_ENABLED = "redis://127.0.0.1:1/0", True
+    before = REGISTRY.get_sample_value("api_rate_limit_unavailable_total") or 0.0
     assert operator.get(f"{URL}/sessions").status_code == 200
+    # What an alert is made of.
+    assert REGISTRY.get_sample_value("api_rate_limit_unavailable_total") == before + 1
     counter = rates.Counter("redis://127.0.0.1:1/0")
     assert counter.count("x") is None
 

@@ -4,11 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lucid_sessions.recordings.installation import Installation
 
+from .archive_of_one import sealed_session
 from .people import client_of, person
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +38,22 @@ def manager(world: Installation) -> Any:
     return client
 
 
+@pytest.fixture
+def admin(world: Installation) -> Any:
+    assert world.spool.identity
+    client = client_of(person("admin"))
+    client.raise_request_exception = False
+    return client
+
+
+@pytest.fixture
+def archived(world: Installation) -> str:
+    """Where a stored blob is downloaded."""
+    session = sealed_session(world, segments=1)
+    chunk = session.chunks.get()
+    return f"/api/v1/sessions/{session.pk}/chunks/{chunk.pk}/download"
+
+
 @SOME
 @given(body=BODIES)
 def test_no_body_finds_a_defect(manager: Any, body: Any) -> None:
@@ -59,3 +77,51 @@ def test_no_header_finds_a_defect(manager: Any, name: str, value: str) -> None:
     new = {"name": "n", "source": {"kind": "synthetic"}}
     answer = manager.post("/api/v1/sessions", new, format="json", headers={name: sent})
     assert answer.status_code in (201, 400, 409, 422), (name, value, answer.content)
+
+
+TEXTS = st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: raw.decode("latin-1"))
+
+
+@SOME
+@given(text=TEXTS | st.from_regex(r"Bearer (lucid_)?[\w-]+\.[\w-]+\.[\w-]*", fullmatch=True))
+def test_no_token_finds_a_defect_or_lets_anybody_in(manager: Any, text: str) -> None:
+    stranger = client_of(None)
+    stranger.raise_request_exception = False
+    sent = text.encode("utf-8", "replace").decode("latin-1")
+    assert stranger.get("/api/v1/sessions", headers={"Authorization": sent}).status_code == 401
+    assert stranger.get("/api/v1/sessions", {"link": text}).status_code == 401
+
+
+@SOME
+@given(text=TEXTS | st.lists(st.ip_addresses().map(str), max_size=4).map(",".join))
+def test_no_forwarded_address_finds_a_defect(manager: Any, text: str) -> None:
+    with override_settings(LUCID_TRUSTED_PROXIES=["127.0.0.0/8", "::/0"]):
+        sent = text.encode("utf-8", "replace").decode("latin-1")
+        assert manager.get("/api/v1/sessions", headers={"X-Forwarded-For": sent}).status_code == 200
+
+
+@SOME
+@given(
+    query=st.dictionaries(
+        st.sampled_from(["action", "session", "after", "before", "cursor", "limit", "username", "tag"]), TEXTS
+    ),
+    place=st.sampled_from(["audit/", "audit/export.csv", "webhooks", "jobs", "sessions"]),
+)
+def test_no_query_of_a_list_finds_a_defect(admin: Any, query: dict[str, str], place: str) -> None:
+    answer = admin.get(f"/api/v1/{place}", query)
+    assert answer.status_code in (200, 400), (place, query, answer.content)
+
+
+@SOME
+@given(body=VALUES | st.dictionaries(st.sampled_from(["url", "events", "description", "enabled"]), VALUES))
+def test_no_body_of_a_webhook_finds_a_defect(admin: Any, body: Any) -> None:
+    answer = admin.post("/api/v1/webhooks", json.dumps(body), content_type="application/json")
+    assert answer.status_code == 400, (body, answer.content)
+
+
+@SOME
+@given(text=TEXTS | st.from_regex(r"bytes=\d*-\d*(,\d*-\d*)*", fullmatch=True))
+def test_no_range_finds_a_defect(admin: Any, archived: str, text: str) -> None:
+    sent = text.encode("utf-8", "replace").decode("latin-1")
+    answer = admin.get(archived, headers={"Range": sent})
+    assert answer.status_code in (200, 206, 416), (text, answer.content)

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from lucid_sessions.access.models import Job
-from lucid_sessions.recordings import jobs, shredding
+from lucid_sessions.recordings import evidence, jobs, playback, shredding
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
 
@@ -123,3 +123,49 @@ def test_the_same_key_asks_once(world: Installation, auditor: Any) -> None:
     assert first.json() == again.json()
     assert again["Idempotent-Replayed"] == "true"
     assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize("kind", ["export", "evidence"])
+def test_a_job_that_is_cancelled_while_it_runs_stops_and_leaves_nothing(
+    world: Installation, auditor: Any, kind: str
+) -> None:
+    address = asked(auditor, sealed_session(world), kind)
+    Job.objects.update(cancel_asked=True)
+    assert jobs.tick() == 1
+    job = auditor.get(address).json()
+    assert (job["status"], job["result"]) == ("cancelled", None)
+    assert not jobs.folder_of(Job.objects.get().pk).exists()
+
+
+def test_a_running_job_tells_how_far_it_is(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "evidence")
+    Job.objects.update(status="running", fence=1)
+    step = jobs.progress(Job.objects.get(), total=4, every=0)
+    seen = []
+    for _ in range(4):
+        step()
+        seen.append(auditor.get(address).json()["percent"])
+    assert seen == [24, 49, 74, 99]
+    auditor.post(f"{address}/cancel")
+    with pytest.raises(jobs.Dropped):
+        step()
+
+
+def test_every_blob_of_evidence_and_every_chunk_of_media_is_a_step(
+    world: Installation, tmp_path: Any
+) -> None:
+    session, steps = sealed_session(world, segments=3), []
+    chunks = Chunk.objects.filter(session=session).count()
+    evidence.write(session, tmp_path / "one.zip", passed=lambda: steps.append(1))
+    assert len(steps) == chunks
+    evidence.write(
+        session, tmp_path / "two.zip", disclose=frozenset({"media"}), passed=lambda: steps.append(1)
+    )
+    assert len(steps) == 2 * chunks + playback.length(session)
+
+    def enough() -> None:
+        raise jobs.Dropped("nobody waits")
+
+    with pytest.raises(jobs.Dropped):
+        evidence.write(session, tmp_path / "three.zip", passed=enough)
+    assert not list(tmp_path.glob("*three*"))

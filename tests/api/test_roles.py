@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 
 NEW = {"name": "n", "source": {"kind": "synthetic"}}
 ONE = "/api/v1/sessions/{session}"
+HOOK = f"/api/v1/webhooks/{UUID(int=1)}"
 # Address, method, body: who may. An operator and a viewer see only what they own.
 ALL, MANAGERS = set(ROLES), {"admin", "session_manager"}
 STEERS, PLAYS = {*MANAGERS, "session_operator"}, {*MANAGERS, "session_viewer", "auditor"}
@@ -57,6 +58,16 @@ RULES: dict[str, tuple[str, Any, set[str]]] = {
     "checkpoint": ("get /api/v1/ledger/checkpoint", None, ALL),
     "record": ("get /api/v1/ledger/records/0", None, ALL),
     "audit": ("get /api/v1/audit/", None, {"admin", "auditor"}),
+    "audit-export": ("get /api/v1/audit/export.csv", None, {"admin", "auditor"}),
+    "webhooks": ("get /api/v1/webhooks", None, {"admin"}),
+    "webhooks create": ("post /api/v1/webhooks", {"url": "https://8.8.8.8/"}, {"admin"}),
+    "webhook": (f"get {HOOK}", None, {"admin"}),
+    "webhook patch": (f"patch {HOOK}", {"enabled": False}, {"admin"}),
+    "webhook delete": (f"delete {HOOK}", None, {"admin"}),
+    "webhook-rotate": (f"post {HOOK}/rotate-secret", None, {"admin"}),
+    "webhook-ping": (f"post {HOOK}/ping", None, {"admin"}),
+    "webhook-deliveries": (f"get {HOOK}/deliveries", None, {"admin"}),
+    "webhook-redeliver": (f"post {HOOK}/deliveries/{UUID(int=1)}/redeliver", None, {"admin"}),
     "flower": ("get /api/v1/auth/flower", None, MANAGERS),
 }
 OPEN = {"token", "refresh", "logout", "schema"}
@@ -65,6 +76,8 @@ OWN = {"api-tokens", "api-token", "job", "job-cancel", "job-result"}
 # Past the door: done, or refused for the state that the session is in.
 # The log is empty here: no checkpoint, no record, no proof of growth.
 EMPTY_LOG = {"consistency": 400, "checkpoint": 404, "record": 404}
+# There is no endpoint either.
+EMPTY_LOG |= {rule: 404 for rule in RULES if rule.startswith("webhook") and not rule.startswith("webhooks")}
 LET_IN = {200, 201, 202, 204, 409}
 SEES_ALL = {"admin", "session_manager", "auditor"}
 

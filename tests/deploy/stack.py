@@ -39,6 +39,7 @@ class Standing:
             "LUCID_STORAGE_MIN_FREE_GIB": "0.1",
             # All the load comes from one user.
             "RATE_LIMIT_ENABLED": "false",
+            "LUCID_WEBHOOK_ALLOW": "127.0.0.0/8",
         }
         given = services()[name]["environment"]
         told = {key: filled(str(value), variables=variables) for key, value in given.items()}

@@ -14,7 +14,7 @@ PRIVATE = {
     "pipeline-manager": {"log.key"},
     "session-recorder": {"recorder.key"},
     "chunk-processor": {"writer.key"},
-    "session-storage": set(),
+    "session-storage": {"webhook.key"},
 }
 
 

@@ -91,7 +91,7 @@ def test_private_keys_are_mounted_where_they_are_needed_and_nowhere_else() -> No
         "pipeline-manager": {"keys-pipeline-manager"},
         "session-recorder": {"keys-session-recorder"},
         "chunk-processor": {"keys-chunk-processor"},
-        "session-storage": set(),
+        "session-storage": {"keys-session-storage"},
     }
 
 

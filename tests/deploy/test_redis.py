@@ -30,7 +30,18 @@ def cache(secret_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.parametrize(
     "queue",
-    ["capture", "compress", "encrypt", "store", "anchor", "pipeline", "maintenance", "store.1a2b3c4d"],
+    [
+        "capture",
+        "compress",
+        "encrypt",
+        "store",
+        "anchor",
+        "pipeline",
+        "maintenance",
+        "export",
+        "webhooks",
+        "store.1a2b3c4d",
+    ],
 )
 def test_celerys_transport_sends_and_receives_on_every_queue(queue: str, broker: str) -> None:
     with Connection(broker) as connection, connection.SimpleQueue(queue) as line:

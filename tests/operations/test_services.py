@@ -12,13 +12,13 @@ from tests.operations.processes import of_home, output, running, until
 from tests.operations.test_embedded_stack import HOST, asked
 from tests.servers import redis_server
 
-# DESIGN 2: port, and the queues that are served there.
+# DESIGN 2: port, and the queues that are served there; decision 19: exports and webhooks.
 SPECIFIED = {
-    "session-api": (8087, set()),
+    "session-api": (8087, {"export"}),
     "pipeline-manager": (8083, {"anchor", "pipeline"}),
     "session-recorder": (8084, {"capture"}),
     "chunk-processor": (8085, {"compress", "encrypt"}),
-    "session-storage": (8086, {"store", "maintenance"}),
+    "session-storage": (8086, {"store", "maintenance", "webhooks"}),
     "flower": (5555, set()),
 }
 

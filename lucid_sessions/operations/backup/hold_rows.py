@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
-
+from lucid_sessions.recordings.events import CHANGED
 from lucid_sessions.recordings.models import LedgerRecord, Session
 
 UNKNOWN = "not in the database that was restored; the log has it as record {index}"
@@ -40,4 +39,4 @@ def _hold(session: UUID, records: list[tuple[int, dict[str, Any]]]) -> bool:
     if list(holds.values()) == row.holds:
         return False
     same = Session.objects.filter(pk=session, version=row.version)
-    return same.update(holds=list(holds.values()), version=F("version") + 1) == 1
+    return same.update(holds=list(holds.values()), **CHANGED) == 1

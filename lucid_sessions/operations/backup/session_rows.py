@@ -4,10 +4,11 @@ import json
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.db.models import F, Max, Min
+from django.db.models import Max, Min
 
 from lucid_sessions.ledger import Log
 from lucid_sessions.recordings import ledger_rows, tombstones
+from lucid_sessions.recordings.events import CHANGED
 from lucid_sessions.recordings.lifecycle import Desired, Status
 from lucid_sessions.recordings.models import Chunk, Closure, Gap, LedgerRecord, Session, Take
 
@@ -34,7 +35,7 @@ def bury(session: UUID, status: Status) -> None:
     alive = Session.objects.filter(pk=session).exclude(status__in=(Status.DELETED, status))
     # Its keys were not restored, so there are none to be found when the shredding goes on.
     expiry = {"cause": "shredded before the restore", "keys": 0}
-    alive.update(status=status, desired=Desired.STOP, expiry=expiry, version=F("version") + 1)
+    alive.update(status=status, desired=Desired.STOP, expiry=expiry, **CHANGED)
     tombstones.bury(session)
 
 
@@ -52,7 +53,7 @@ def take_in(session: UUID, *, spool: str) -> None:
     found = Session.objects.filter(pk=session, started_at__isnull=True)
     if span["first"] is not None:
         first, last = (datetime.fromtimestamp(span[end] / 1000, tz=UTC) for end in ("first", "last"))
-        found.update(created_at=first, started_at=first, ended_at=last, version=F("version") + 1)
+        found.update(created_at=first, started_at=first, ended_at=last, **CHANGED)
 
 
 def finish(log: Log) -> None:

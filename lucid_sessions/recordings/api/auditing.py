@@ -5,19 +5,22 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
-from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
+from django.http import HttpResponse, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.viewsets import GenericViewSet
 
-from lucid_sessions.access import audit
+from lucid_sessions.access import audit, audit_export
 from lucid_sessions.access.models import AuditEvent
 
 from . import rendering
 from .documents import CONFIGURATION_ERRORS, Described
 from .pagination import Pages
 from .permissions import Audits
+from .ranges import Whatever
 from .witnessed import Witnessed
 
 COLUMNS = (
@@ -80,9 +83,12 @@ class Audit(Witnessed, GenericViewSet[AuditEvent]):
     pagination_class = Pages
     permission_classes = [Audits]
     schema = Described()
+    who = "the role `admin` or `auditor`."
     queryset = AuditEvent.objects.all()
-    rates = {"list": "status"}
-    deeds = {"list": "audit.read"}
+    rates = {"list": "status", "export": "bulk"}
+    deeds = {"list": "audit.read", "export": "audit.exported"}
+    content_negotiation_class = Whatever
+    renderer_classes = [JSONRenderer]
 
     @extend_schema(responses={200: EventBody(many=True), **CONFIGURATION_ERRORS})
     def list(self, _request: Request) -> HttpResponse:
@@ -90,6 +96,21 @@ class Audit(Witnessed, GenericViewSet[AuditEvent]):
         rows = self.filter_queryset(AuditEvent.objects.order_by("-at_us", "-id"))
         page: Any = self.paginate_queryset(rendering.columns(rows, COLUMNS))
         return self.get_paginated_response([_shown(row) for row in page])
+
+    @extend_schema(
+        parameters=[OpenApiParameter("form", str, OpenApiParameter.PATH, enum=sorted(audit_export.FORMS))],
+        responses={
+            (200, "text/csv"): OpenApiTypes.STR,
+            (200, "application/x-ndjson"): OpenApiTypes.STR,
+            **CONFIGURATION_ERRORS,
+        },
+    )
+    def export(self, _request: Request, form: str) -> StreamingHttpResponse:
+        """Download the audit, oldest first, with the same filters; each event has its salted digest."""
+        how = audit_export.FORMS[form]
+        rows = self.filter_queryset(AuditEvent.objects.order_by())
+        headers = {"Content-Disposition": f'attachment; filename="audit.{form}"', "Cache-Control": "no-store"}
+        return StreamingHttpResponse(how.lines(rows), content_type=how.media_type, headers=headers)
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
+from django.db import transaction
 from rest_framework.request import Request
 
-from .. import sessions
+from .. import sessions, tags
+from ..events import CHANGED
 from ..lifecycle import Status
 from ..models import Session
 from .configuration import recording_defaults, source_of
@@ -34,10 +35,19 @@ def _changed(request: Request, pk: UUID, changes_of: Any) -> Session:
         session = session_of(request.user, pk)
         require_match(request, session)
         changes = _different(session, changes_of(session))
-        same = Session.objects.filter(pk=pk, version=session.version, status=session.status)
-        if not changes or same.update(version=F("version") + 1, **changes):
+        if not changes or _written(session, changes):
             return session_of(request.user, pk)
     raise Problem(CONFLICT, f'Session "{session.name}" is being changed by others. Read it and try again.')
+
+
+def _written(session: Session, changes: dict[str, Any]) -> bool:
+    same = Session.objects.filter(pk=session.pk, version=session.version, status=session.status)
+    with transaction.atomic():
+        if not same.update(**CHANGED, **changes):
+            return False
+        if "tags" in changes:
+            tags.write(session.pk, changes["tags"])
+    return True
 
 
 def _merge(session: Session, given: dict[str, Any]) -> dict[str, Any]:

@@ -120,5 +120,7 @@ class Described(AutoSchema):
     def get_description(self) -> str:  # type: ignore[override]
         """The docstring, and who may."""
         text = str(super().get_description() or "")
+        if who := getattr(self.view, "who", ""):
+            return f"{text}\n\nPermission: {who}"
         verb = getattr(self.view, "needs", {}).get(getattr(self.view, "action", None))
         return f"{text}\n\nPermission: `recordings.{verb}_session`." if verb else text

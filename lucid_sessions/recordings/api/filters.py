@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 
 from ..lifecycle import State, Status
 from ..models import Chunk, Session
+from ..tags import tagged
 
 
 class SessionFilter(django_filters.FilterSet):
@@ -16,6 +17,7 @@ class SessionFilter(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(choices=[(s.value, s.value) for s in Status])
     project = django_filters.CharFilter(help_text="Exactly this project.")
     environment = django_filters.CharFilter(help_text="Exactly this environment.")
+    tag = django_filters.CharFilter(method="by_tag", help_text="Sessions that have exactly this tag.")
     owner = django_filters.CharFilter(method="by_owner", help_text="The owner's user name.")
     name = django_filters.CharFilter(lookup_expr="icontains", help_text="Part of the name, in any case.")
     text = django_filters.CharFilter(method="by_text", help_text="Part of the name or description.")
@@ -30,6 +32,10 @@ class SessionFilter(django_filters.FilterSet):
     def by_text(self, rows: "QuerySet[Session]", _name: str, value: str) -> "QuerySet[Session]":
         """Sessions whose name or description has this in it, in any case."""
         return rows.filter(Q(name__icontains=value) | Q(description__icontains=value))
+
+    def by_tag(self, rows: "QuerySet[Session]", _name: str, value: str) -> "QuerySet[Session]":
+        """Sessions that have this tag, whatever else they have."""
+        return tagged(rows, value)
 
     def by_owner(self, rows: "QuerySet[Session]", _name: str, value: str) -> "QuerySet[Session]":
         """The sessions of one user, in two steps: rows are not joined."""

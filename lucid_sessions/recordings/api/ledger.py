@@ -80,7 +80,11 @@ class Ledger(Witnessed, ViewSet):
     schema = Described()
     needs = dict.fromkeys(("checkpoint", "record", "consistency", "session", "chunk"), "view")
     rates = dict.fromkeys(("checkpoint", "record", "consistency", "session", "chunk"), "chunks")
-    deeds = {"session": "session.proof", "chunk": "chunk.proof"}
+    deeds = {
+        "session": "session.proof",
+        "chunk": "chunk.proof",
+        **dict.fromkeys(("checkpoint", "record", "consistency"), "ledger.read"),
+    }
 
     @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR, **COMMON, **NO_RECORD})
     def checkpoint(self, _request: Request) -> HttpResponse:

@@ -6,7 +6,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from lucid_sessions.access import api_tokens
-from lucid_sessions.access.roles import audits
+from lucid_sessions.access.roles import administers, audits
 
 
 class Allowed(BasePermission):
@@ -26,6 +26,17 @@ class Allowed(BasePermission):
         if verb is None or not api_tokens.allows(request.auth, verb):
             return False
         return user.has_perm(f"recordings.{verb}_session")
+
+
+class Administers(BasePermission):
+    """An administrator who signed in: what leaves the house is not for a machine's token to decide."""
+
+    message = "Only administrators do this, signed in, not with an API token."
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002
+        user = request.user
+        in_person = getattr(request.auth, "scopes", None) is None
+        return bool(user and user.is_authenticated and in_person and administers(user))
 
 
 class Audits(BasePermission):

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -13,6 +12,7 @@ from rest_framework.viewsets import ViewSet
 from lucid_sessions.access.roles import sees_all
 
 from .. import hints
+from ..events import CHANGED
 from ..lifecycle import STAGES, UNFINISHED, Status
 from ..models import Chunk, Session
 from . import figures
@@ -163,5 +163,5 @@ def _state(session: Session) -> Response:
 
 def _hold(session: Session, *, paused: bool) -> None:
     other = Session.objects.filter(pk=session.pk, processing_paused=not paused)
-    other.update(processing_paused=paused, version=F("version") + 1)
+    other.update(processing_paused=paused, **CHANGED)
     session.processing_paused = paused

@@ -1,25 +1,32 @@
 """ETag and If-Match: a change is made only to what its author has seen."""
 
+from typing import Protocol
+
 from rest_framework.request import Request
 
-from ..models import Session
 from .problems import CHANGED, Problem
 
 
-def tag_of(session: Session) -> dict[str, str]:
-    """The header that names this state of the session."""
-    return {"ETag": f'"{session.version}"'}
+class Versioned(Protocol):
+    """A row whose version each change raises."""
+
+    version: int
 
 
-def require_match(request: Request, session: Session) -> None:
+def tag_of(row: Versioned) -> dict[str, str]:
+    """The header that names this state of the row."""
+    return {"ETag": f'"{row.version}"'}
+
+
+def require_match(request: Request, row: Versioned) -> None:
     """412 when the caller has seen another state than this; nothing asked, nothing required."""
     wanted = request.headers.get("If-Match")
     if wanted is None or wanted.strip() == "*":
         return
-    if f'"{session.version}"' not in [one.strip() for one in wanted.split(",")]:
+    if f'"{row.version}"' not in [one.strip() for one in wanted.split(",")]:
         raise Problem(
             CHANGED,
-            f'Session "{session.name}" is at version {session.version}, not {wanted}: '
+            f'"{row}" is at version {row.version}, not {wanted}: '
             "another changed it meanwhile. Read it again.",
         )
 

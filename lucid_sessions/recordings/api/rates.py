@@ -73,6 +73,7 @@ class Rates(BaseThrottle):
             return True
         counted = _counter(settings.CACHE_URL).count(f"lucid:rate:{scope}:{_who(request)}")
         if counted is None:
+            request._request._lucid_rate_unknown = True  # type: ignore[attr-defined]
             return True
         number, self.left_seconds = counted
         limit = LIMITS[scope]

@@ -9,6 +9,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework_simplejwt.exceptions import InvalidToken
 
 from lucid_sessions.access import audit, tokens
 from lucid_sessions.access.roles import roles_of
@@ -72,9 +73,11 @@ class SignIn(_Open):
         return Response(TokenPair(tokens.sign_in(user)).data)
 
 
-def _note(request: Request, outcome: str, *, user: Any = None, facts: Any = None) -> None:
+def _note(
+    request: Request, outcome: str, *, deed: str = "signed-in", user: Any = None, facts: Any = None
+) -> None:
     actor = audit.actor_of(request._request, user=user)
-    audit.record("signed-in", actor=actor, outcome=outcome, facts=facts)
+    audit.record(deed, actor=actor, outcome=outcome, facts=facts)
 
 
 class Refresh(_Open):
@@ -85,7 +88,13 @@ class Refresh(_Open):
         """Get the next pair. The refresh token works once; used twice, all of its sign-in is revoked."""
         body = RefreshToken(data=request.data)
         body.is_valid(raise_exception=True)
-        return Response(TokenPair(tokens.refresh(body.validated_data["refresh"])).data)
+        try:
+            pair = tokens.refresh(body.validated_data["refresh"])
+        except InvalidToken:
+            _note(request, audit.DENIED, deed="token-refreshed")
+            raise
+        _note(request, audit.DONE, deed="token-refreshed", user=pair.user)
+        return Response(TokenPair(pair).data)
 
 
 class SignOut(_Open):
@@ -96,7 +105,8 @@ class SignOut(_Open):
         """Revoke what came of this sign-in. Access tokens handed out end by themselves in minutes."""
         body = RefreshToken(data=request.data)
         body.is_valid(raise_exception=True)
-        tokens.sign_out(body.validated_data["refresh"])
+        user = tokens.sign_out(body.validated_data["refresh"])
+        _note(request, audit.DONE if user else audit.REFUSED, deed="signed-out", user=user)
         return Response(status=204)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.urls import path
+from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
 from .auditing import Audit
@@ -17,6 +17,7 @@ from .pipeline import Pipeline
 from .playback import Playback
 from .sessions import Sessions
 from .tokens import Flower, Refresh, SignIn, SignOut
+from .webhooks import Webhooks
 
 app_name = "api"
 ONE = "sessions/<uuid:session_id>"
@@ -31,6 +32,7 @@ _access = [
     path("auth/api-tokens", Tokens.as_view({"get": "list", "post": "create"}), name="api-tokens"),
     path("auth/api-tokens/<uuid:token_id>", Tokens.as_view({"delete": "destroy"}), name="api-token"),
     path("audit/", Audit.as_view({"get": "list"}), name="audit"),
+    re_path(r"^audit/export\.(?P<form>csv|ndjson)$", Audit.as_view({"get": "export"}), name="audit-export"),
     path("links", Links.as_view({"post": "create"}), name="links"),
 ]
 _sessions = [
@@ -69,10 +71,25 @@ _ledger = [
     path("ledger/records/<int:index>", Ledger.as_view({"get": "record"}), name="record"),
     path("ledger/consistency", Ledger.as_view({"get": "consistency"}), name="consistency"),
 ]
+HOOK = "webhooks/<uuid:webhook_id>"
+_ONE_WEBHOOK: Any = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
+_webhooks = [
+    path("webhooks", Webhooks.as_view({"get": "list", "post": "create"}), name="webhooks"),
+    path(HOOK, Webhooks.as_view(_ONE_WEBHOOK), name="webhook"),
+    path(f"{HOOK}/rotate-secret", Webhooks.as_view({"post": "rotate"}), name="webhook-rotate"),
+    path(f"{HOOK}/ping", Webhooks.as_view({"post": "ping"}), name="webhook-ping"),
+    path(f"{HOOK}/deliveries", Webhooks.as_view({"get": "deliveries"}), name="webhook-deliveries"),
+    path(
+        f"{HOOK}/deliveries/<uuid:delivery_id>/redeliver",
+        Webhooks.as_view({"post": "redeliver"}),
+        name="webhook-redeliver",
+    ),
+]
 urlpatterns = [
     *_access,
     *_sessions,
     *_media,
     *_ledger,
+    *_webhooks,
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
 ]

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.http import HttpResponseBase, JsonResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from lucid_sessions.access import audit
+from lucid_sessions.access import audit, reasons
 
-from .problems import MEDIA_TYPE, STORAGE, document
+from .problems import INVALID, MEDIA_TYPE, STORAGE, Problem, document
 from .rates import Rates, headers_of
 
 log = structlog.get_logger(__name__)
@@ -30,16 +31,32 @@ class Witnessed(APIView):
     rates: Mapping[str, str] = {}
     throttle_classes = [Rates]
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """As ever, and refused where the policy asks why and nobody said."""
+        super().initial(request, *args, **kwargs)
+        deed = self.deeds.get(getattr(self, "action", None) or "", "")
+        if deed not in settings.LUCID_REASON_REQUIRED:
+            return
+        body = request.data if isinstance(request.data, dict) else {}
+        given = request.headers.get(reasons.HEADER, "") or str(body.get("reason") or "")
+        given = given or request.query_params.get("reason", "")
+        session = str(kwargs.get("session_id", ""))
+        if reasons.is_missing(deed, user=request.user, session=session, given=given):
+            raise Problem(INVALID, f"{reasons.HEADER}: say in this header why; the policy asks for it here.")
+
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """The answer, once its event is written; without the audit nothing is shown."""
         answer: HttpResponseBase = super().finalize_response(request, response, *args, **kwargs)
         for name, value in headers_of(request._request).items():
             answer[name] = value
         deed = self.deeds.get(getattr(self, "action", None) or "")
+        thing: Mapping[str, Any] = kwargs
+        if deed is None and answer.status_code == 403:
+            deed, thing = "request.refused", {"path": request.path}
         if deed is None:
             return answer
         try:
-            witness(request, answer, deed=deed, thing=kwargs)
+            witness(request, answer, deed=deed, thing=thing)
         except DatabaseFailure as error:
             log.error("not audited", alarm=True, deed=deed, error=str(error))
             if request.method == "GET" and answer.status_code < 400:

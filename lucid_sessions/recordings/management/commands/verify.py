@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 from typing import Any
+from uuid import uuid4
 
 from django.core.management.base import CommandParser
 
 from lucid_sessions.errors import Refused
-from lucid_sessions.recordings import verification
+from lucid_sessions.recordings import events, verification
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE, session_argument
 from lucid_sessions.recordings.management.command import Command as Base
@@ -27,7 +28,7 @@ class Command(Base):
         if bool(options["session"]) == options["all"]:
             raise Refused("Name one session, or --all.")
         chosen = [options["session"]] if options["session"] else self._everything()
-        reports = [(s.name, verification.verify(s, deep=options["deep"])) for s in chosen]
+        reports = [(s.name, self._verified(s, deep=options["deep"])) for s in chosen]
         if options["all"]:
             reports.append(("the log", verification.verify_log()))
         if self.as_json:
@@ -41,6 +42,14 @@ class Command(Base):
             self._print(reports)
         sound = all(report.integrity and not report.missing for _, report in reports)
         return DONE if sound else CHECK_FAILED
+
+    def _verified(self, session: Session, *, deep: bool) -> verification.Report:
+        report = verification.verify(session, deep=deep)
+        if not report.integrity:
+            found = [f"{one.where}: {one.problem}"[:300] for one in report.findings[:5]]
+            facts = {**events.facts_of(session), "findings": found, "found": len(report.findings)}
+            events.note_if_wanted(events.UNVERIFIED, uuid4().hex, facts=facts)
+        return report
 
     def _everything(self) -> list[Session]:
         return list(Session.objects.exclude(status__in=UNREADABLE).order_by("created_at"))

@@ -1,0 +1,81 @@
+"""What is done in the admin, and what a page refused, is in the audit: looks once a minute, deeds each."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from . import audit
+
+ADMIN = "/admin/"
+MOST_NAMED = 50
+# Neither looked at nor done by anybody: help for the browser.
+UNSEEN = frozenset({"jsi18n", "autocomplete", "view_on_site"})
+SIGNS = {"login": "signed-in", "logout": "signed-out"}
+
+
+class PageAudit:
+    """Middleware: an event for each page of the admin, and for each page that a user may not see."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        # Who asked: after signing out nobody did.
+        user = getattr(request, "user", None)
+        asked = audit.actor_of(request) if user is not None and user.is_authenticated else None
+        response = self.get_response(request)
+        match = request.resolver_match
+        name = (match.url_name or "page") if match else "page"
+        if request.path.startswith(ADMIN):
+            if name not in UNSEEN and not (name == "login" and request.method == "GET"):
+                _note(request, response, name=name, actor=asked)
+        elif response.status_code == 403 and not request.path.startswith("/api/"):
+            _write(request, "page.refused", actor=asked, outcome=audit.DENIED)
+        return response
+
+
+def _note(request: HttpRequest, response: HttpResponse, *, name: str, actor: audit.Actor | None) -> None:
+    deed = SIGNS.get(name, f"admin.{name}")
+    outcome = _outcome(request, response, known=actor is not None or name == "login")
+    facts = _facts(request, name=name) if request.method == "POST" else None
+    _write(request, deed, actor=actor, outcome=outcome, facts=facts)
+
+
+def _facts(request: HttpRequest, *, name: str) -> dict[str, Any]:
+    """What was sent: names of fields, never what was in them."""
+    if name == "login":
+        return {"username": str(request.POST.get("username", ""))[:150]}
+    fields = sorted(set(request.POST) - {"csrfmiddlewaretoken", "_selected_action"})
+    return {
+        "fields": fields[:MOST_NAMED],
+        "chosen": request.POST.getlist("_selected_action")[:MOST_NAMED],
+        "action": request.POST.get("action", "")[:60],
+    }
+
+
+def _outcome(request: HttpRequest, response: HttpResponse, *, known: bool) -> str:
+    status = response.status_code
+    if status >= 500:
+        return audit.FAILED
+    if status in (401, 403) or not known:
+        return audit.DENIED
+    if request.method == "POST" and status == 200 and not request.path.endswith("/logout/"):
+        # A form that is shown again, or one that asks whether it is meant.
+        is_sign_in = request.path.endswith("/login/")
+        return audit.DENIED if is_sign_in else audit.REFUSED
+    return audit.DONE if status < 400 else audit.REFUSED
+
+
+def _write(
+    request: HttpRequest, deed: str, *, actor: audit.Actor | None, outcome: str, facts: Any = None
+) -> None:
+    who = actor or audit.actor_of(request)
+    if request.method in ("GET", "HEAD") and not audit.is_news(
+        who.user, who.address, deed, request.path, outcome
+    ):
+        return
+    kwargs: dict[str, Any] = request.resolver_match.kwargs if request.resolver_match else {}
+    thing = str(kwargs.get("object_id") or kwargs.get("session_id") or "")
+    session = thing if deed.startswith("admin.recordings_session_") else str(kwargs.get("session_id", ""))
+    audit.record(deed, actor=who, outcome=outcome, session=session[:36], item=request.path[:120], facts=facts)
