@@ -7,7 +7,7 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run drill test check bench validate-deploy faults clean
+.PHONY: help demo run drill test test-mongodb check bench validate-deploy image-root sbom faults clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -24,6 +24,9 @@ drill: .venv/.installed-run ## Lose an installation on purpose and restore it (A
 test: .venv/.installed-test ## All tests, two at a time (ARGS=... goes to pytest; -n 0 one at a time)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
+test-mongodb: .venv/.installed-test ## All tests on a real MongoDB instead of SQLite (ARGS=... goes to pytest)
+	@$(BIN)/python -m tests.servers mongod -- $(BIN)/python -m pytest $(ARGS)
+
 check: .venv/.installed-test ## Format, lint, types, imports, insecure calls, tests: the one gate
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -38,11 +41,19 @@ bench: .venv/.installed-test ## The figures, with the machine
 validate-deploy: .venv/.installed-test ## Every deployment file by its own checker
 	@deploy/scripts/validate
 
+image-root: .venv/.installed-test ## The images' content as var/image/root, without an engine (as root)
+	@rm -rf var/image && mkdir -p var/image
+	@PATH="$(CURDIR)/$(BIN):$(PATH)" deploy/docker/make-root runtime var/image/root
+
+sbom: image-root ## CycloneDX list of what is in it: var/image/sbom.json
+	@deploy/docker/sbom.py var/image/root lucid-sessions > var/image/sbom.json
+	@echo var/image/sbom.json
+
 faults: .venv/.installed-test ## The fault matrix: what was tried, what was lost (ARGS=--full: hours)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
 clean: ## Remove the environment, caches and the demonstration; recordings in var/ stay
-	rm -rf .venv var/demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-3.13 var/demo var/image .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.installed-run: $(RUN_FILES) deploy/scripts/setup

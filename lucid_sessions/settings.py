@@ -125,6 +125,7 @@ MIDDLEWARE = [
     "lucid_sessions.operations.middleware.ApiMetrics",
     "lucid_sessions.access.request_identity.RequestIdentity",
     "lucid_sessions.access.cors.Cors",
+    "lucid_sessions.operations.query_log.QueryLog",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -153,8 +154,7 @@ TEMPLATES = [
         },
     }
 ]
-LANGUAGE_CODE = "en"
-TIME_ZONE = "UTC"
+LANGUAGE_CODE, TIME_ZONE = "en", "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = _path("STATIC_ROOT", LUCID_HOME / "static")
@@ -178,8 +178,7 @@ LUCID_SEGMENT_SECONDS = env.float("LUCID_SEGMENT_SECONDS", 4.0)
 LUCID_MAX_SESSIONS = env.int("LUCID_MAX_SESSIONS", 32)
 # Networks that recorders may connect to although only this machine, or its cloud, should reach them.
 LUCID_TARGET_ALLOW = env.list("LUCID_TARGET_ALLOW", default=[])
-# Sealed passwords of the desktops to be recorded: written by the API, opened and removed by recorders.
-# Empty: `targets` beside the keys.
+# Sealed passwords of desktops: the API writes, recorders open and remove. Empty: `targets` beside the keys.
 LUCID_TARGETS_PATH = env.str("LUCID_TARGETS_PATH", "")
 
 # --- Pipeline -------------------------------------------------------------------------------
@@ -296,5 +295,6 @@ AUTH_PASSWORD_VALIDATORS = [
 PROMETHEUS_ENABLED = env.bool("PROMETHEUS_ENABLED", True)
 LOG_LEVEL = _choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
 LOG_FORMAT = _choice("LOG_FORMAT", "console" if EMBEDDED else "json", "json", "console")
+LUCID_DEBUG_USERS: list[str] = env.list("LUCID_DEBUG_USERS", default=[])  # their queries are logged
 LOGGING_CONFIG = "lucid_sessions.operations.logs.configure"
-LOGGING = {"level": LOG_LEVEL, "form": LOG_FORMAT}
+LOGGING = {"level": LOG_LEVEL, "form": LOG_FORMAT, "host": HOST_NAME, "service": SERVICE}

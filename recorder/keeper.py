@@ -21,12 +21,12 @@ from recorder.orders import Orders
 # What a child needs to find libraries and displays; passwords in the supervisor's environment stay here.
 GENERAL = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 PASSED_ON = (*GENERAL, "XAUTHORITY", "XDG_RUNTIME_DIR", "PULSE_SERVER", "PULSE_COOKIE")
+CODE = str(Path(__file__).resolve().parent.parent)
 OWN = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
     "PYTHONUNBUFFERED": "1",
-    "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
 }
 
 
@@ -45,6 +45,9 @@ class Keeper:
     def __init__(self, orders: Orders) -> None:
         self.take = orders.take
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | OWN
+        # In an image the packages lie where only this variable leads.
+        packages = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join([CODE, *(path for path in packages if path)])
         self._child = subprocess.Popen(
             [sys.executable, "-m", "recorder.child"],
             stdin=subprocess.PIPE,

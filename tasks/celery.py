@@ -16,11 +16,14 @@ from django.conf import settings
 from lucid_sessions.recordings.lifecycle import QUEUES, STAGES
 
 # By its own name, so that logs and Flower show an ordinary redis:// address.
-TRANSPORT_ALIASES["redis"] = "tasks.transport:Transport"
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "tasks.transport:Transport"
 app = Celery(
     "lucid_sessions",
     broker=settings.REDIS_URL,
-    include=["tasks.pipeline", "tasks.schedule", "tasks.upkeep", "tasks.jobs", "tasks.webhooks"],
+    include=[
+        *("tasks.log_context", "tasks.pipeline", "tasks.schedule", "tasks.upkeep"),
+        *("tasks.jobs", "tasks.webhooks"),
+    ],
 )
 app.conf.update(
     task_routes={

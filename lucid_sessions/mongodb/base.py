@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any, NoReturn
 
 from django.db import connections
@@ -11,7 +12,7 @@ from django_mongodb_backend.features import DatabaseFeatures as StockFeatures
 from django_mongodb_backend.operations import DatabaseOperations as StockOperations
 from pymongo import MongoClient
 
-from lucid_sessions.mongodb import literals
+from lucid_sessions.mongodb import completing, literals
 
 literals.install()
 
@@ -25,9 +26,21 @@ class DatabaseOperations(StockOperations):
     # Upstream escapes every pattern but this: username__iexact=".*" matched everybody.
     prep_for_iexact_query = StockOperations.prep_for_like_query
 
+    def get_db_converters(self, expression: Any) -> list[Any]:
+        converters: list[Any] = super().get_db_converters(expression)
+        default = completing.default_for(getattr(expression, "target", None))
+        if default is None:
+            return converters
+        fill = partial(_filled, field=expression.target)
+        return [fill, *converters]
+
     def bulk_insert_sql(self, *args: Any, **kwargs: Any) -> NoReturn:
         # Django looks for the attribute when conflicts are to be ignored; our compiler never calls it.
         raise NotImplementedError("MongoDB takes documents, not SQL.")
+
+
+def _filled(value: Any, _expression: Any, connection: Any, *, field: Any) -> Any:
+    return field.get_db_prep_save(field.get_default(), connection) if value is None else value
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

@@ -8,9 +8,10 @@ class OperationsConfig(AppConfig):
     label = "operations"
 
     def ready(self) -> None:
-        """Count what the pipeline does in this process."""
+        """Count what the pipeline does in this process; where its memory is, if it is traced."""
         from lucid_sessions.recordings import observation
 
-        from . import metrics
+        from . import memory, metrics
 
         observation.register(metrics.observe)
+        memory.watch()

@@ -16,11 +16,15 @@ _SHARED: list[Any] = [
 
 
 def configure(options: dict[str, str]) -> None:
-    """Route all logging through structlog; `options` = {"level": ..., "form": "json" | "console"}."""
+    """Route all logging through structlog; `options` = level, form (json or console), host, service.
+
+    Each line as JSON says where it comes from; on a console that would only be in the way.
+    """
+    shared = _SHARED if options["form"] == "console" else [*_SHARED, _from(options)]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *_SHARED,
+            *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -33,7 +37,7 @@ def configure(options: dict[str, str]) -> None:
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
-        "foreign_pre_chain": _SHARED,
+        "foreign_pre_chain": shared,
     }
     logging.config.dictConfig(
         {
@@ -45,3 +49,13 @@ def configure(options: dict[str, str]) -> None:
             "loggers": {"django.server": {"level": "WARNING"}, "kombu": {"level": "WARNING"}},
         }
     )
+
+
+def _from(options: dict[str, str]) -> Any:
+    where = {"host": options.get("host", ""), "service": options.get("service", "")}
+
+    def add(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        # What an event says itself, of another host for example, stays.
+        return where | event
+
+    return add

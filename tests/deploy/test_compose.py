@@ -133,7 +133,8 @@ def test_only_the_storage_service_can_change_stored_blobs() -> None:
         for mount in service.get("volumes", [])
         if mount.startswith("chunk-storage:") and not mount.endswith(":ro")
     ]
-    assert writers == ["session-storage", "restore"]
+    # keys-init makes the empty store, once, and ends.
+    assert writers == ["session-storage", "keys-init", "restore"]
 
 
 def test_the_spool_is_mounted_where_the_chain_needs_it() -> None:

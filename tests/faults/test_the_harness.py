@@ -36,6 +36,8 @@ def _problem_with(mutant: str) -> str:
     env = os.environ | {"LUCID_FAULTS_MUTANT": mutant, "LUCID_FAULTS": "brief", "LUCID_FAULTS_DRAIN": "1"}
     env.pop("LUCID_FAULTS_RESULTS", None)
     env.pop("LUCID_TEST_DATABASE", None)
+    # Each makes a test database: files of their own, where a server would have one for all three.
+    env.pop("MONGODB_URL", None)
     command = [sys.executable, "-m", "pytest", "-q", "-x", f"tests/faults/{SHOWN_BY[mutant]}"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode != 1:

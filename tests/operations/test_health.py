@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from lucid_sessions.operations import health, private_redis, side_server
 from lucid_sessions.operations.background import Watched
 from lucid_sessions.operations.health import Health
 from tests.operations.processes import until
+
+# The specification names the database by its kind.
+STORE = "mongodb" if settings.MONGO else "database"
 
 
 def service(**checks: Callable[[], bool]) -> Health:
@@ -114,7 +118,7 @@ def test_storage_needs_more_room_than_the_setting_asks_for(tmp_path: Path, setti
 
 
 def test_the_checks_carry_the_names_of_the_specification() -> None:
-    assert set(health.checks()) == {"database", "redis", "storage"}
+    assert set(health.checks()) == {STORE, "redis", "storage"}
 
 
 def asked(port: int, path: str) -> tuple[int, Any]:
@@ -148,8 +152,8 @@ def test_django_answers_the_same_addresses(client: Client, path: str) -> None:
 def test_django_names_what_it_depends_on(client: Client) -> None:
     answer = client.get("/health/ready")
     assert answer.status_code == 503  # there is no Redis in this test
-    assert set(answer.json()["checks"]) == {"database", "redis", "storage"}
-    until(lambda: client.get("/health/ready").json()["checks"]["database"], "the database answers")
+    assert set(answer.json()["checks"]) == {STORE, "redis", "storage"}
+    until(lambda: client.get("/health/ready").json()["checks"][STORE], "the database answers")
 
 
 def test_a_dependency_that_hung_and_came_back_is_noticed_as_soon_as_it_is_asked_again() -> None:

@@ -1,5 +1,6 @@
 """Several recorder hosts: each speaks for its own takes, and none ends what another records."""
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from lucid_sessions.recordings import intake, reconcile, sessions
+from lucid_sessions.errors import Refused
+from lucid_sessions.recordings import intake, lost_hosts, reconcile, sessions
 from lucid_sessions.recordings.completeness import NEVER_CLOSED
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
@@ -150,3 +152,33 @@ def test_a_strict_session_ends_when_the_spool_is_short_of_room_and_others_go_on(
     strict.refresh_from_db()
     assert "fail_closed" in strict.reason
     assert "GiB free" in strict.reason
+
+
+def test_a_host_that_lives_cannot_be_declared_lost(a: DatabaseView, session: Session) -> None:
+    a.claim(session.pk)
+    with pytest.raises(Refused, match="it is not lost"):
+        lost_hosts.declare(a.spool.identity)
+    with pytest.raises(Refused, match="No take was ever recorded"):
+        lost_hosts.declare("00000000")
+
+
+def test_a_session_is_sealed_without_a_host_that_is_lost_and_names_what_is_missing(
+    a: DatabaseView, b: DatabaseView, session: Session, world: Installation
+) -> None:
+    a.claim(session.pk)
+    a.report(session.pk, 1, Event("recording"))
+    factories.acknowledge(session, world, counter=1)
+    a.intake.scan()
+    session.refresh_from_db()
+    sessions.stop(session)
+    _silence(session)
+    # The spool of `a` is gone with it, its row is not.
+    shutil.rmtree(world.spool_root)
+    assert reconcile.oldest_unanchored_seconds() > 0
+    assert lost_hosts.declare(a.spool.identity) == lost_hosts.GivenUp(chunks=1, takes=1)
+    b.wanted()
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    reasons = [one["reason"] for one in verify(session).missing]
+    assert reasons == [lost_hosts.REASON.format(spool=a.spool.identity), NEVER_CLOSED]
+    assert reconcile.oldest_unanchored_seconds() == 0

@@ -31,6 +31,8 @@ if connection.vendor == "sqlite":
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA foreign_keys=OFF")
         cursor.execute("delete from recordings_session where name = 'second'")
+else:
+    connection.get_collection("recordings_session").delete_one({"name": "second"})
 """
     )
     said = site.manage("maintain", expect=1)

@@ -1,4 +1,4 @@
-"""manage.py keys init|list: the installation's keys."""
+"""manage.py keys init|announce|list: the installation's keys."""
 
 from typing import Any
 
@@ -14,14 +14,15 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = (
-        "Make the installation's keys and its stores (init, kept when they exist), or list the public ones."
+        "Make the installation's keys and its stores (init, kept when they exist), make the stores for keys "
+        "that were made elsewhere, and tell the log (announce), or list the public ones (list)."
     )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=("init", "list"))
+        parser.add_argument("action", choices=("init", "announce", "list"))
 
     def run(self, options: dict[str, Any]) -> int:
-        return self._init() if options["action"] == "init" else self._list()
+        return {"init": self._init, "announce": self._announce, "list": self._list}[options["action"]]()
 
     def _init(self) -> int:
         root = settings.LUCID_KEYS_PATH
@@ -41,9 +42,7 @@ class Command(Base):
             password=settings.ENCRYPTION_PASSWORD,
             salt=settings.ENCRYPTION_SALT,
         )
-        FileBlobs.create(settings.CHUNK_STORAGE_PATH)
-        for writer in ring.public["writers"]:
-            ledger_rows.request("writer-added", key=f"writer-added:{writer['key_id']}", facts=writer)
+        _make_known(ring)
         word = "are there already" if existed else "were made"
         recovery = root / "recovery" / "recovery.key"
         self.tell(
@@ -55,6 +54,13 @@ class Command(Base):
         )
         return DONE
 
+    def _announce(self) -> int:
+        ring = keyring.Keyring(settings.LUCID_KEYS_PATH)
+        _make_known(ring)
+        writers = [writer["key_id"] for writer in ring.public["writers"]]
+        self.tell(f"The store of blobs is there, and the log is told of the writers {', '.join(writers)}.")
+        return DONE
+
     def _list(self) -> int:
         public = keyring.Keyring(settings.LUCID_KEYS_PATH).public
         lines = [f"repository  {public['repository']}", f"log         {public['log']['vkey']}"]
@@ -62,3 +68,10 @@ class Command(Base):
         lines += [f"writer      {one['key_id']}" for one in public["writers"]]
         self.tell("\n".join(lines), **public)
         return DONE
+
+
+def _make_known(ring: keyring.Keyring) -> None:
+    """The store of blobs is there, and the log admits the writers that the public description names."""
+    FileBlobs.create(settings.CHUNK_STORAGE_PATH)
+    for writer in ring.public["writers"]:
+        ledger_rows.request("writer-added", key=f"writer-added:{writer['key_id']}", facts=writer)

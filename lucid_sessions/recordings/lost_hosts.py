@@ -1,0 +1,46 @@
+"""A recording host that is gone for ever: what only its spool had is given up by name, and the rest goes on.
+
+Until somebody says so, its sessions wait: a host that is merely cut off finishes its work when it returns.
+"""
+
+from dataclasses import dataclass
+
+from django.db.models import F
+from django.utils import timezone
+
+from lucid_sessions.errors import Refused
+
+from .lifecycle import STAGES
+from .models import Chunk, Take
+
+REASON = "the host of spool {spool} was declared lost before this was stored"
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """What was ended: chunks that only the spool had, and takes that nobody had closed."""
+
+    chunks: int
+    takes: int
+
+
+def declare(spool: str) -> GivenUp:
+    """The sessions of that spool wait for it no more; Refused while its host lives, or was never known.
+
+    Its chunks are quarantined with the reason: should the spool turn up after all, `requeue` takes them in.
+    """
+    takes = Take.objects.filter(spool=spool)
+    if not takes.exists():
+        raise Refused(f"No take was ever recorded into spool {spool}: see the admin's list of takes.")
+    now = timezone.now()
+    if takes.filter(ended_at__isnull=True, lease_until__gt=now).exists():
+        raise Refused(
+            f"The host of spool {spool} was heard from within the last half minute: it is not lost."
+        )
+    reason = REASON.format(spool=spool)
+    waiting = [stage.needs for stage in STAGES.values() if stage.needs_spool]
+    chunks = Chunk.objects.filter(spool=spool, state__in=waiting, quarantined_at__isnull=True)
+    return GivenUp(
+        chunks=chunks.update(quarantined_at=now, reason=reason, token="", fence=F("fence") + 1),
+        takes=takes.filter(ended_at__isnull=True).update(ended_at=now, reason="its host was declared lost"),
+    )
