@@ -28,7 +28,7 @@ from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.durable import make_directory
 from lucid_sessions.errors import LucidError, Refused, Retryable
 
-from . import evidence, playback
+from . import evidence, one_file, playback
 from .lifecycle import ARCHIVED
 from .models import Chunk, Session
 from .tombstones import GONE
@@ -182,8 +182,9 @@ def _make(job: Job, session: Session) -> Path:
 
 def _export(job: Job, session: Session, folder: Path) -> Path:
     """One MP4; several, for a session that changed its picture size or recorder, in a zip."""
+    make = one_file.export if (job.options or {}).get("one_file") else playback.export
     step = progress(job, total=playback.length(session))
-    files = playback.export(session, folder / f"{session.pk.hex}.mp4", passed=step)
+    files = make(session, folder / f"{session.pk.hex}.mp4", passed=step)
     return files[0] if len(files) == 1 else _zipped(files, folder / f"{session.pk.hex}.zip")
 
 

@@ -1,6 +1,7 @@
 """The way back: from stored blobs to pictures, believing nothing that was not verified on the way."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby, takewhile
 from pathlib import Path
 from uuid import UUID
@@ -110,27 +111,53 @@ def entry(chunk: Chunk, address: str) -> Iterator[str]:
     yield address
 
 
-def export(session: Session, out: Path, *, passed: Passed = lambda: None) -> list[Path]:
-    """One MP4 an epoch, by stream copy and with its sound: `out`, then out-2.mp4 and so on.
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch's segments of the screen, those of the sound beside them, and when the next epoch begins."""
 
-    Every chunk is verified and decrypted on the way. Each file appears whole or not at all. `passed` is
-    called for each chunk, and may raise to end it there.
-    """
+    shown: list[Chunk]
+    heard: list[Chunk]
+    until_us: int | None
+
+
+def epochs_of(session: Session) -> list[Epoch]:
+    """The session's archived epochs, in order; Refused when there are none."""
     chunks = archived(session)
     if not chunks:
         raise Refused(f'Session "{session.name}" has nothing to export: no segment is archived.')
     audio = archived(session, track="audio")
     epochs = [list(members) for _, members in groupby(chunks, key=_epoch_of)]
+    begins: list[int | None] = [members[0].start_us for members in epochs[1:]]
+    return [
+        Epoch(members, _beside(audio, members[0], until_us=until_us), until_us)
+        for members, until_us in zip(epochs, [*begins, None], strict=True)
+    ]
+
+
+def _beside(audio: Sequence[Chunk], first: Chunk, *, until_us: int | None) -> list[Chunk]:
+    same = (chunk for chunk in audio if chunk.sequence >> 32 == first.sequence >> 32)
+    return [chunk for chunk in same if _overlaps(chunk, from_us=first.start_us, until_us=until_us)]
+
+
+def export(session: Session, out: Path, *, passed: Passed = lambda: None) -> list[Path]:
+    """One MP4 an epoch, by stream copy and with its sound: `out`, then out-2.mp4 and so on.
+
+    Every chunk is verified and decrypted on the way, and `passed` is called for each, and may raise to end it there. Each file appears whole
+    or not at all.
+    """
     written = []
-    for number, members in enumerate(epochs, start=1):
+    for number, epoch in enumerate(epochs_of(session), start=1):
         target = out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
-        following = epochs[number][0].start_us if number < len(epochs) else None
-        heard = [chunk for chunk in audio if _epoch_of(chunk)[0] == _epoch_of(members[0])[0]]
-        heard = [one for one in heard if _overlaps(one, from_us=members[0].start_us, until_us=following)]
-        sound = Sound(_opened(session, heard, passed), until_us=following) if heard else None
-        write_mp4(target, _opened(session, members, passed), sound=sound)
+        sound = sound_of(session, epoch, passed=passed)
+        write_mp4(target, opened(session, epoch.shown, passed=passed), sound=sound)
         written.append(target)
     return written
+
+
+def sound_of(session: Session, epoch: Epoch, *, passed: Passed) -> Sound | None:
+    """An epoch's sound, ready to be written; None where there is none."""
+    heard = epoch.heard
+    return Sound(opened(session, heard, passed=passed), until_us=epoch.until_us) if heard else None
 
 
 def length(session: Session) -> int:
@@ -146,7 +173,8 @@ def _overlaps(chunk: Chunk, *, from_us: int, until_us: int | None) -> bool:
     return chunk.end_us > from_us and (until_us is None or chunk.start_us < until_us)
 
 
-def _opened(session: Session, chunks: Sequence[Chunk], passed: Passed) -> Iterator[bytes]:
+def opened(session: Session, chunks: Sequence[Chunk], *, passed: Passed) -> Iterator[bytes]:
+    """The recorded bytes of chunks of one track, each verified and decrypted when it is asked for."""
     world = installation()
     key = session_identity(session.pk, chunks[0].track, world=world)
     for chunk in chunks:

@@ -52,6 +52,16 @@ def test_an_export_is_a_playable_file_with_its_hash(world: Installation, auditor
     assert (part.status_code, part.getvalue()) == (206, media[10:20])
 
 
+def test_one_file_of_a_whole_session_is_made_on_request(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "export", one_file=True)
+    jobs.tick()
+    job = auditor.get(address).json()
+    assert (job["status"], job["percent"]) == ("finished", 100), job
+    with av.open(io.BytesIO(auditor.get(job["result"]["url"]).getvalue())) as video:
+        assert sum(1 for _ in video.decode(video=0)) >= 20
+        assert abs((video.duration or 0) / 1e6 - 2) < 0.1
+
+
 def test_evidence_is_a_bundle_with_its_verifier(world: Installation, auditor: Any) -> None:
     address = asked(auditor, sealed_session(world), "evidence")
     jobs.tick()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lucid_sessions.recordings import intake, playback, reconcile, verification
+from lucid_sessions.recordings import intake, one_file, playback, reconcile, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Chunk, Session
@@ -75,6 +75,8 @@ def test_sound_is_archived_played_and_exported_beside_the_picture(
     bright, loud = came_on(first)
     assert abs(loud - bright) < 0.05
     assert second.stat().st_size
+    bright, loud = came_on(*one_file.export(session, tmp_path / "whole.mp4"))
+    assert abs(loud - bright) < 0.05
 
     address = f"/api/v1/sessions/{session.pk}/playback.m3u8"
     listing = client.get(address).content.decode()

@@ -32,7 +32,12 @@ NO_JOB = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: there is none, or it is an
 
 
 class WantedExport(Strict):
-    """Nothing to choose yet."""
+    """How the recording becomes files."""
+
+    one_file = serializers.BooleanField(
+        required=False,
+        help_text="One MP4 of the whole session, encoded anew. Else one an epoch, as it was recorded.",
+    )
 
 
 class WantedEvidence(Strict):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from lucid_sessions.recordings import playback
+from lucid_sessions.recordings import one_file, playback
 from lucid_sessions.recordings.management.command import (
     DONE,
     output_argument,
@@ -16,13 +16,22 @@ from lucid_sessions.recordings.management.command import (
 
 
 class Command(Base):
-    help = "Verify, decrypt and write a session as MP4, without re-encoding: one file an epoch."
+    help = (
+        "Verify, decrypt and write a session as MP4: one file an epoch, without re-encoding, "
+        "or with --one-file one for all of it, encoded anew."
+    )
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("session", type=session_argument)
         parser.add_argument("out", type=output_argument)
+        parser.add_argument(
+            "--one-file",
+            action="store_true",
+            help="encoded anew; gaps are dark, 2 s at most",
+        )
 
     def run(self, options: dict[str, Any]) -> int:
-        written = playback.export(options["session"], options["out"])
+        export = one_file.export if options["one_file"] else playback.export
+        written = export(options["session"], options["out"])
         self.tell("\n".join(str(path) for path in written), files=written)
         return DONE

@@ -1,0 +1,37 @@
+"""A session as one file, whatever happened to its picture size and however often it was paused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from recorder.one_file import Epoch, write_one_mp4
+from recorder.probe import probe
+
+from . import playback
+from .models import Session
+
+
+def export(session: Session, out: Path, *, passed: playback.Passed = lambda: None) -> list[Path]:
+    """The whole session as one MP4, encoded anew; `passed` is called for each chunk. Refused as playback's.
+
+    What was not recorded is dark, as long as the gap but at most two seconds.
+    """
+    sizes = []
+    for epoch in playback.epochs_of(session):
+        found = probe(playback.segment(epoch.shown[0]))
+        sizes.append((found.width, found.height))
+    largest = max(width for width, _ in sizes), max(height for _, height in sizes)
+    write_one_mp4(out, list(_epochs(session, passed)), size=largest)
+    return [out]
+
+
+def _epochs(session: Session, passed: playback.Passed) -> Iterator[Epoch]:
+    before_us: int | None = None
+    for epoch in playback.epochs_of(session):
+        begin_us, end_us = epoch.shown[0].start_us, epoch.shown[-1].end_us
+        yield Epoch(
+            playback.opened(session, epoch.shown, passed=passed),
+            length_us=end_us - begin_us,
+            gap_us=0 if before_us is None else begin_us - before_us,
+            sound=playback.sound_of(session, epoch, passed=passed),
+        )
+        before_us = end_us

@@ -1,0 +1,55 @@
+"""A recording of several sizes and with gaps becomes one file on request: nothing scaled or out of step."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+
+from recorder.export import Sound
+from recorder.one_file import Epoch, write_one_mp4
+from recorder.spool import Spool
+
+from .stage import draw_video
+from .test_export_with_sound import SOUND_RATE, flash_and_beep, taken_over
+
+SECOND = 1_000_000
+
+
+def came_on(path: Path) -> tuple[list[float], list[float]]:
+    """Each time at which the picture's middle became bright, and the sound loud, seconds."""
+    with av.open(str(path)) as container:
+        means = [(float(f.time or 0), f.to_ndarray(format="gray")) for f in container.decode(video=0)]
+    lit = [(at, picture[40:56, 60:100].mean() > 150) for at, picture in means]
+    with av.open(str(path)) as container:
+        samples = np.concatenate([f.to_ndarray().max(axis=0) for f in container.decode(audio=0)])
+    loud = np.flatnonzero(np.abs(samples) > 0.2) / SOUND_RATE
+    begins = [float(at) for before, at in pairwise([-9.0, *loud]) if at - before > 1]
+    return [at for (_, before), (at, now) in pairwise(lit) if now and not before], begins
+
+
+def test_epochs_of_two_sizes_and_a_gap_are_one_file_in_which_all_stays_together(tmp_path: Path) -> None:
+    flash = flash_and_beep(tmp_path / "flash.mp4", at=3)
+    other = draw_video(tmp_path / "other.mp4", "libx264", g="25", seconds=4)
+    pictures, sound = taken_over(flash, Spool(tmp_path / "one"))
+    larger, _ = taken_over(other, Spool(tmp_path / "two"))
+    epochs = [
+        Epoch(pictures, 5 * SECOND, sound=Sound(sound)),
+        Epoch(larger, 4 * SECOND, gap_us=3600 * SECOND),
+        Epoch(pictures, 5 * SECOND, sound=Sound(sound)),
+    ]
+    exported = write_one_mp4(tmp_path / "out.mp4", epochs, size=(160, 96))
+    assert exported.duration_us == (5 + 2 + 4 + 5) * SECOND
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (160, 96)
+        assert abs((container.duration or 0) / SECOND - 16) < 0.1
+        frames = {float(f.time or 0): f.to_ndarray(format="gray") for f in container.decode(video=0)}
+    dark = [picture for at, picture in frames.items() if 5 <= at < 7]
+    assert dark
+    assert max(picture.max() for picture in dark) < 40
+    first = frames[0.0]
+    assert first[:, :30].max() < 40  # the smaller picture is in the middle, as large as it was
+    seen, heard = came_on(tmp_path / "out.mp4")
+    seen = [at for at in seen if not 7 <= at < 11]
+    assert np.allclose(seen, [3, 14], atol=0.001)
+    assert np.allclose(heard, [3, 14], atol=0.05)
