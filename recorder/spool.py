@@ -2,6 +2,7 @@
 
     root/id                               eight hex digits that name this spool
     root/reserve                          space kept back so that open segments can close on a full disk
+    root/reserve-markers                  and so that it can be written down that they did
     root/takes/<session hex>/<take>/      one recorder's tenure: segments, markers, take.json, lock
 
 A segment counts from the moment its file is renamed to its committed name; a `.part` file is in progress.
@@ -25,6 +26,7 @@ from recorder.names import PART, ClosedMarker, GapMarker, SegmentName, read_mark
 __all__ = ["ClosedMarker", "GapMarker", "SegmentName", "Spool", "sequence_of"]
 
 RESERVE_BYTES = 32 * 1024 * 1024
+MARKER_RESERVE_BYTES = 1024 * 1024  # of these: segments that are being closed must not use them up
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -128,27 +130,40 @@ class Spool:
         """The file whose removal makes room on a full disk."""
         return self.root / "reserve"
 
+    @property
+    def marker_reserve_path(self) -> Path:
+        """The file whose removal makes room for markers, when there is none left at all."""
+        return self.root / "reserve-markers"
+
     def hold_reserve(self) -> bool:
         """Whether the reserve is held now: allocates it when it was missing and there is room."""
-        if self._reserve_bytes <= 0 or _size(self.reserve_path) >= self._reserve_bytes:
-            return self._reserve_bytes > 0
+        if self._reserve_bytes <= 0:
+            return False
+        for_markers = min(MARKER_RESERVE_BYTES, self._reserve_bytes // 4)
+        return self._hold(self.marker_reserve_path, for_markers) and self._hold(
+            self.reserve_path, self._reserve_bytes
+        )
+
+    def _hold(self, path: Path, length: int) -> bool:
+        if _size(path) >= length:
+            return True
         try:
-            with self.reserve_path.open("ab") as file:
-                os.posix_fallocate(file.fileno(), 0, self._reserve_bytes)
+            with path.open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, length)
         except OSError as error:
-            self.release_reserve()
+            _remove(path)
             if error.errno in FULL:
                 return False
             raise unwritable(self.root, error) from error
         return True
 
     def release_reserve(self) -> bool:
-        """Give the reserved room back to the disk; False when there was none to give."""
-        try:
-            self.reserve_path.unlink()
-        except OSError:
-            return False
-        return True
+        """Give what is reserved for segments back to the disk; False when there was none to give."""
+        return _remove(self.reserve_path)
+
+    def release_marker_reserve(self) -> bool:
+        """Give the rest back; False when there was none to give."""
+        return _remove(self.marker_reserve_path)
 
     def free_bytes(self) -> int:
         """Bytes that this user may still write to the spool's disk."""
@@ -176,6 +191,15 @@ def _parsed(name: str) -> SegmentName | None:
         return SegmentName.parse(name)
     except ValueError:
         return None
+
+
+def _remove(path: Path) -> bool:
+    """Whether there was such a file; there is none now."""
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _size(path: Path) -> int:

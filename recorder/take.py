@@ -166,9 +166,14 @@ class Take:
 
     def _write(self, write: Callable[[Marker], Path], marker: Marker) -> None:
         """Write a marker, if need be into the room that was kept for it."""
+        for make_room in (self.spool.release_reserve, self.spool.release_marker_reserve):
+            try:
+                write(marker)
+            except OSError:
+                make_room()
+            else:
+                return
         try:
             write(marker)
         except OSError as error:
-            if not self.spool.release_reserve():
-                raise unwritable(self.directory, error) from error
-            write(marker)
+            raise unwritable(self.directory, error) from error

@@ -91,6 +91,10 @@ def test_the_reserve_takes_real_room_and_gives_it_back(tmp_path: Path) -> None:
     assert spool.reserve_path.stat().st_blocks * 512 >= 1 << 20
     assert spool.release_reserve()
     assert not spool.release_reserve()
+    # What is kept for markers is not for segments.
+    assert spool.marker_reserve_path.stat().st_blocks * 512 >= 1 << 18
+    assert spool.release_marker_reserve()
+    assert not spool.release_marker_reserve()
 
 
 def test_a_spool_that_cannot_be_made_says_where_and_what_to_check(tmp_path: Path) -> None:
