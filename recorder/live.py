@@ -9,6 +9,7 @@ from recorder.accompany import places
 from recorder.clock import Timeline, ticks_of, us_of
 from recorder.companions import Companions
 from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.idle import Idle
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.pace import NS, Pace, Slot
 from recorder.screen import TRACK, Segmenter
@@ -35,6 +36,7 @@ class LiveRecording:
         )
         self._missing = orders.missing
         self._pace = Pace(orders.settings.frame_rate)
+        self._idle = Idle(orders.settings.idle_seconds)
         self._next_beat_ns = self._began_us = self._told_segments = 0
         self._recording = False
 
@@ -48,6 +50,8 @@ class LiveRecording:
                 self._watch()
             if self._is_over():
                 return f"maximum duration of {self._orders.settings.maximum_seconds:g} s reached"
+            if self._recording and self._idle.is_over(now_us):
+                return f"nothing happened for {self._orders.settings.idle_seconds:g} s"
         return self._mailbox.why
 
     @property
@@ -105,11 +109,13 @@ class LiveRecording:
         pushed = self._segmenter.push(picture, at_us)
         if self._segmenter.segment_us != segment_us:
             self._companions.cut(self._segmenter.segment_us)
-        if pushed:
-            self._companions.shown(picture, at_us)
         if pushed and not self._recording:
             self._recording = True
+            self._idle.begin(at_us)
             self._reporter.tell("recording", start_us=at_us, origin_wall_ms=self._timeline.origin_wall_ms)
+        if pushed:
+            self._companions.shown(picture, at_us)
+            self._idle.shown(picture, at_us)
         slot = Slot(began_ns, time.monotonic_ns() - began_ns)
         # A picture counts as dropped only when there was one to be seen.
         self._pace.took(slot, missed=slot.spent_ns >= self._pace.interval_ns and self._source.wait(0))

@@ -21,6 +21,7 @@ class Settings:
 
     `width` and `height` are wishes to sources that can choose (synthetic, later RDP and VNC); x11 and file
     have a size of their own. `maximum_seconds` counts time on the session's timeline within one take.
+    `idle_seconds` ends a recording of a desktop on which nothing has happened for so long.
     `input` says what is kept of keys and pointer, where a source has them. `poster_width` asks for a small
     picture of each segment. `sound` asks for what the desktop plays, where a source has it.
     """
@@ -32,6 +33,7 @@ class Settings:
     segment_seconds: float = 4.0
     cursor: bool = True
     maximum_seconds: float | None = None
+    idle_seconds: float | None = None
     reconnect: bool = True
     input: InputPolicy = "none"
     poster_width: int | None = None
@@ -49,8 +51,12 @@ class Settings:
             raise BadSettings(f"Quality {self.quality!r} is unknown. Choose one of {', '.join(QUALITIES)}.")
         if self.input not in INPUT_POLICIES:
             raise BadSettings(f"Input {self.input!r} is unknown. Choose one of {', '.join(INPUT_POLICIES)}.")
-        if self.maximum_seconds is not None:
-            _check_number("maximum duration", self.maximum_seconds, low=0.1, high=31 * 86400, unit=" seconds")
+        for limit, seconds, low in (
+            ("maximum duration", self.maximum_seconds, 0.1),
+            ("idle time", self.idle_seconds, 1),
+        ):
+            if seconds is not None:
+                _check_number(limit, seconds, low=low, high=31 * 86400, unit=" seconds")
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain values, for `from_json`."""

@@ -1,0 +1,48 @@
+"""When has nothing happened for so long that a recording may end? A ticking clock is nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from recorder.screen import Picture
+
+SAMPLED = 8  # one pixel of eight by eight, as in thumbs
+COLOURS = 0x00FFFFFF
+LITTLE = 0.002  # of the screen: more than a clock, less than a line of text
+
+
+class Idle:
+    """Tells that nothing has happened for `seconds`; None: never.
+
+    Pictures are compared with the one that showed the last thing that happened, so that small changes add
+    up, and what goes back and forth in one place does not.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._limit_us = None if seconds is None else round(seconds * 1_000_000)
+        self._seen: NDArray[np.uint32] | None = None
+        self._since_us = 0
+
+    def begin(self, at_us: int) -> None:
+        """Recording begins, or goes on, now: what comes next is something that happens."""
+        self._since_us, self._seen = at_us, None
+
+    def shown(self, picture: Picture, at_us: int) -> None:
+        """The screen shows this from now on."""
+        if self._limit_us is None:
+            return
+        sample = picture.view(np.uint32)[::SAMPLED, ::SAMPLED, 0] & np.uint32(COLOURS)
+        if self._seen is None or self._seen.shape != sample.shape or self._share(sample) > LITTLE:
+            self._seen, self._since_us = sample, at_us
+
+    def is_over(self, now_us: int) -> bool:
+        """Whether it is time to end."""
+        return self._limit_us is not None and now_us - self._since_us >= self._limit_us
+
+    def _share(self, sample: NDArray[np.uint32]) -> float:
+        return float(np.count_nonzero(self._seen != sample) / sample.size)
