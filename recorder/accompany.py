@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recorder import audio, thumb
 from recorder import input as input_track
 from recorder.clock import Timeline
 from recorder.companions import Companion, Place
+from recorder.input import Listener
+from recorder.keys import InputPolicy
 from recorder.settings import Settings
 from recorder.take import Take
 
@@ -20,14 +22,12 @@ def places(
     take: Take, settings: Settings, *, source: LiveSource, timeline: Callable[[], Timeline]
 ) -> list[Place]:
     """The wanted tracks; nothing is begun yet."""
-    dial: Callable[[], Any] | None = getattr(source, "dial", None)  # only displays have input to hear
+    listen: Callable[[InputPolicy], Listener] | None = getattr(source, "listen", None)
     sound: Callable[[], Mapping[str, str]] | None = getattr(source, "sound", None)
 
     def begin_input(at_us: int) -> Companion:
-        from recorder.sources.x11_input import InputListener
-
-        assert dial is not None  # noqa: S101 -- see below
-        listener = InputListener(dial, policy=settings.input)
+        assert listen is not None  # noqa: S101 -- see below
+        listener = listen(settings.input)
         return input_track.InputTrack(
             take, listener=listener, policy=settings.input, timeline=timeline(), start_us=at_us
         )
@@ -45,7 +45,7 @@ def places(
     found = []
     if sound is not None and settings.sound:
         found.append(Place(audio.TRACK, begin_audio))
-    if dial is not None and settings.input != "none":
+    if listen is not None and settings.input != "none":
         found.append(Place(input_track.TRACK, begin_input))
     if settings.poster_width is not None:
         width = settings.poster_width

@@ -27,7 +27,9 @@ from recorder.names import Ending
 from recorder.orders import Mailbox, Orders, Reporter
 from recorder.sources import NOT_CHECKED, RECONNECTED, LiveSource, evidence_of, kind_of, open_source
 from recorder.sources.file import FileSource
+from recorder.sources.rtsp import RtspSource
 from recorder.spool import Spool
+from recorder.streaming import StreamRecording
 from recorder.take import Take
 
 STOP_WITHIN = 15  # seconds for closing after a stop; then the child ends itself and its `.part` is recovered
@@ -56,7 +58,7 @@ class Outcome:
     lost: bool = False
 
 
-Source = LiveSource | FileSource
+Source = LiveSource | FileSource | RtspSource
 
 
 def main() -> int:
@@ -136,6 +138,8 @@ def _heartbeats(reporter: Reporter) -> Iterator[None]:
 def _recording_of(
     source: Source, take: Take, orders: Orders, *, mailbox: Mailbox, reporter: Reporter
 ) -> Recording:
+    if isinstance(source, RtspSource):
+        return StreamRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
     if isinstance(source, FileSource):
         return FileImport(take, orders, source=source, mailbox=mailbox, reporter=reporter)
     return LiveRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from recorder.clock import Timeline, us_of
 from recorder.errors import BadSource, DiskFull, SpoolUnwritable
+from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Orders, Reporter
 from recorder.sources.file import FileSource, MediaStream, open_file
 from recorder.take import Take
@@ -47,6 +48,8 @@ class FileImport:
         self._tracks: dict[str, _Track] = {}
         self._next_beat = 0.0
         self._frames = 0
+        width, since_us = orders.settings.poster_width, orders.resume_us.get("thumb", 0)
+        self._thumbs = KeyThumbs(take, width=width, since_us=since_us)
         self.trouble: DiskFull | SpoolUnwritable | None = None
 
     def run(self) -> str:
@@ -71,6 +74,7 @@ class FileImport:
         for name, track in self._tracks.items():
             ends[name] = track.writer.close(track.end)
             self.trouble = self.trouble or track.writer.trouble
+        self._thumbs.close(ends.get("screen", 0))
         self._source.close()
         return ends.get("screen", 0)
 
@@ -89,13 +93,16 @@ class FileImport:
             if not packet.is_keyframe:
                 return  # what comes before the first key frame cannot be decoded
             track = self._tracks[media.track] = self._open(media, packet)
-        packet.dts = media.ticks(packet.dts or 0) + track.shift
+        dts = media.ticks(packet.dts or 0) + track.shift
+        cut = self._is_cut(track, packet, at=dts + track.delay)
+        if media.track == "screen":
+            self._thumbs.passed(packet, us_of(dts + track.delay, media.timescale), cut=cut)
+        packet.dts = dts
         packet.pts = media.ticks(packet.pts or 0) + track.shift
         packet.time_base = Fraction(1, media.timescale)
         duration = media.ticks(packet.duration or 0)
-        at = packet.dts + track.delay
         track.end = packet.dts + (duration or max(1, packet.dts - track.end))
-        track.writer.put(packet, cut=self._is_cut(track, packet, at=at))
+        track.writer.put(packet, cut=cut)
         self._frames += media.track == "screen"
         if track.writer.trouble:
             raise track.writer.trouble

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from recorder.clock import Timeline
 from recorder.keys import InputPolicy
@@ -11,16 +12,37 @@ from recorder.take import Take
 
 if TYPE_CHECKING:
     from recorder.screen import Picture
-    from recorder.sources.x11_input import InputListener
 
 TRACK = "input"
+
+
+class Listener(Protocol):
+    """Hears what is done at a desktop, as far as its source can tell.
+
+    `hears` says whose doing that is: `display` (everybody's), `client` (what passes through the recorder's
+    own client), `server` (what the server tells its viewers).
+    """
+
+    hears: str
+
+    def heard(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What happened since the last time: CLOCK_MONOTONIC nanoseconds, facts; nearly in order."""
+        ...
+
+    def head(self) -> dict[str, Any]:
+        """How things stand where a segment begins."""
+        ...
+
+    def close(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Stop listening; what was still on its way."""
+        ...
 
 
 class InputTrack:
     """One epoch of what is done at a display."""
 
     def __init__(
-        self, take: Take, *, listener: InputListener, policy: InputPolicy, timeline: Timeline, start_us: int
+        self, take: Take, *, listener: Listener, policy: InputPolicy, timeline: Timeline, start_us: int
     ) -> None:
         self._listener, self._policy, self._timeline = listener, policy, timeline
         self._lines = LineTrack(take, TRACK, start_us=start_us, head=self._head)
@@ -55,4 +77,4 @@ class InputTrack:
             self._lines.add((ns - self._timeline.origin_ns) // 1000, fact)
 
     def _head(self) -> dict[str, Any]:
-        return {"keys": self._policy, "window": self._listener.window.facts()}
+        return {"keys": self._policy, "hears": self._listener.hears, **self._listener.head()}

@@ -75,6 +75,10 @@ class ThumbTrack:
         if self._poster is None:
             self._poster = _small(picture, self._width)
 
+    def skipped(self) -> None:
+        """Count a picture that was not looked at."""
+        self._frames += 1
+
     def close(self, end_us: int) -> None:
         """The last segment is over."""
         self._write(end_us)

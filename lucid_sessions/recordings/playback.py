@@ -142,8 +142,8 @@ def _beside(audio: Sequence[Chunk], first: Chunk, *, until_us: int | None) -> li
 def export(session: Session, out: Path, *, passed: Passed = lambda: None) -> list[Path]:
     """One MP4 an epoch, by stream copy and with its sound: `out`, then out-2.mp4 and so on.
 
-    Every chunk is verified and decrypted on the way, and `passed` is called for each, and may raise to end it there. Each file appears whole
-    or not at all.
+    Every chunk is verified and decrypted on the way. Each file appears whole or not at all. `passed` is
+    called for each chunk, and may raise to end it there.
     """
     written = []
     for number, epoch in enumerate(epochs_of(session), start=1):

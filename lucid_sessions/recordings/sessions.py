@@ -31,9 +31,10 @@ log = structlog.get_logger(__name__)
 TRACKS: dict[str, tuple[str, ...]] = {
     "synthetic": ("screen", "thumb"),
     "x11": ("screen", "thumb", "input", "audio"),
-    "rdp": ("screen", "thumb", "audio"),
-    "vnc": ("screen", "thumb"),
-    "file": ("screen", "audio"),
+    "rdp": ("screen", "thumb", "input", "audio"),
+    "vnc": ("screen", "thumb", "input"),
+    "rtsp": ("screen", "thumb", "audio"),
+    "file": ("screen", "thumb", "audio"),
 }
 POSTER_WIDTH = 320
 COMPRESSIONS = ("none", "zstd", "lz4", "gzip")
@@ -79,7 +80,7 @@ def _checked_source(source: str, *, password: str) -> str:
     """The source as it is kept; Refused when it is another machine that recorders may not connect to."""
     if urlsplit(source).scheme not in RECONNECTED:
         if password:
-            raise Refused("password: only rdp:// and vnc:// sources have one.")
+            raise Refused("password: only rdp://, vnc:// and rtsp:// sources have one.")
         return source
     try:
         target = parse(source)
@@ -143,6 +144,7 @@ def recorder_settings(config: Mapping[str, Any]) -> Settings:
             segment_seconds=config.get("segment_seconds", settings.LUCID_SEGMENT_SECONDS),
             cursor=config.get("cursor_enabled", True),
             maximum_seconds=config.get("maximum_seconds"),
+            idle_seconds=config.get("idle_seconds"),
             reconnect=config.get("reconnect", True),
             input=config.get("input", "masked"),
             sound=bool(config.get("audio_enabled")),

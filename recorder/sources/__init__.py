@@ -1,7 +1,7 @@
-"""Where recordings come from, by address: `synthetic://`, `x11://`, `rdp://`, `vnc://`, `file://`.
+"""Where recordings come from, by address: `synthetic://`, `x11://`, `rdp://`, `vnc://`, `rtsp://`, `file://`.
 
 Each kind is a module with `check` and an opener; it is imported when it is asked for, so that a recorder
-carries only what it uses. RTSP joins this table.
+carries only what it uses.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from recorder.sources.target import Access
 if TYPE_CHECKING:
     from recorder.screen import Picture
     from recorder.sources.file import FileSource
+    from recorder.sources.rtsp import RtspSource
 
-KINDS = ("synthetic", "x11", "rdp", "vnc", "file")
+KINDS = ("synthetic", "x11", "rdp", "vnc", "rtsp", "file")
 MEDIA_TIMED = frozenset({"file"})  # their timeline is the medium's own, not the clock's
-RECONNECTED = frozenset({"rdp", "vnc"})  # other machines, whose servers are restarted and networks cut
+RECONNECTED = frozenset({"rdp", "vnc", "rtsp"})  # other machines: servers restart, networks are cut
 NO_ACCESS = Access()
 NOT_CHECKED = "not checked"
 
@@ -46,7 +47,7 @@ def kind_of(url: str) -> str:
     if kind not in KINDS:
         raise BadSource(
             f"Source {url!r} is of an unknown kind. Write one of synthetic://1280x720, x11://:0, "
-            "rdp://user@host, vnc://host, file:///path.mp4."
+            "rdp://user@host, vnc://host, rtsp://host/path, file:///path.mp4."
         )
     return kind
 
@@ -70,6 +71,10 @@ def check_source(url: str, *, access: Access = NO_ACCESS) -> None:
         from recorder.sources import vnc
 
         vnc.check(url, access=access)
+    elif kind == "rtsp":
+        from recorder.sources import rtsp
+
+        rtsp.check(url, access=access)
     else:
         from recorder.sources import file
 
@@ -82,7 +87,9 @@ def evidence_of(source: object) -> dict[str, str]:
     return found
 
 
-def open_source(url: str, settings: Settings, *, access: Access = NO_ACCESS) -> LiveSource | FileSource:
+def open_source(
+    url: str, settings: Settings, *, access: Access = NO_ACCESS
+) -> LiveSource | FileSource | RtspSource:
     """The source at an address, opened; `BadSource` when that cannot be."""
     kind = kind_of(url)
     if kind == "synthetic":
@@ -101,6 +108,10 @@ def open_source(url: str, settings: Settings, *, access: Access = NO_ACCESS) -> 
         from recorder.sources.vnc import open_vnc
 
         return open_vnc(url, settings, access=access)
+    if kind == "rtsp":
+        from recorder.sources.rtsp import open_rtsp
+
+        return open_rtsp(url, settings, access=access)
     from recorder.sources.file import open_file
 
     return open_file(url)

@@ -48,6 +48,16 @@ class MediaStream:
         container.start_encoding()
         return copy
 
+    def fits_mp4(self) -> bool:
+        """Whether it goes into MP4 as it is."""
+        options = {"movflags": "empty_moov+default_base_moof+cmaf"}
+        try:
+            with av.open(io.BytesIO(), "w", format="mp4", options=options) as container:
+                self.add_to(container)
+        except (FFmpegError, ValueError):
+            return False
+        return True
+
 
 class FileSource:
     """An opened video file: its pictures, and its first sound stream if the archive's format takes it."""
@@ -56,8 +66,8 @@ class FileSource:
         self.path = path
         self._container = _open(path)
         video = self._container.streams.video[0]
-        self.screen = MediaStream("screen", video, _timescale(video))
-        self.audio = _audio(self._container)
+        self.screen = MediaStream("screen", video, timescale_of(video))
+        self.audio = sound_stream(self._container)
         self.left_out = [
             stream.type for stream in self._container.streams if stream.index not in self._kept()
         ]
@@ -126,7 +136,7 @@ def check(url: str) -> None:
     path = path_of(url)
     source = open_file(url)
     try:
-        if not _muxes(source.screen):
+        if not source.screen.fits_mp4():
             codec = source.screen.stream.codec_context
             raise BadSource(f"{path} holds {codec.name if codec else 'no known codec'}. {CONVERT}")
         _check_time_passes(source)
@@ -180,25 +190,16 @@ def _check_time_passes(source: FileSource) -> None:
         raise BadSource(f"{source.path} has a duration of 0. Give a video in which time passes.")
 
 
-def _timescale(stream: Stream) -> int:
+def timescale_of(stream: Stream) -> int:
+    """Ticks a second in which the stream's times are whole numbers, and fine enough."""
     scale = Fraction(stream.time_base or Fraction(1, 90_000)).denominator
     return scale * max(1, -(-MINIMUM_TIMESCALE // scale))
 
 
-def _audio(container: InputContainer) -> MediaStream | None:
+def sound_stream(container: InputContainer) -> MediaStream | None:
     """The first sound stream, if it goes into MP4 as it is."""
     for stream in container.streams.audio[:1]:
         media = MediaStream("audio", stream, stream.codec_context.sample_rate or 48_000)
-        if _muxes(media):
+        if media.fits_mp4():
             return media
     return None
-
-
-def _muxes(media: MediaStream) -> bool:
-    options = {"movflags": "empty_moov+default_base_moof+cmaf"}
-    try:
-        with av.open(io.BytesIO(), "w", format="mp4", options=options) as container:
-            media.add_to(container)
-    except (FFmpegError, ValueError):
-        return False
-    return True

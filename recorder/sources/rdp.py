@@ -17,6 +17,7 @@ import xcffib
 import xcffib.xproto
 
 from recorder.errors import BadSource, RecorderError, SourceAway, SourceLost
+from recorder.keys import InputPolicy
 from recorder.pulse import PrivateSound
 from recorder.sources import certificate
 from recorder.sources.certificate import Certificate, check_certificate
@@ -25,6 +26,7 @@ from recorder.sources.reach import Endpoint, resolve
 from recorder.sources.target import Access, Target, parse
 from recorder.sources.watchdog import Watchdog
 from recorder.sources.x11 import X11Source, connect
+from recorder.sources.x11_input import InputListener
 from recorder.xvfb import PrivateDisplay
 
 if TYPE_CHECKING:
@@ -85,6 +87,10 @@ class RdpSource:
         except SourceLost as error:
             raise self._why(error) from error
 
+    def listen(self, policy: InputPolicy) -> InputListener:
+        """Hears what passes through the client here, and what is copied there."""
+        return self._screen.listen(policy, hears="client")
+
     def sound(self) -> dict[str, str]:
         """The environment in which what the remote desktop plays is heard."""
         return self._sound.environment if self._sound else {}
@@ -107,6 +113,7 @@ class RdpSource:
         self._x.flush()
         argv = client_argv(self._target, self._endpoint, certificate=self._certificate, size=size)
         argv += HEARD if self._sound else UNHEARD
+        argv.append("-clipboard" if settings.input == "none" else "+clipboard")
         more = {"PULSE_SERVER": self._sound.server} if self._sound else None
         self._client = self._display.run(argv, package="freerdp2-x11", more=more)
         self._output: deque[str] = deque(maxlen=LAST_LINES)
@@ -182,7 +189,6 @@ def client_argv(
         "-sec-rdp",  # the oldest protection shows a password to whoever stands between
         f"/size:{size[0]}x{size[1]}",
         "/bpp:32",
-        "-clipboard",
         "-decorations",
         "-grab-keyboard",
         "-auto-reconnect",  # the recorder does that, and writes down the gap

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import socket
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +28,8 @@ ANSWER = 4.0  # seconds that it has for that
 NONE, VNC_AUTH = 1, 2
 PIXELS = 0
 LARGEST_TEXT = 1 << 20
+LARGEST_CLIPBOARD, MOST_COPIES = 1 << 26, 1000
+Copied = tuple[int, int, str]  # CLOCK_MONOTONIC nanoseconds, bytes, SHA-256
 CURSOR, DESKTOP_SIZE, EXTENDED_DESKTOP_SIZE, LAST_RECTANGLE = -239, -223, -308, -224
 LARGEST_SIDE = 8192
 # 32 bits a pixel, little-endian, blue first: as the encoder wants it.
@@ -182,6 +186,7 @@ class Viewer:
     def __init__(self, stream: Stream, desktop: Desktop, *, cursor: bool) -> None:
         self._stream = stream
         self.picture: Picture = np.zeros((desktop.height, desktop.width, 4), dtype=np.uint8)
+        self.copied: deque[Copied] = deque(maxlen=MOST_COPIES)
         self._decoder = pixels.Decoder(stream.read)
         # A server draws the pointer into the picture for viewers that do not draw it themselves.
         hidden = () if cursor else (CURSOR,)
@@ -212,11 +217,23 @@ class Viewer:
             _, count = struct.unpack(">xHH", self._stream.read(5))
             self._stream.read(6 * count)
         elif kind == 3:
-            (length,) = struct.unpack(">3xi", self._stream.read(7))
-            self._stream.read(min(abs(length), LARGEST_TEXT))
+            self._read_clipboard()
         elif kind != 2:  # a bell
             raise SourceLost(f"{self._stream.name} sent a message of the unknown kind {kind}.")
         return kind
+
+    def _read_clipboard(self) -> None:
+        """Note the clipboard's length and hash, as UTF-8; RFB sends it as Latin-1. The text is forgotten."""
+        (length,) = struct.unpack(">3xi", self._stream.read(7))
+        if not 0 <= length <= LARGEST_CLIPBOARD:
+            raise SourceLost(f"{self._stream.name} sent a clipboard of {length} bytes, which makes no sense.")
+        digest, size = hashlib.sha256(), 0
+        while length:
+            part = self._stream.read(min(length, 1 << 16))
+            text = part.decode("latin-1").encode()
+            digest.update(text)
+            size, length = size + len(text), length - len(part)
+        self.copied.append((time.monotonic_ns(), size, digest.hexdigest()))
 
     def _read_update(self, update: Callable[[Callable[[], bool]], None]) -> None:
         (count,) = struct.unpack(">xH", self._stream.read(3))

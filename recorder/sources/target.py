@@ -1,4 +1,4 @@
-"""Another machine's desktop, by address: `rdp://user@host:3389?fingerprint=..`, `vnc://host:5900`."""
+"""Another machine, by address: `rdp://user@host:3389?fingerprint=..`, `vnc://host:5900`, `rtsp://host/path`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 
 from recorder.errors import BadSource
 
-PORTS = {"rdp": 3389, "vnc": 5900}
-KNOWN = {"rdp": {"domain", "fingerprint", "ignore_cert"}, "vnc": set[str]()}
-EXAMPLES = {"rdp": "rdp://user@host:3389?fingerprint=<SHA-256>", "vnc": "vnc://host:5900"}
+PORTS = {"rdp": 3389, "vnc": 5900, "rtsp": 554}
+KNOWN = {"rdp": {"domain", "fingerprint", "ignore_cert"}, "vnc": set[str](), "rtsp": set[str]()}
+EXAMPLES = {
+    "rdp": "rdp://user@host:3389?fingerprint=<SHA-256>",
+    "vnc": "vnc://host:5900",
+    "rtsp": "rtsp://user@host:554/path",
+}
 HOST = re.compile(r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]+)$")
+_PATH = re.compile(r"[!-~]{0,1000}")  # what may stand in a request: printable, no space
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,256}")
 
 
@@ -20,7 +25,8 @@ class Target:
     """Where to connect and as whom. Never the password: addresses are shown, listed and logged.
 
     `fingerprint` is the server certificate's SHA-256, 64 small hexadecimal digits; without one, authorities
-    that this machine trusts must vouch for it, unless `ignore_cert` gives that up.
+    that this machine trusts must vouch for it, unless `ignore_cert` gives that up. `path` is which of its
+    streams a media server is asked for, with its query.
     """
 
     kind: str
@@ -30,6 +36,7 @@ class Target:
     domain: str = ""
     fingerprint: str = ""
     ignore_cert: bool = False
+    path: str = ""
 
     @property
     def url(self) -> str:
@@ -38,7 +45,7 @@ class Target:
         options["ignore_cert"] = "1" if self.ignore_cert else ""
         query = urlencode({name: value for name, value in options.items() if value})
         user = f"{quote(self.username, safe='')}@" if self.username else ""
-        return f"{self.kind}://{user}{self.place}" + (f"?{query}" if query else "")
+        return f"{self.kind}://{user}{self.place}{self.path}" + (f"?{query}" if query else "")
 
     @property
     def place(self) -> str:
@@ -63,7 +70,7 @@ def parse(url: str) -> Target:
             f"The {kind} address holds a password, which would be shown and logged. "
             "Leave it out: it is asked for."
         )
-    options = _options(parts)
+    options = {} if kind == "rtsp" else _options(parts)
     ignore = options.get("ignore_cert", "")
     if ignore not in ("", "1"):
         raise BadSource(f"{url}: ignore_cert is {ignore!r}. Write ignore_cert=1, or leave it out.")
@@ -75,6 +82,7 @@ def parse(url: str) -> Target:
         domain=_name(options.get("domain", ""), what="domain"),
         fingerprint=fingerprint_of(options.get("fingerprint", "")),
         ignore_cert=ignore == "1",
+        path=_path(parts) if kind == "rtsp" else "",
     )
     if kind == "rdp" and not target.username:
         raise BadSource(f"{url} names no user. Write {EXAMPLES[kind]}.")
@@ -100,6 +108,14 @@ def _options(parts: SplitResult) -> dict[str, str]:
         what = f"the unknown option {min(unknown)!r}" if unknown else "more than a host and a port"
         raise BadSource(f"The {parts.scheme} address has {what}. Write {EXAMPLES[parts.scheme]}.")
     return options
+
+
+def _path(parts: SplitResult) -> str:
+    """The path and query of a media server's stream, as they are sent to it."""
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    if parts.fragment or not _PATH.fullmatch(path):
+        raise BadSource(f"The path of {parts.scheme}://{parts.hostname} is none that can be asked for.")
+    return path
 
 
 def _host(parts: SplitResult) -> str:

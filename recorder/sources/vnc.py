@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recorder.errors import RecorderError, SourceAway
+from recorder.keys import InputPolicy
 from recorder.sources.reach import Endpoint, resolve
-from recorder.sources.rfb import HANDSHAKE_SECONDS, PIXELS, Stream, Viewer, shake_hands
+from recorder.sources.rfb import HANDSHAKE_SECONDS, PIXELS, Copied, Stream, Viewer, shake_hands
 from recorder.sources.target import Access, Target, parse
 
 if TYPE_CHECKING:
@@ -54,6 +56,10 @@ class VncSource:
             self._changed.clear()
             return self._viewer.picture.copy()
 
+    def listen(self, _policy: InputPolicy) -> ServerListener:
+        """Hears what the server tells its viewers: what was copied. RFB tells nobody what others type."""
+        return ServerListener(self._viewer.copied)
+
     def close(self) -> None:
         """Leave the desktop."""
         self._stream.close()
@@ -77,6 +83,30 @@ class VncSource:
     def _raise_trouble(self) -> None:
         if self._trouble is not None:
             raise self._trouble
+
+
+class ServerListener:
+    """What the server has said of its clipboard, from now on."""
+
+    hears = "server"
+
+    def __init__(self, copied: deque[Copied]) -> None:
+        self._copied = copied
+        self._copied.clear()
+
+    def heard(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What was copied since the last time."""
+        while self._copied:
+            at_ns, length, sha256 = self._copied.popleft()
+            yield at_ns, {"k": "clip", "text": True, "length": length, "sha256": sha256}
+
+    def head(self) -> dict[str, Any]:
+        """Nothing more is known."""
+        return {}
+
+    def close(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """What was still on its way."""
+        return self.heard()
 
 
 def open_vnc(url: str, settings: Settings, *, access: Access) -> VncSource:

@@ -21,10 +21,12 @@ import xcffib.xfixes
 import xcffib.xproto
 
 from recorder.errors import BadSource, SourceLost
+from recorder.keys import InputPolicy
 from recorder.pulse import of_users
 from recorder.sources.cursor import Cursor
 from recorder.sources.shared_image import SharedImage
 from recorder.sources.surface import OneWindow, Surface, WholeScreen
+from recorder.sources.x11_input import InputListener
 
 if TYPE_CHECKING:
     from recorder.screen import Picture
@@ -54,9 +56,13 @@ class X11Source:
             self.close()
             raise
 
-    def dial(self) -> Any:
-        """Another connection to the same display, for those who listen to its input."""
-        return connect(self._display, authority=self._authority)
+    def listen(self, policy: InputPolicy, *, hears: str = "display") -> InputListener:
+        """Hears what is done at this display, by connections of its own."""
+
+        def dial() -> Any:
+            return connect(self._display, authority=self._authority)
+
+        return InputListener(dial, policy=policy, hears=hears)
 
     def sound(self) -> dict[str, str]:
         """The environment in which what this display's programs play is heard.

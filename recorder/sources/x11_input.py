@@ -19,7 +19,7 @@ import xcffib.xproto
 from recorder.errors import BadSource
 from recorder.keys import InputPolicy
 from recorder.sources.keyboard import Keyboard, Stroke
-from recorder.sources.windows import Window, Windows
+from recorder.sources.windows import Windows
 
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
 MOVES_EVERY_MS = 100
@@ -57,11 +57,13 @@ class _Event:
 class InputListener:
     """Hears everything that is done at the display that `dial` connects to, from now until it is closed.
 
+    With another `hears` than `display` its windows are those of a client, and nobody else's business.
     `BadSource` when the display lacks RECORD. A thread takes the events off the wire; all else happens in
     `heard`, in the caller's thread.
     """
 
-    def __init__(self, dial: Callable[[], Any], *, policy: InputPolicy) -> None:
+    def __init__(self, dial: Callable[[], Any], *, policy: InputPolicy, hears: str = "display") -> None:
+        self.hears = hears
         self._events: deque[_Event] = deque()
         self._wire, self._x = dial(), dial()
         try:
@@ -77,10 +79,9 @@ class InputListener:
         self._resting: _Event | None = None
         Thread(target=self._listen, name="input", daemon=True).start()
 
-    @property
-    def window(self) -> Window:
+    def head(self) -> dict[str, Any]:
         """The window that has the input now."""
-        return self._windows.now
+        return {"window": self._windows.now.facts()} if self.hears == "display" else {}
 
     def heard(self) -> Iterator[Fact]:
         """What happened since the last time, nearly in order."""
@@ -88,7 +89,8 @@ class InputListener:
             self._keyboard.notice(event)
             self._windows.notice(event)
             yield from self._clipboard.notice(event)
-        yield from self._windows.changes()
+        changes = list(self._windows.changes())
+        yield from changes if self.hears == "display" else ()
         while self._events:
             yield from self._fact(self._events.popleft())
         if self._resting and time.monotonic_ns() - self._resting.heard_ns > MOVES_EVERY_MS * 1_000_000:

@@ -80,7 +80,8 @@ def test_what_is_given_comes_back_as_it_was_given(operator: Any) -> None:
         ({"source": {"kind": "x11"}}, "source.display", "needed"),
         ({"source": {"kind": "x11", "display": "elsewhere:0"}}, "source.display", "pattern"),
         ({"source": {"kind": "synthetic", "display": ":0"}}, "source.display", "x11 only"),
-        ({"source": {"kind": "synthetic", "path": "/x"}}, "source.path", "not known here"),
+        ({"source": {"kind": "synthetic", "path": "/x"}}, "source.path", "rtsp only"),
+        ({"source": {"kind": "synthetic", "file": "/x"}}, "source.file", "not known here"),
         ({"rdp_config": {"host": "h", "password": "p"}}, "rdp_config.username", "required"),
         (
             {"recording_config": {"frame_rate": 0}},

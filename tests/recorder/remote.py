@@ -288,6 +288,7 @@ EnableSyslog=false
 [Channels]
 drdynvc=true
 rdpsnd=true
+cliprdr=true
 [vnc]
 name=vnc
 lib=libvnc.so

@@ -1,8 +1,11 @@
 """A file is taken over packet by packet: what is exported is bit for bit what was there."""
 
+import itertools
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recorder.continuation import orders_for
@@ -10,9 +13,10 @@ from recorder.export import write_mp4
 from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.spool import Spool
+from recorder.thumb import read_thumb
 from recorder.view import Tenure, Wanted
 
-from .stage import Child, assert_gapless, draw_video, packet_hashes, segments, shown_at
+from .stage import Child, assert_gapless, draw_video, packet_hashes, pictures, segments, shown_at
 
 ONE_SECOND = Settings(segment_seconds=1)
 FILES = {
@@ -63,11 +67,11 @@ def test_the_sound_of_a_file_becomes_a_track_of_its_own(tmp_path: Path) -> None:
 def test_an_import_that_died_goes_on_where_it_was_without_loss_or_repetition(tmp_path: Path) -> None:
     video = draw_video(tmp_path / "v.mp4", "libx264", seconds=8, g="25", bf="2")
     spool = Spool(tmp_path / "spool")
-    half = Settings(segment_seconds=1, maximum_seconds=3.5)
+    half = Settings(segment_seconds=1, maximum_seconds=3.5, poster_width=80)
     with Child(spool, video.as_uri(), settings=half) as child:
         assert child.end(None) == 0
     # As after a crash: the last segment was still in progress, and nothing is closed.
-    path, name = list(spool.segments(child.directory))[-1]
+    path, name = [one for one in spool.segments(child.directory) if one[1].track == "screen"][-1]
     path.rename(path.with_name(name.part_filename))
     (child.directory / "closed_screen.json").unlink()
     (child.directory / "last_screen.json").unlink()
@@ -79,7 +83,7 @@ def test_an_import_that_died_goes_on_where_it_was_without_loss_or_repetition(tmp
     with Child(
         spool,
         video.as_uri(),
-        settings=ONE_SECOND,
+        settings=replace(ONE_SECOND, poster_width=80),
         session=child.session,
         take=2,
         resume_us=orders.resume_us,
@@ -89,6 +93,25 @@ def test_an_import_that_died_goes_on_where_it_was_without_loss_or_repetition(tmp
     assert [one.end_us for _, one in both][:-1] == [one.start_us for _, one in both][1:]
     packets = [packet for path, _ in both for packet in packet_hashes(path)]
     assert packets == packet_hashes(video)
+    thumbs = [name for _, name in spool.segments() if name.track == "thumb"]
+    assert all(one.end_us <= following.start_us for one, following in itertools.pairwise(thumbs))
+    assert (thumbs[0].start_us, thumbs[-1].end_us) == (0, both[-1][1].end_us)
+
+
+def test_each_segment_of_a_file_has_its_thumb(tmp_path: Path) -> None:
+    video = draw_video(tmp_path / "v.mp4", "libx264", g="25", bf="2")
+    with Child(
+        Spool(tmp_path / "spool"), video.as_uri(), settings=replace(ONE_SECOND, poster_width=80)
+    ) as child:
+        assert child.end(None) == 0
+    thumbs = [(path, name) for path, name in child.spool.segments(child.directory) if name.track == "thumb"]
+    shown = segments(child.spool, child.directory)
+    assert [(n.start_us, n.end_us) for _, n in thumbs] == [(n.start_us, n.end_us) for _, n in shown]
+    for (thumb, _), (segment, _) in zip(thumbs, shown, strict=True):
+        facts = read_thumb(thumb.read_bytes())
+        assert (facts.width, facts.height, facts.frames) == (80, 48, len(packet_hashes(segment)))
+        small = pictures(segment)[0].reshape(48, 2, 80, 2, 3).mean(axis=(1, 3))
+        assert np.abs(pictures(thumb)[0] - small).mean() < 20  # of the noise that it is drawn on
 
 
 def test_a_file_that_is_no_video_fails_with_its_reason_and_a_closed_take(tmp_path: Path) -> None:

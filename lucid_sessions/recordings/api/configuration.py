@@ -18,9 +18,13 @@ from . import desktops
 from .strict import Strict
 
 # What a client may make a recorder open: never a path of its host.
-KINDS = ("synthetic", "x11", "vnc")
-GOES_WITH = {"display": "x11", "host": "vnc", "port": "vnc", "password": "vnc"}
-NEEDED = {"x11": "display", "vnc": "host"}
+KINDS = ("synthetic", "x11", "vnc", "rtsp")
+GOES_WITH = {
+    "display": ("x11",),
+    **dict.fromkeys(("host", "port", "password"), ("vnc", "rtsp")),
+    **dict.fromkeys(("username", "path"), ("rtsp",)),
+}
+NEEDED = {"x11": "display", "vnc": "host", "rtsp": "host"}
 FILE_REFUSED = "Files of the host are not opened for clients. Run `manage.py import_video FILE` there."
 PRIORITIES = ("low", "normal", "high")
 RETENTION_DAYS = 90
@@ -32,14 +36,20 @@ class Source(Strict):
     kind = serializers.ChoiceField(
         choices=KINDS,
         help_text="synthetic: a drawn desktop with a clock. x11: a display of the recorder's host. "
-        "vnc: a VNC server. For RDP give `rdp_config` instead of a source.",
+        "vnc: a VNC server. rtsp: a camera or an encoder. For RDP give `rdp_config` instead of a source.",
     )
     display = serializers.RegexField(
         r"^:\d{1,5}(\.\d{1,2})?$", required=False, help_text="For x11: the display, such as `:0`."
     )
     host = serializers.RegexField(HOST, max_length=253, required=False, help_text=desktops.HOST_HELP)
-    port = serializers.IntegerField(min_value=1, max_value=65535, required=False, help_text="For vnc: 5900.")
+    port = serializers.IntegerField(
+        min_value=1, max_value=65535, required=False, help_text="For vnc: 5900. For rtsp: 554."
+    )
     password = desktops.password_field(required=False, help_text="For vnc: its first 8 bytes count.")
+    username = serializers.CharField(max_length=256, required=False, help_text="For rtsp, where it asks.")
+    path = serializers.RegexField(
+        r"^/[!-~]*$", max_length=1000, required=False, help_text="For rtsp: which of its streams."
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         """The checked source; a file has its own answer."""
@@ -48,10 +58,10 @@ class Source(Strict):
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """A display goes with x11, host, port and password with vnc, and only there."""
+        """Each field goes with some kinds, and only there."""
         kind = attrs["kind"]
-        astray = [name for name in attrs if GOES_WITH.get(name, kind) != kind]
-        faults = {name: f"goes with {GOES_WITH[name]} only." for name in astray}
+        astray = [name for name in attrs if kind not in GOES_WITH.get(name, (kind,))]
+        faults = {name: f"goes with {' and '.join(GOES_WITH[name])} only." for name in astray}
         if kind in NEEDED and NEEDED[kind] not in attrs:
             faults[NEEDED[kind]] = f"is needed for {kind}."
         if faults:
@@ -63,6 +73,8 @@ def address_of(source: Mapping[str, str]) -> str:
     """The recorder's address of a checked source."""
     if source["kind"] == "vnc":
         return desktops.vnc_address(source)
+    if source["kind"] == "rtsp":
+        return desktops.rtsp_address(source)
     return f"{source['kind']}://{source.get('display', '')}"
 
 
@@ -71,7 +83,7 @@ def address_of(source: Mapping[str, str]) -> str:
         "type": "object",
         "required": ["kind"],
         "properties": {
-            "kind": {"type": "string", "enum": ["synthetic", "x11", "rdp", "vnc", "file"]},
+            "kind": {"type": "string", "enum": ["synthetic", "x11", "rdp", "vnc", "rtsp", "file"]},
             **desktops.SHOWN,
             "display": {"type": "string"},
             "name": {"type": "string", "description": "For file: its name without the directory."},
@@ -112,10 +124,10 @@ class RecordingConfig(Strict):
     input = serializers.ChoiceField(
         choices=("none", "masked", "full"),
         required=False,
-        help_text="X11: keys and pointer in a track of their own; masked hides what is typed.",
+        help_text="Keys and pointer, as far as they are known, in a track of their own; masked hides text.",
     )
     audio_enabled = serializers.BooleanField(
-        required=False, help_text="RDP and X11: what the desktop plays, in a track of its own."
+        required=False, help_text="RDP, X11 and RTSP: what is to be heard, in a track of its own."
     )
     bitrate = serializers.IntegerField(
         allow_null=True, required=False, help_text="Only null: `quality` steers the encoder in this release."
@@ -123,8 +135,15 @@ class RecordingConfig(Strict):
     maximum_seconds = serializers.FloatField(
         min_value=0.1, max_value=31 * 86400, allow_null=True, required=False, help_text="Ends by itself then."
     )
+    idle_seconds = serializers.FloatField(
+        min_value=1,
+        max_value=31 * 86400,
+        allow_null=True,
+        required=False,
+        help_text="Desktops: ends by itself when nothing happened for so long; a ticking clock is nothing.",
+    )
     reconnect = serializers.BooleanField(
-        required=False, help_text="RDP and VNC: connect again, some times, when the server is lost."
+        required=False, help_text="RDP, VNC, RTSP: connect again, some times, when the server is lost."
     )
 
     def validate_resolution(self, value: str) -> str:
@@ -155,6 +174,7 @@ def recording_defaults() -> dict[str, Any]:
         "audio_enabled": False,
         "bitrate": None,
         "maximum_seconds": None,
+        "idle_seconds": None,
         "reconnect": True,
     }
 

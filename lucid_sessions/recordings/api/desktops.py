@@ -20,6 +20,7 @@ SHOWN = {
     "domain": {"type": "string"},
     "fingerprint": {"type": "string", "description": "SHA-256 of the certificate that was pinned."},
     "ignore_cert": {"type": "boolean"},
+    "path": {"type": "string", "description": "Which of a media server's streams."},
 }
 
 
@@ -71,6 +72,12 @@ def rdp_address(given: Mapping[str, Any]) -> str:
 def vnc_address(given: Mapping[str, Any]) -> str:
     """The recorder's address of a checked source of kind vnc."""
     return Target("vnc", given["host"], given.get("port", PORTS["vnc"])).url
+
+
+def rtsp_address(given: Mapping[str, Any]) -> str:
+    """The recorder's address of a checked source of kind rtsp."""
+    facts = {name: given.get(name, "") for name in ("username", "path")}
+    return Target("rtsp", given["host"], given.get("port", PORTS["rtsp"]), **facts).url
 
 
 def shown(address: str) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from django.core.management.base import CommandParser
 from lucid_sessions.errors import Refused
 from recorder.sources.target import Target, fingerprint_of, parse
 
-KINDS = ("rdp", "vnc")
+KINDS = ("rdp", "vnc", "rtsp")
 
 
 def add_arguments(parser: CommandParser) -> None:
     """What says which server is meant and how its password comes."""
-    desktop = parser.add_argument_group("desktops of other machines (rdp://user@host, vnc://host)")
+    desktop = parser.add_argument_group("other machines (rdp://user@host, vnc://host, rtsp://host)")
     desktop.add_argument("--fingerprint", default="", help="SHA-256 of the RDP server's certificate")
     desktop.add_argument("--ignore-cert", action="store_true", help="accept any; written into the evidence")
     desktop.add_argument("--domain", default="", help="of the user, for RDP")
@@ -43,6 +43,8 @@ def target_of(source: str, options: dict[str, Any]) -> Target:
 
 def password_for(target: Target, options: dict[str, Any]) -> str:
     """The password: from standard input, or asked for on the terminal; Refused where there is neither."""
+    if target.kind == "rtsp" and not target.username:
+        return ""
     if options["password_stdin"]:
         return sys.stdin.readline().rstrip("\r\n")
     if sys.stdin.isatty():

@@ -15,15 +15,17 @@ UNTAKEN_SECONDS = 15.0
 
 
 def follow(command: Command, session: Session) -> int:
-    """Print progress until the session is sealed; Ctrl-C stops the recording and goes on watching."""
-    began = time.monotonic()
-    shown = ""
+    """Print progress until the session is sealed; Ctrl-C stops the recording and goes on watching.
+
+    On a terminal that is one line which changes; elsewhere a line for each change.
+    """
+    began = started = time.monotonic()
+    told = _LiveLine(command) if command.stderr.isatty() else _Lines(command)
     while True:
         try:
             now = progress.of(session)
-            if str(now) != shown and not command.as_json:
-                command.stderr.write(str(now), ending="\n")
-            shown = str(now)
+            if not command.as_json:
+                told.tell(now, time.monotonic() - started)
             if now.over:
                 break
             if now.status == Status.STARTING and time.monotonic() - began > UNTAKEN_SECONDS:
@@ -35,6 +37,37 @@ def follow(command: Command, session: Session) -> int:
         except KeyboardInterrupt:
             command.stderr.write("Stopping the recording; what was recorded is still being archived.")
             stop(session)
+    told.end()
     text = f'{session.pk}  "{session.name}" {now.status}' + (f": {now.reason}" if now.reason else "")
     command.tell(text, session=session.pk, status=now.status, reason=now.reason, chunks=now.chunks)
     return DONE if now.status == Status.COMPLETED else CHECK_FAILED
+
+
+class _Lines:
+    """A line whenever something changed."""
+
+    def __init__(self, command: Command) -> None:
+        self._command, self._shown = command, ""
+
+    def tell(self, now: progress.Progress, _elapsed: float) -> None:
+        if str(now) != self._shown:
+            self._command.stderr.write(str(now), ending="\n")
+        self._shown = str(now)
+
+    def end(self) -> None:
+        pass
+
+
+class _LiveLine:
+    """One line, written over again and again."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+
+    def tell(self, now: progress.Progress, elapsed: float) -> None:
+        # Back to the beginning of the line, and clear it.
+        self._command.stderr.write(f"\r\x1b[K{now.line(elapsed)}", style_func=str, ending="")
+        self._command.stderr.flush()
+
+    def end(self) -> None:
+        self._command.stderr.write("", ending="\n")

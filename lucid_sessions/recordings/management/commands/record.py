@@ -15,24 +15,27 @@ FIELDS = (
     ("quality", "quality"),
     ("duration", "maximum_seconds"),
     ("resolution", "resolution"),
+    ("idle", "idle_seconds"),
 )
 
 
 class Command(Base):
     help = (
-        "Record a source: synthetic://1280x720, x11://:0, rdp://user@host, vnc://host, file:///path.mp4. "
-        "The stack must be running."
+        "Record a source: synthetic://1280x720, x11://:0, rdp://user@host, vnc://host, rtsp://host/path, "
+        "file:///path.mp4. The stack must be running."
     )
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("source")
         parser.add_argument("--name", default="")
         parser.add_argument("--duration", type=float, help="seconds; without it until Ctrl-C or `stop`")
+        parser.add_argument("--idle", type=float, help="seconds; ends when nothing happened for so long")
         parser.add_argument("--fps", type=int, help="frames a second, 1 to 60")
         parser.add_argument("--quality", choices=("low", "medium", "high", "ultra"))
         parser.add_argument("--resolution", help="WIDTHxHEIGHT, where the source can choose: synthetic, rdp")
-        parser.add_argument("--audio", action="store_true", help="what the desktop plays too: rdp, x11")
+        parser.add_argument("--audio", action="store_true", help="sound too: rdp, x11, rtsp")
         parser.add_argument("--wait", action="store_true", help="until everything is anchored and sealed")
+        parser.add_argument("--detach", action="store_true", help="on a terminal too: start it, and return")
         desktops.add_arguments(parser)
 
     def run(self, options: dict[str, Any]) -> int:
@@ -55,7 +58,8 @@ class Command(Base):
             source, name=options["name"] or source, recording_config=config, password=password
         )
         sessions.start(session)
-        if not options["wait"]:
+        watched = self.stderr.isatty() and not (options["detach"] or self.as_json)
+        if not (options["wait"] or watched):
             self.tell(f"{session.pk}  recording {source}", session=session.pk, source=source)
             return DONE
         return follow(self, session)

@@ -1,0 +1,266 @@
+"""Recording a stream that is sent (RTSP): its packets as they are, placed on the session's clock.
+
+The stream's own times place packets within an epoch; where an epoch begins is told by our clock, at the key
+frame that it begins with. A stream whose clock and ours grow apart begins a new epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from recorder.clock import Timeline, ticks_of, us_of
+from recorder.errors import DiskFull, SourceLost, SpoolUnwritable
+from recorder.key_thumbs import KeyThumbs
+from recorder.orders import Mailbox, Missing, Orders, Reporter
+from recorder.sources.file import MediaStream
+from recorder.take import Take
+from recorder.track import TrackWriter
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+    from recorder.sources.rtsp import Arrival, RtspSource
+
+NAP = 0.02
+FIRST_PICTURE_WITHIN = 30.0  # seconds that a stream has to send a key frame
+SETTLING_NS = 500_000_000  # from which our clock's place is learned: what came soonest is right
+ASTRAY_US = 1_500_000  # our clock and the stream's may be so far apart, or a new epoch begins
+
+
+@dataclass
+class _Track:
+    """One stream of the epoch: what to add to its times, and where it stands, all in ticks.
+
+    `delay` is by how much the epoch's first picture is shown later than it is decoded.
+    """
+
+    media: MediaStream
+    writer: TrackWriter
+    shift: int
+    delay: int
+    next_cut: int
+    last: int
+    end: int
+
+
+class StreamRecording:
+    """One take of a stream. `run` returns why it ended, or raises why it could not go on."""
+
+    def __init__(
+        self, take: Take, orders: Orders, *, source: RtspSource, mailbox: Mailbox, reporter: Reporter
+    ):
+        self._take, self._orders, self._source = take, orders, source
+        self._mailbox, self._reporter = mailbox, reporter
+        self._missing = orders.missing
+        self._tracks: dict[str, _Track] = {}
+        self._settling: list[Arrival] = []
+        self._thumbs = KeyThumbs(take, width=orders.settings.poster_width)
+        self._timeline: Timeline | None = None
+        self._next_beat = 0.0
+        self._frames = self._began_us = self._end_us = 0
+        self._opened = time.monotonic()
+        self._lasting: DiskFull | SpoolUnwritable | None = None
+
+    @property
+    def trouble(self) -> DiskFull | SpoolUnwritable | None:
+        """Why the spool takes no more, once it does not."""
+        for track in self._tracks.values():
+            self._lasting = self._lasting or track.writer.trouble
+        return self._lasting or self._thumbs.trouble
+
+    def run(self) -> str:
+        """Record until stopped or until the maximum duration; why it ended."""
+        while self._mailbox.command != "stop":
+            self._beat()
+            if self._mailbox.command == "pause":
+                self._pause()
+            self._take_in_all()
+            if self._is_over():
+                return f"maximum duration of {self._orders.settings.maximum_seconds:g} s reached"
+            if self._timeline is None and time.monotonic() - self._opened > FIRST_PICTURE_WITHIN:
+                raise SourceLost(f"No key frame came in {FIRST_PICTURE_WITHIN:.0f} s.")
+            time.sleep(NAP)
+        self._source.end()
+        with suppress(SourceLost):  # we have ended it
+            self._take_in_all()
+        self._begin_settled()
+        return self._mailbox.why
+
+    def finish(self) -> int:
+        """Close what is open and account for what is missing; the end of the track, microseconds."""
+        self._close_epoch()
+        if self._timeline is None:
+            return self._missing.from_us if self._missing else 0
+        if self._missing is not None:
+            self._end_us = max(self._timeline.now_us(), self._end_us)
+            self._account(self._end_us)
+        return self._end_us
+
+    def facts(self) -> dict[str, int]:
+        """Figures so far."""
+        return {
+            "frames": self._frames,
+            "dropped_frames": 0,
+            "segments": self._take.segments,
+            "bytes": self._take.bytes,
+        }
+
+    def _take_in_all(self) -> None:
+        for arrival in self._source.arrived():
+            if self._mailbox.command == "pause":
+                continue
+            if "screen" in self._tracks:
+                self._take_in(*arrival)
+            else:
+                self._settle(arrival)
+            if self.trouble:
+                raise self.trouble
+
+    def _settle(self, arrival: Arrival) -> None:
+        """Begin once it is known how soon packets come: the first may have waited in the library."""
+        arrived_ns, media, packet = arrival
+        if self._settling or (media.track == "screen" and packet.is_keyframe):
+            self._settling.append(arrival)
+        if self._settling and arrived_ns - self._settling[0][0] >= SETTLING_NS:
+            self._begin_settled()
+
+    def _begin_settled(self) -> None:
+        waiting, self._settling = self._settling, []
+        if waiting:
+            lag_ns = min(
+                came - _ns(media, packet) for came, media, packet in waiting if media.track == "screen"
+            )
+            for came_ns, media, packet in waiting:
+                self._take_in(min(came_ns, lag_ns + _ns(media, packet)), media, packet)
+
+    def _take_in(self, arrived_ns: int, media: MediaStream, packet: Packet[Any]) -> None:
+        track = self._tracks.get(media.track)
+        if media.track == "screen" and (track is None or self._is_astray(track, packet, arrived_ns)):
+            if not packet.is_keyframe:
+                return
+            self._close_epoch()
+            track = self._begin(media, packet, arrived_ns)
+        elif track is None:
+            track = self._begin_sound(media, packet)
+        if track is not None:
+            self._copy(track, packet)
+
+    def _is_astray(self, track: _Track, packet: Packet[Any], arrived_ns: int) -> bool:
+        """Whether the stream's clock has left ours; looked at where a new epoch could begin."""
+        assert self._timeline is not None  # noqa: S101 -- there is a track
+        if not packet.is_keyframe:
+            return False
+        at_us = us_of(track.media.ticks(packet.pts or 0) + track.shift, track.media.timescale)
+        now_us = (arrived_ns - self._timeline.origin_ns) // 1000
+        return abs(now_us - at_us) > ASTRAY_US
+
+    def _begin(self, media: MediaStream, packet: Packet[Any], arrived_ns: int) -> _Track:
+        """An epoch, at this key frame."""
+        if self._timeline is None:
+            origin = self._orders.origin_ns
+            self._timeline = Timeline.since(arrived_ns if origin is None else origin)
+            self._take.begin(self._timeline, host=self._orders.host)
+            self._began_us = max(0, (arrived_ns - self._timeline.origin_ns) // 1000)
+        earliest_us = max(self._end_us, self._missing.from_us if self._missing else 0)
+        now_us = max((arrived_ns - self._timeline.origin_ns) // 1000, earliest_us)
+        start = ticks_of(now_us, media.timescale)
+        if self._missing is None and us_of(start, media.timescale) > self._end_us > 0:
+            self._missing = Missing(self._end_us, "the stream's clock jumped", uncertain=True)
+        self._account(us_of(start, media.timescale))
+        self._reporter.tell(
+            "recording",
+            start_us=now_us,
+            left_out=self._source.left_out,
+            origin_wall_ms=self._timeline.origin_wall_ms,
+        )
+        return self._track(media, packet, start=start, cut_at="request")
+
+    def _begin_sound(self, media: MediaStream, packet: Packet[Any]) -> _Track | None:
+        """Sound joins once there is a picture, at its place beside it."""
+        screen = self._tracks.get("screen")
+        if screen is None:
+            return None
+        base = Fraction(media.stream.time_base or 1)
+        shown = Fraction(screen.shift, screen.media.timescale)
+        start = round(((packet.pts or 0) * base + shown) * media.timescale)
+        if us_of(start, media.timescale) < self._end_us or start < 0:
+            return None
+        return self._track(media, packet, start=start, cut_at="fragment")
+
+    def _track(self, media: MediaStream, packet: Packet[Any], *, start: int, cut_at: Any) -> _Track:
+        segment_ticks = round(self._orders.settings.segment_seconds * media.timescale)
+        writer = TrackWriter(
+            self._take,
+            media.track,
+            timescale=media.timescale,
+            segment_ticks=segment_ticks,
+            cut_at=cut_at,
+            add_stream=media.add_to,
+        )
+        # The muxer counts from the first packet's presentation.
+        shift = start - media.ticks(packet.pts or 0)
+        delay = media.ticks((packet.pts or 0) - (packet.dts or 0))
+        track = _Track(media, writer, shift, delay, start, start - delay - 1, start - delay)
+        self._tracks[media.track] = track
+        return track
+
+    def _copy(self, track: _Track, packet: Packet[Any]) -> None:
+        media = track.media
+        dts = media.ticks(packet.dts or 0) + track.shift
+        if dts <= track.last:
+            return  # sent twice, or out of order
+        at = dts + track.delay
+        cut = bool(packet.is_keyframe) and at >= track.next_cut
+        if media.track == "screen":
+            self._thumbs.passed(packet, us_of(at, media.timescale), cut=cut)
+            self._frames += 1
+        packet.pts = max(dts, media.ticks(packet.pts or 0) + track.shift)
+        packet.dts, packet.time_base = dts, Fraction(1, media.timescale)
+        track.end, track.last = dts + max(1, media.ticks(packet.duration or 0), dts - track.last), dts
+        if cut:
+            track.next_cut = at + round(self._orders.settings.segment_seconds * media.timescale)
+        track.writer.put(packet, cut=cut and media.track == "screen")
+
+    def _close_epoch(self) -> None:
+        tracks, self._tracks = self._tracks, {}
+        for name, track in tracks.items():
+            end_us = track.writer.close(track.end)
+            self._lasting = self._lasting or track.writer.trouble
+            if name == "screen":
+                self._end_us = max(self._end_us, end_us)
+                self._thumbs.close(end_us)
+
+    def _pause(self) -> None:
+        self._begin_settled()
+        if self._tracks:
+            self._close_epoch()
+            self._missing = Missing(self._end_us, "paused", uncertain=False)
+            self._reporter.tell("paused", end_us=self._end_us)
+
+    def _account(self, until_us: int) -> None:
+        if self._missing is None:
+            return
+        gap, self._missing = self._missing, None
+        kinds = ["screen", *(["audio"] if self._source.audio else [])]
+        for track in kinds:
+            self._take.gap(track, gap.from_us, to_us=until_us, reason=gap.reason, uncertain=gap.uncertain)
+
+    def _is_over(self) -> bool:
+        limit = self._orders.settings.maximum_seconds
+        if limit is None or self._timeline is None:
+            return False
+        return self._timeline.now_us() - self._began_us >= limit * 1_000_000
+
+    def _beat(self) -> None:
+        if time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + 1
+            self._reporter.beat(**self.facts())
+
+
+def _ns(media: MediaStream, packet: Packet[Any]) -> int:
+    """When a packet is shown or heard, nanoseconds of the stream's own time."""
+    return int((packet.pts or 0) * Fraction(media.stream.time_base or 1) * 1_000_000_000)

@@ -1,0 +1,69 @@
+"""`manage.py record` on a terminal: a live line, and Ctrl-C that ends the recording and not the archiving."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lucid_sessions.recordings import sealing
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import Status
+from lucid_sessions.recordings.models import Session
+
+from .test_record_to_export import stack as stack
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+
+
+class Terminal:
+    """A terminal with a command in it, and all that it has shown."""
+
+    def __init__(self, *argv: str, env: dict[str, str]) -> None:
+        self._ours, theirs = pty.openpty()
+        self.command = subprocess.Popen(
+            argv, stdin=theirs, stdout=theirs, stderr=theirs, env=env, start_new_session=True
+        )
+        os.close(theirs)
+        self.shown = ""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                self.shown += os.read(self._ours, 4096).decode()
+            except OSError:  # the last program has closed it
+                return
+
+
+def test_a_recording_is_watched_and_ended_by_ctrl_c(
+    world: Installation, stack: dict[str, str], tmp_path: Path
+) -> None:
+    # Tests that run in the background of a shell ignore Ctrl-C, and so would the command.
+    argv = ["env", "--default-signal=INT", sys.executable, "manage.py", "record", "synthetic://320x240"]
+    terminal = Terminal(*argv, env=stack)
+    try:
+        line = re.compile(r"\r\x1b\[K0:00:\d\d  \d+\.\d fps  [1-9]?\d\.\d MB  recording: .* chunks anchored")
+        until_shown(terminal, lambda: line.search(terminal.shown), world)
+        terminal.command.send_signal(signal.SIGINT)
+        until_shown(terminal, lambda: terminal.command.poll() is not None, world)
+    finally:
+        terminal.command.kill()
+    assert terminal.command.returncode == 0, terminal.shown
+    assert "Stopping the recording" in terminal.shown
+    assert Session.objects.get().status == Status.COMPLETED
+
+
+def until_shown(terminal: Terminal, happened: object, world: Installation) -> None:
+    """Wait for it; there is no beat here, so what it would ask for is asked for by us."""
+    deadline = time.monotonic() + 90
+    while not happened():  # type: ignore[operator]
+        assert time.monotonic() < deadline, terminal.shown
+        sealing.seal(world)
+        time.sleep(0.5)

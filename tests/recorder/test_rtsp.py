@@ -1,0 +1,192 @@
+"""A stream that a real RTSP server sends is taken over as it is, on the session's clock, and found again."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recorder.errors import BadSource, SourceAway
+from recorder.export import Sound, write_mp4
+from recorder.settings import Settings
+from recorder.sources import check_source, open_source
+from recorder.sources.target import Access, parse
+from recorder.spool import Spool
+from recorder.supervisor import Policy
+from recorder.thumb import read_thumb
+
+from .remote import ALLOWED, free_port
+from .stage import (
+    Child,
+    MemoryView,
+    assert_gapless,
+    draw_video,
+    eventually,
+    packet_hashes,
+    segments,
+    supervising,
+)
+from .test_export_with_sound import came_on, flash_and_beep
+
+PYTHON = "/usr/bin/python3"  # the system's, for which Debian packages GStreamer's server
+SERVER = Path(__file__).with_name("media_server.py")
+ASKED = "import gi; gi.require_version('GstRtspServer', '1.0')"
+IS_HERE = subprocess.run([PYTHON, "-c", ASKED], capture_output=True, check=False).returncode == 0
+pytestmark = pytest.mark.skipif(not IS_HERE, reason="not installed: gir1.2-gst-rtsp-server-1.0, python3-gi")
+ACCESS = Access("", ALLOWED)
+ONE_SECOND = Settings(segment_seconds=1, poster_width=64, sound=True)
+POLICY = Policy(first_backoff=0.2, longest_backoff=0.5, restarts=40, allowed_targets=ALLOWED)
+
+
+@contextmanager
+def sending(film: Path, *account: str, port: int | None = None) -> Iterator[tuple[int, Any]]:
+    """A server that sends the film: its port, its process."""
+    port = port or free_port()
+    argv = [PYTHON, str(SERVER), str(port), str(film), *account]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield port, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def child_of(port: int, spool: Spool, **more: Any) -> Child:
+    access = {"secret": "", "allowed": ALLOWED}
+    return Child(spool, f"rtsp://127.0.0.1:{port}/live", settings=ONE_SECOND, access=access, **more)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return draw_video(tmp_path / "film.mp4", "libx264", seconds=40, sound="aac", g="25")
+
+
+def test_packets_are_taken_over_as_they_are_and_cut_at_key_frames(tmp_path: Path, film: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with sending(film) as (port, _), child_of(port, spool) as child:
+        eventually(lambda: len([1 for _, name in spool.segments() if name.track == "screen"]) >= 3)
+        child.say("pause")
+        eventually(lambda: child.heard("paused"))
+        child.say("resume")
+        eventually(lambda: [line["kind"] for line in child.lines].count("recording") == 2)
+        eventually(lambda: {name.epoch for _, name in spool.segments()} >= {1, 2})
+        assert child.end() == 0
+    seen, heard = segments(spool, child.directory), segments(spool, child.directory, track="audio")
+    assert_gapless([name for _, name in seen])
+    assert_gapless([name for _, name in heard])
+    assert seen[0][1].start_us == 0
+    sent = set(packet_hashes(film))
+    assert all(set(packet_hashes(path)) <= sent for path, _ in seen)
+    (gap,) = [gap for gap in spool.gaps(child.directory) if gap.track == "screen"]
+    before = [name.end_us for _, name in seen if name.epoch == 1]
+    after = [name.start_us for _, name in seen if name.epoch == 2]
+    assert (gap.from_us, gap.to_us, gap.reason) == (before[-1], after[0], "paused")
+    thumbs = [(path, name) for path, name in spool.segments(child.directory) if name.track == "thumb"]
+    assert [(n.start_us, n.end_us) for _, n in thumbs] == [(n.start_us, n.end_us) for _, n in seen]
+    assert read_thumb(thumbs[0][0].read_bytes()).width == 64
+
+
+def test_picture_and_sound_stay_together(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    film = flash_and_beep(tmp_path / "film.mp4", at=3)
+    with sending(film) as (port, _), child_of(port, spool) as child:
+        child.end(None)  # the film is over after five seconds
+    seen, heard = segments(spool, child.directory), segments(spool, child.directory, track="audio")
+    sound = Sound([path.read_bytes() for path, _ in heard])
+    write_mp4(tmp_path / "out.mp4", [path.read_bytes() for path, _ in seen], sound=sound)
+    bright, loud = came_on(tmp_path / "out.mp4")
+    assert abs(loud - bright) < 0.05
+
+
+def test_a_killed_server_is_found_again_after_a_gap(tmp_path: Path, film: Path) -> None:
+    spool, view = Spool(tmp_path / "spool"), MemoryView()
+    with supervising(spool, view, policy=POLICY):
+        with sending(film) as (port, server):
+            session = view.want(f"rtsp://127.0.0.1:{port}/live", settings=ONE_SECOND)
+            eventually(lambda: list(spool.segments()))
+            server.kill()
+            eventually(lambda: spool.closed(spool.take_directory(session, 1)))
+        with sending(film, port=port):
+            eventually(lambda: view.kinds(session).count("recording") == 2)
+            take = view.takes[session]
+            eventually(lambda: segments(spool, spool.take_directory(session, take)))
+            view.desire(session, "stop")
+            eventually(lambda: view.last(session, "ended"))
+    closed = spool.closed(spool.take_directory(session, 1))["screen"]
+    assert closed.ending == "interrupted"
+    (gap,) = [gap for gap in spool.gaps(spool.take_directory(session, take)) if gap.track == "screen"]
+    first = segments(spool, spool.take_directory(session, take))[0][1]
+    assert (gap.from_us, gap.to_us, gap.reason) == (closed.end_us, first.start_us, closed.reason)
+
+
+def test_a_frozen_server_is_noticed_within_ten_seconds(tmp_path: Path, film: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with sending(film) as (port, server), child_of(port, spool) as child:
+        eventually(lambda: list(spool.segments()))
+        server.send_signal(signal.SIGSTOP)
+        frozen = time.monotonic()
+        child.end(None)
+        assert time.monotonic() - frozen < 11  # ten, and the closing
+    heard = child.heard("interrupted")
+    assert heard is not None
+    assert "hangs or is cut off" in heard["reason"]
+    assert heard["facts"]["lost"] is True
+
+
+def test_a_server_that_asks_for_a_password_gets_it_and_nobody_else(tmp_path: Path, film: Path) -> None:
+    with sending(film, "viewer", "Kerguelen-4711") as (port, _):
+        url = f"rtsp://viewer@127.0.0.1:{port}/live"
+        check_source(url, access=ACCESS)
+        with pytest.raises(BadSource, match="refused the user name or the password") as refused:
+            open_source(url, ONE_SECOND, access=Access("wrong-4711", ALLOWED))
+        assert "4711" not in str(refused.value)
+        open_source(url, ONE_SECOND, access=Access("Kerguelen-4711", ALLOWED)).close()
+
+
+def test_what_is_not_there_is_named(film: Path) -> None:
+    with sending(film) as (port, _), pytest.raises(SourceAway, match="does not send /other"):
+        open_source(f"rtsp://127.0.0.1:{port}/other", ONE_SECOND, access=ACCESS)
+    with pytest.raises(BadSource, match="this machine itself"):
+        open_source("rtsp://127.0.0.1/live", ONE_SECOND)
+
+
+def test_an_address_keeps_path_and_query_and_holds_no_password() -> None:
+    url = "rtsp://viewer@camera-3:8554/streams/1?channel=2&sub=0"
+    assert parse(url).url == url
+    with pytest.raises(BadSource, match="holds a password"):
+        parse("rtsp://viewer:secret@camera-3/live")
+
+
+REDIRECTING = """
+import socket, sys
+listener, other = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+while True:
+    connection, _ = listener.accept()
+    while asked := connection.recv(4096):
+        number = asked.split(b"CSeq:")[1].split()[0]
+        to = f"rtsp://127.0.0.1:{sys.argv[1]}/live".encode()
+        line = b"302 Moved\\r\\nLocation: " + to if asked.startswith(b"DESCRIBE") else b"200 OK"
+        connection.sendall(b"RTSP/1.0 " + line + b"\\r\\nCSeq: " + number + b"\\r\\n\\r\\n")
+"""
+
+
+def test_a_server_that_sends_its_viewers_elsewhere_is_refused(film: Path) -> None:
+    with sending(film) as (elsewhere, _):
+        argv = [sys.executable, "-c", REDIRECTING, str(elsewhere)]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            with pytest.raises(BadSource, match="on to another server"):
+                open_source(f"rtsp://127.0.0.1:{port}/live", ONE_SECOND, access=ACCESS)
+        finally:
+            process.kill()
+            process.wait()
