@@ -2,6 +2,7 @@
 
 import os
 import struct
+import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,8 @@ _MAGIC: Final = b"LSK1"
 _VERSION: Final = 1
 _ARGON2ID: Final = 1
 _LABEL: Final = b"lucid/1 slot"
+# OpenSSL's Argon2id shares one pool of threads: two derivations at once wait for each other for ever.
+_one_at_a_time = threading.Lock()
 
 
 class WrongPassword(Tampered):
@@ -97,6 +100,7 @@ def _stretch(password: bytes, *, salt: bytes, own_salt: bytes, repository: bytes
         secret=salt or None,
     )
     try:
-        return argon2.derive(password)
+        with _one_at_a_time:
+            return argon2.derive(password)
     except MemoryError as error:
         raise Retryable(f"opening a key slot needs {cost.memory_kib >> 10} MiB of free memory") from error

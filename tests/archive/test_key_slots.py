@@ -1,4 +1,5 @@
 import struct
+import threading
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -31,6 +32,20 @@ def test_the_default_cost_is_256_mib_three_passes_four_lanes() -> None:
     assert SlotCost() == SlotCost(memory_kib=256 * 1024, passes=3, lanes=4)
     _, slot = made()
     assert struct.unpack(">III", slot[8:20]) == (64 * 1024, 1, 4)
+
+
+def test_slots_can_be_opened_by_several_threads_at_once() -> None:
+    identity, slot = made()
+    found: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(opened(slot).private_bytes), daemon=True)
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == [identity.private_bytes] * len(threads)
 
 
 def test_an_empty_installation_salt_is_none_at_all() -> None:
