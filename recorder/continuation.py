@@ -42,13 +42,15 @@ def _on_the_clock(spool: Spool, orders: Orders, *, tenure: Tenure) -> Orders:
     stamps = [stamp for *_, folder in before if (stamp := Stamp.read(folder))]
     closed = [marker for *_, folder in before if (marker := spool.closed(folder).get("screen"))]
     end_us = max([tenure.known_end_us or 0, *(marker.end_us for marker in closed)])
+    # Other tracks may have got further; nothing is recorded into their past.
+    latest_us = max([end_us, *(one.end_us for *_, folder in before for one in spool.closed(folder).values())])
     here = [stamp for stamp in stamps if stamp.boot_id == clock.boot_id()]
     if here:
         missing = Missing(end_us, _reason(closed, end_us), uncertain=False)
         return replace(orders, origin_ns=here[-1].origin_ns, missing=missing)
     if tenure.known_end_us is None and not stamps:
         return orders
-    offset_us = max(time.time_ns() // 1000 - tenure.started_wall_ms * 1000, end_us)
+    offset_us = max(time.time_ns() // 1000 - tenure.started_wall_ms * 1000, latest_us)
     origin_ns = time.monotonic_ns() - offset_us * 1000
     reason = "the recorder's host was restarted" if stamps else "another host recorded before"
     return replace(orders, origin_ns=origin_ns, missing=Missing(end_us, reason, uncertain=True))

@@ -75,11 +75,12 @@ def _whole_lines(content: bytes) -> tuple[int, int] | None:
 def _close(spool: Spool, session: UUID, *, take: int, reason: str) -> None:
     directory = spool.take_directory(session, take)
     last, closed = _last(spool, directory), spool.closed(directory)
-    end_us = max((progress.end_us for progress in last.values()), default=0)
+    # Each by itself: a picture for the list may be committed just before the segment that it belongs to, and
+    # the gap in the screen's track begins where the screen's own segments end.
     for track, progress in last.items():
         if track not in closed:
             place = session, track, take, progress.counter
-            spool.write_closed(ClosedMarker(*place, end_us, reason, "interrupted"))
+            spool.write_closed(ClosedMarker(*place, progress.end_us, reason, "interrupted"))
 
 
 def _last(spool: Spool, directory: Path) -> dict[str, Progress]:

@@ -33,7 +33,7 @@ class Tenure:
     """A won claim: the new take's number (from 1) and where the session's timeline stands.
 
     `started_wall_ms` is the wall clock when the session's first take began (for take 1: now).
-    `known_end_us` is the latest end of any segment already known outside this spool, None when there is none.
+    `known_end_us` is the latest end of any screen segment already known outside this spool, None without one.
     `secret` is the password of the desktop to connect to; it goes to the child and nowhere else.
     """
 

@@ -17,8 +17,8 @@ from django.utils.text import Truncator
 
 from lucid_sessions.errors import LucidError
 
-from . import requeue, sessions
-from .lifecycle import State
+from . import requeue, sessions, setbacks
+from .lifecycle import State, stage_for
 from .models import (
     Checkpoint,
     Chunk,
@@ -172,7 +172,11 @@ class Track(admin.SimpleListFilter):
 class ChunkAdmin(Evidence):
     """Chunks: how far each has got, and what holds it up."""
 
-    list_display = ("__str__", "of_session", "state", "quarantined_at", "attempts", "why", "created_at")
+    list_display = (
+        *("__str__", "of_session", "state", "stage", "quarantined_at", "attempts", "why", "next_step"),
+        "created_at",
+    )
+    readonly_fields = ("stage", "next_step")
     list_filter = ("state", Quarantined, Track)
     # Shows the search box; what is searched for is in `get_search_results`.
     search_fields = ("blob",)
@@ -194,6 +198,17 @@ class ChunkAdmin(Evidence):
     def why(self, chunk: Chunk) -> str:
         """The beginning of the reason; the row's page has all of it."""
         return shortened(chunk.reason)
+
+    @admin.display(description="waits for")
+    def stage(self, chunk: Chunk) -> str:
+        """The stage that comes next; empty when nothing does."""
+        stage = stage_for(chunk.state)
+        return stage.name if stage else ""
+
+    @admin.display(description="next step")
+    def next_step(self, chunk: Chunk) -> str:
+        """What a person does about it; empty when there is nothing to do."""
+        return setbacks.next_step(chunk)
 
     def get_search_results(
         self, _request: HttpRequest, rows: "QuerySet[Chunk]", term: str

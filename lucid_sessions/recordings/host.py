@@ -158,7 +158,7 @@ class DatabaseView:
 
     def _known_end(self, session: UUID) -> int | None:
         ends = [
-            rows.filter(session=session).aggregate(end=Max(column))["end"]
+            rows.filter(session=session, track="screen").aggregate(end=Max(column))["end"]
             for rows, column in ((Chunk.objects, "end_us"), (Gap.objects, "to_us"))
         ]
         return max((end for end in ends if end is not None), default=None)

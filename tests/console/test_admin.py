@@ -104,7 +104,11 @@ def test_chunks_are_found_by_hash_and_id_and_narrowed_by_filters(root: Client, f
 
 def test_quarantined_chunks_are_put_back_to_work(root: Client, full: Session) -> None:
     bad = Chunk.objects.get(quarantined_at__isnull=False)
-    assert bad.reason in root.get(page(Chunk, "change", bad.pk)).content.decode().replace("&#x27;", "'")
+    whole = root.get(page(Chunk, "change", bad.pk)).content.decode().replace("&#x27;", "'")
+    listed_row = root.get(page(Chunk, "changelist"), {"quarantined": "yes"}).content.decode()
+    assert bad.reason in whole
+    for shown in (whole, listed_row):
+        assert f"manage.py requeue --session {full.pk} --stage capture" in shown
     chosen = {"action": "put_back", "_selected_action": [str(bad.pk)], "index": "0"}
     answer = root.post(page(Chunk, "changelist"), chosen, follow=True)
     assert "1 quarantined chunks are back at work" in answer.content.decode()

@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
         databases = ("mongodb",) if options.mongodb_only else ("sqlite", "mongodb")
         wanted = [] if options.publish else options.only or ROWS
         red = [row for row in wanted if not _run(row, env, databases=databases)]
-        table = _table(_read(results), seed=options.seed)
+        table = _table(_read(results))
     print(table)
     if options.publish or (options.full and not options.only):
         _publish(table)
@@ -100,33 +100,31 @@ def _read(results: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in results.read_text().splitlines()]
 
 
-def _table(results: Iterable[dict[str, Any]], *, seed: int) -> str:
+def _table(results: Iterable[dict[str, Any]]) -> str:
     lines = [
-        f"Seed {seed}, {datetime.now(UTC):%Y-%m-%d}, {_machine()}.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}.",
         "",
-        "| # | fault | run | trials | lost | duplicated | undetected | recovery p50 s | p99 s |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| # | fault | run | trials | lost | duplicated | undetected | recovery p50 s | p99 s "
+        "| seeds | load | code |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for one in sorted(_merged(results), key=lambda one: (one["row"], one["fault"])):
-        times = sorted(one["recoveries"])
-        p50, p99 = (_at(times, 0.5), _at(times, 0.99)) if times else ("-", "-")
-        lines.append(
-            f"| {one['row']} | {one['fault']} | {'full' if one['full'] else 'CI'} | {one['trials']} "
-            f"| {one['lost']} | {one['duplicated']} | {one['undetected']} | {p50} | {p99} |"
-        )
+    for (row, fault, full), runs in sorted(_together(results).items()):
+        times = sorted(time for run in runs for time in run["recoveries"])
+        cells = [row, fault, "full" if full else "CI", *(sum(run[name] for run in runs) for name in SUMS)]
+        cells += [_at(times, 0.5), _at(times, 0.99)] if times else ["-", "-"]
+        cells.append(", ".join(sorted({str(run["seed"]) for run in runs})))
+        cells.append(f"{max(run['load'] for run in runs):.0f}")
+        cells.append(", ".join(sorted({run["commit"] for run in runs})))
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
 
-def _merged(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Several runs of one trial count together."""
-    merged: dict[tuple[object, ...], dict[str, Any]] = {}
+def _together(results: Iterable[dict[str, Any]]) -> dict[tuple[int, str, bool], list[dict[str, Any]]]:
+    """Several runs of one trial count as one."""
+    runs: dict[tuple[int, str, bool], list[dict[str, Any]]] = {}
     for one in results:
-        known = merged.setdefault((one["row"], one["fault"], one["full"]), {**one, **dict.fromkeys(SUMS, 0)})
-        if known["recoveries"] is not one["recoveries"]:
-            known["recoveries"] = known["recoveries"] + one["recoveries"]
-        for name in SUMS:
-            known[name] += one[name]
-    return list(merged.values())
+        runs.setdefault((one["row"], one["fault"], one["full"]), []).append(one)
+    return runs
 
 
 def _at(times: list[float], share: float) -> str:

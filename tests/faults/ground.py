@@ -11,12 +11,13 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.utils import timezone
 
 from lucid_sessions import archive
-from lucid_sessions.recordings import intake, reconcile
+from lucid_sessions.recordings import intake, reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.lifecycle import ENDED, UNFINISHED
+from lucid_sessions.recordings.lifecycle import ENDED, UNFINISHED, Desired, Status
 from lucid_sessions.recordings.models import Chunk, Session
 from recorder.spool import sequence_of
 from tests import factories
@@ -62,16 +63,23 @@ class Ground:
 
     def session(self, *, segments: int = 1, name: str = "", content: bytes | None = None) -> Session:
         """A session that is over, its segments acknowledged and filed, nothing processed."""
-        session = factories.recorded_session(self.world, segments=0, name=name or f"trial {self.trials}")
-        # `recorded_session` closed the track at 0: this one has more.
-        (self.world.spool.take_directory(session.pk, 1) / "closed_screen.json").unlink()
-        session.closures.all().delete()
+        session = self.recording(name=name)
         for counter in range(1, segments + 1):
             self.acknowledge(session, counter, content=content)
         factories.close(session, self.world, last_counter=segments)
+        # Only this one: the spool may hold a thousand others by now.
         intake.Intake(self.world.spool).scan(session.pk)
+        factories.end(session)
+        session.refresh_from_db()
         # As told by the recorder at once: the message is the trial's, and the reconciler waits for it.
         Chunk.objects.filter(session=session, hinted_at__isnull=True).update(hinted_at=timezone.now())
+        return session
+
+    def recording(self, *, name: str = "") -> Session:
+        """A session with an open take and no segment yet."""
+        session = sessions.create("synthetic://64x48", name=name or f"trial {self.trials}")
+        Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
+        factories.take(session, self.world)
         return session
 
     def acknowledge(self, session: Session, counter: int, *, content: bytes | None = None) -> Path:
@@ -165,7 +173,7 @@ class Ground:
             return
         facts: dict[str, Any] = {
             "row": self.row,
-            "fault": self.fault,
+            "fault": self.fault + (" (on MongoDB)" if settings.MONGO and "mongod" not in self.fault else ""),
             "trials": self.trials,
             "lost": len(found.lost),
             "duplicated": len(found.duplicated),

@@ -80,6 +80,12 @@ class Engine:
         self.workers.append(self._start(*argv, name="worker", before=before))
         return self.workers[-1]
 
+    def revive(self, *options: str) -> None:
+        """Workers that have ended are started anew, as a service manager does (`restart: always`)."""
+        for worker in [one for one in self.workers if one.poll() is not None]:
+            self.workers.remove(worker)
+            self.start_worker(*options)
+
     def start_beat(self) -> None:
         self.others.append(self._start("beat", "-s", str(self.ground.home / "beat"), name="beat"))
 

@@ -76,7 +76,7 @@ def test_death_at_any_system_call_loses_nothing(ground: Ground, strace: str) -> 
         # strace counts each kind of call by itself.
         while (FULL or step) and _dies_at(ground, call, number):
             number += 1 if FULL else step
-    assert ground.trials > trials(150, 15)
+    assert ground.trials > trials(100, 15)
     ground.finish()
 
 

@@ -22,6 +22,8 @@ from tests.tasks.workers import until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PREFORK = ("--pool", "prefork", "--concurrency", "2")
+# Chunks that may wait while workers go on being killed: a few seconds' work.
+MOST_WAITING = 300
 THREADS = ("--pool", "threads", "--concurrency", "2")
 
 
@@ -35,12 +37,18 @@ def test_killing_random_workers_under_load_loses_nothing(ground: Ground) -> None
             time.sleep(ground.rng.uniform(0, 0.02))
             _kill_one(engine, whole=number % 15 == 14)
             ground.strike(session)
-            ground.note_recoveries()
             if number % 50 == 49:
                 ground.remember_checkpoint()
-                # Leases of the killed last 20 s; an endless backlog of them would hide what is lost.
-                until(lambda: Chunk.objects.exclude(state="anchored").count() < 2000, seconds=120)
+            # Leases of the killed last 20 s: an endless backlog of them would hide what is lost.
+            until(lambda: _bears_more(ground), seconds=120)
+        engine.revive(*PREFORK)
         finish(engine)
+
+
+def _bears_more(ground: Ground) -> bool:
+    ground.note_recoveries()
+    waiting = Chunk.objects.exclude(state="anchored")
+    return waiting.count() < MOST_WAITING
 
 
 def _await_claims() -> None:
@@ -51,15 +59,15 @@ def _await_claims() -> None:
 
 
 def _kill_one(engine: Engine, *, whole: bool) -> None:
-    worker = engine.ground.rng.choice(engine.workers)
-    pool = children_of(worker.pid)
-    if not whole and pool:
-        os.kill(engine.ground.rng.choice(pool), signal.SIGKILL)
-        return
+    engine.revive(*PREFORK)
+    # One of those that have a pool by now.
+    until(lambda: any(children_of(worker.pid) for worker in engine.workers), seconds=60, every=0.02)
+    worker = engine.ground.rng.choice([one for one in engine.workers if children_of(one.pid)])
     if whole:
         kill_group(worker)
-        engine.workers.remove(worker)
-        engine.start_worker(*PREFORK)
+        engine.revive(*PREFORK)
+    else:
+        os.kill(engine.ground.rng.choice(children_of(worker.pid)), signal.SIGKILL)
 
 
 @pytest.mark.fault(2, "a deploy: SIGTERM to every worker under load, then new ones")
@@ -223,15 +231,15 @@ def test_poison_messages_run_nothing_and_stop_nobody(ground: Ground) -> None:
     trace = ground.home / "ran"
     with running(ground, *THREADS) as engine:
         client = engine.redis.client
+        big = json.dumps(_envelope("pipeline.capture", b'[["' + b"x" * (100 << 20) + b'"], {}, {}]'))
         for number in range(trials(10_000, 500)):
             client.lpush("capture", _poison(ground, number, str(trace)))
             ground.trials += 1
-        big = json.dumps([["x" * (100 * 1024 * 1024)], {}, {}]).encode()
-        client.lpush("capture", json.dumps(_envelope("pipeline.capture", big)))
-        session = engine.feed()
-        ground.strike(session)
-        ground.trials -= 1
-        until(lambda: client.llen("capture") == 0, seconds=60)
+            if number % 500 == 499:
+                client.lpush("capture", big)
+                ground.strike(engine.feed())  # behind all that poison
+                until(lambda: client.llen("capture") == 0, seconds=300, every=0.05)
+                ground.note_recoveries()
         finish(engine)
         assert [worker.poll() for worker in engine.workers] == [None], "the worker has never ended"
     assert not trace.exists(), "a message's code was run"

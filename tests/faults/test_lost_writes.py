@@ -56,9 +56,7 @@ def test_what_was_acknowledged_or_stored_outlives_any_cut(
     log = tmp_path_factory.mktemp("outside") / "acknowledged"
     arm(forgetful, kill=0, after=-1, seed=0)  # the keys were copied by the test, without care
     for _ in range(trials(300, 5)):
-        session = factories.recorded_session(ground.world, segments=0, name=f"trial {ground.trials}")
-        (ground.world.spool.take_directory(session.pk, 1) / "closed_screen.json").unlink()
-        session.closures.all().delete()
+        session = ground.recording()
         log.write_text("")
         after, seed = ground.rng.randint(1, MOST_CHANGES), ground.rng.getrandbits(32)
 
@@ -91,6 +89,7 @@ def _recover(ground: Ground, session: Session, log: Path) -> None:
     for counter in map(int, log.read_text().split()):
         ground.note(session, counter, factories.segment_bytes(counter))
     intake.Intake(ground.world.spool).scan(session.pk)
+    factories.end(session)
     if not session.closures.exists():
         last = session.chunks.order_by("sequence").values_list("sequence", flat=True).last()
         factories.close(session, ground.world, last_counter=last - sequence_of(1, 0) if last else 0)

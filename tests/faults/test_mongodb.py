@@ -1,5 +1,6 @@
 """mongod killed and stepped down under load. Needs MONGODB_URL: `python -m tests.servers mongod -- ...`."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -14,8 +15,12 @@ from django.db import connections
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from lucid_sessions.recordings import intake, sessions
+from lucid_sessions.recordings.lifecycle import Status
+from lucid_sessions.recordings.models import Chunk, Session
 from tests.faults.ground import Ground, trials
 from tests.faults.load import finish, running
+from tests.faults.test_recorders import await_new_take, note_acknowledged, recording
 from tests.tasks.workers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,6 +109,37 @@ def test_a_database_that_dies_under_load_loses_nothing(ground: Ground) -> None:
             ground.trials -= 1  # two sessions, one trial
             ground.note_recoveries()
         finish(engine)
+
+
+@pytest.mark.mongodb_only("it kills the mongod that it runs on")
+@pytest.mark.fault(5, "mongod away for seconds while a desktop is recorded, without Redis all the while")
+@pytest.mark.timeout(3600)
+def test_recording_goes_on_while_the_database_is_away(ground: Ground) -> None:
+    server = Server()
+    with recording(ground) as (_, session):
+        await_new_take(session, after=0)
+        for _ in range(trials(20, 1)):
+            server.kill()
+            time.sleep(ground.rng.uniform(2, 6))
+            server.start()
+            connections.close_all()
+            ground.strike()
+            # Recorded while it was away, filed when it was back.
+            back = time.time_ns() // 1_000_000
+            until(Chunk.objects.filter(session=session, timestamp_ms__gt=back).exists, seconds=60)
+        session.refresh_from_db()
+        sessions.stop(session)
+        until(lambda: Session.objects.get(pk=session.pk).status == Status.PROCESSING, seconds=60)
+    note_acknowledged(ground)
+    intake.Intake(ground.world.spool).scan()
+    chunks = list(Chunk.objects.filter(session=session, track="screen").order_by("sequence"))
+    assert {chunk.sequence >> 32 for chunk in chunks} == {1}, "no recorder gave up"
+    for one, following in itertools.pairwise(chunks):
+        if one.end_us != following.start_us:
+            ground.extra.lost.append(f"{following.start_us - one.end_us} us after {one}")
+    ground.strike(session)
+    ground.trials -= 1
+    ground.finish()
 
 
 def test_the_row_on_mongodb_runs_in_a_process_of_its_own() -> None:

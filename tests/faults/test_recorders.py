@@ -51,7 +51,8 @@ class Host:
 
 
 @contextlib.contextmanager
-def _recording(ground: Ground) -> Iterator[tuple[Host, Session]]:
+def recording(ground: Ground) -> Iterator[tuple[Host, Session]]:
+    """A session that a recorder of its own, which has no Redis, is told to record."""
     session = sessions.create("synthetic://320x180", name="desk", recording_config=CONFIG)
     sessions.start(session)
     host = Host(ground)
@@ -61,7 +62,7 @@ def _recording(ground: Ground) -> Iterator[tuple[Host, Session]]:
         kill_group(host.process)
 
 
-def _await_new_take(session: Session, *, after: int) -> int:
+def await_new_take(session: Session, *, after: int) -> int:
     """A take later than that one records, and has filed a segment; its number."""
     chunks = Chunk.objects.filter(session=session, sequence__gte=(after + 1) << 32)
     until(chunks.exists, seconds=60)
@@ -73,9 +74,9 @@ def _await_new_take(session: Session, *, after: int) -> int:
 def test_killed_recorders_lose_little_and_say_so(ground: Ground) -> None:
     deaths: list[int] = []
     take = 0
-    with _recording(ground) as (host, session):
+    with recording(ground) as (host, session):
         for number in range(trials(100, 2)):
-            take = _await_new_take(session, after=take)
+            take = await_new_take(session, after=take)
             time.sleep(ground.rng.uniform(0, 1))
             deaths.append(time.time_ns() // 1_000_000)
             if number % 2 == 0:
@@ -86,11 +87,11 @@ def test_killed_recorders_lose_little_and_say_so(ground: Ground) -> None:
                     _forget_the_boot(ground, session)
                 host.start()
             ground.strike()
-        _await_new_take(session, after=take)
+        await_new_take(session, after=take)
         session.refresh_from_db()
         sessions.stop(session)
         until(lambda: Session.objects.get(pk=session.pk).status == Status.PROCESSING, seconds=60)
-    _note_acknowledged(ground)
+    note_acknowledged(ground)
     ground.struck[session.pk] = time.monotonic()
     _compare_with_timeline(ground, session, deaths)
     ground.finish()
@@ -111,7 +112,7 @@ def _forget_the_boot(ground: Ground, session: Session) -> None:
             stamp.write_text(json.dumps({**json.loads(stamp.read_text()), "boot_id": "another boot"}))
 
 
-def _note_acknowledged(ground: Ground) -> None:
+def note_acknowledged(ground: Ground) -> None:
     for path, name in ground.world.spool.segments():
         ground.acknowledged[name.session, name.track, name.sequence] = path.read_bytes()
 

@@ -11,8 +11,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from recorder.clock import boot_id
 from recorder.continuation import orders_for
 from recorder.errors import SpoolBusy
+from recorder.names import SegmentName, sequence_of
+from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.spool import Spool
 from recorder.supervisor import Policy, Supervisor, Tenure, Wanted
@@ -278,6 +281,27 @@ def test_after_a_reboot_the_timeline_goes_on_by_wall_clock_and_says_so(
     assert orders.missing.from_us == 7_000_000
     assert orders.missing.uncertain
     assert "restarted" in orders.missing.reason
+
+
+def test_the_gap_begins_where_the_screen_ends_although_its_small_picture_was_already_kept(
+    spool: Spool,
+) -> None:
+    session = uuid4()
+    directory = spool.make_take(session, 1)
+    Stamp(boot_id(), 5, 1_000, "here").write(directory)
+    for track, counter, end_us in (
+        ("screen", 1, 4_000_000),
+        ("thumb", 1, 4_000_000),
+        ("thumb", 2, 8_000_000),
+    ):
+        name = SegmentName(session, track, sequence_of(1, counter), 1, end_us - 4_000_000, end_us, 1_000)
+        part = directory / name.part_filename
+        part.write_bytes(b"content")
+        spool.commit(part, name)
+    marker = recover(spool, session, take=1, reason="killed")
+    assert (marker.end_us, spool.closed(directory)["thumb"].end_us) == (4_000_000, 8_000_000)
+    wanted = Wanted(session, "record", SMALL, QUICK, take=1)
+    assert orders_for(spool, wanted, tenure=Tenure(2, 0), host="here").missing.from_us == 4_000_000
 
 
 def test_a_take_on_another_host_never_goes_back_before_what_is_known(spool: Spool) -> None:
