@@ -33,7 +33,7 @@ from .signing import signatures
 
 log = structlog.get_logger(__name__)
 
-# Waits after each failed attempt, in seconds; after the last one it is over (about three days).
+# Waits after each failed attempt, in seconds; after the last one it is over (2.3 days).
 WAITS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 57600, 86400)
 # An endpoint that failed is asked again after as long, but at most this.
 LONGEST_QUIET = 600
