@@ -109,7 +109,8 @@ def tick(*, send: Send = sending.post) -> int:
 
 def soon() -> None:
     """What is due is being sent by a thread of its own when this returns; nobody waits for an endpoint."""
-    if _sending.acquire(blocking=False):
+    prepare()
+    if due_endpoints() and _sending.acquire(blocking=False):
         threading.Thread(target=_send_all, name="webhooks", daemon=True).start()
 
 
