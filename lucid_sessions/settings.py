@@ -10,32 +10,16 @@ import socket
 from datetime import timedelta
 from pathlib import Path
 
-import environ
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from lucid_sessions.environment import EMBEDDED, LUCID_HOME, ROOT, choice, env, path
 from lucid_sessions.mongodb import settings as mongodb
+from lucid_sessions.storage_settings import *  # noqa: F403  all of them are Django's settings
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.FileAwareEnv()
+BASE_DIR: Path = ROOT
 PLACEHOLDERS = ("change", "your-", "your_", "placeholder", "example")
-
-
-def _choice(name: str, default: str, *known: str) -> str:
-    value = env.str(name, default)
-    if value not in known:
-        raise ImproperlyConfigured(f"{name}={value} is unknown: choose one of {', '.join(known)}.")
-    return value
-
-
-def _path(name: str, default: Path) -> Path:
-    return Path(env.str(name, "") or default).absolute()
-
-
-LUCID_PROFILE = _choice("LUCID_PROFILE", "embedded", "embedded", "production")
-EMBEDDED = LUCID_PROFILE == "embedded"
-LUCID_HOME = _path("LUCID_HOME", BASE_DIR / "var")
-LUCID_KEYS_PATH = _path("LUCID_KEYS_PATH", LUCID_HOME / "keys")
+LUCID_KEYS_PATH = path("LUCID_KEYS_PATH", LUCID_HOME / "keys")
 
 
 def _secret(name: str, *, needed: bool = True) -> str:
@@ -157,23 +141,16 @@ TEMPLATES = [
 LANGUAGE_CODE, TIME_ZONE = "en", "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = _path("STATIC_ROOT", LUCID_HOME / "static")
+STATIC_ROOT = path("STATIC_ROOT", LUCID_HOME / "static")
 WHITENOISE_USE_FINDERS = EMBEDDED
 
-# --- Storage --------------------------------------------------------------------------------
-SESSION_STORAGE_PATH = _path("SESSION_STORAGE_PATH", LUCID_HOME / "spool")
-CHUNK_STORAGE_PATH = _path("CHUNK_STORAGE_PATH", LUCID_HOME / "blobs")
-LUCID_LEDGER_PATH = _path("LUCID_LEDGER_PATH", LUCID_HOME / "ledger")
 LUCID_LEDGER_ORIGIN = env.str("LUCID_LEDGER_ORIGIN", f"{HOST_NAME}/lucid-sessions" if EMBEDDED else "")
-# Below this much room no recording begins (specification: 10 GiB).
-LUCID_STORAGE_MIN_FREE_GIB = env.float("LUCID_STORAGE_MIN_FREE_GIB", 1.0 if EMBEDDED else 10.0)
-MAX_STORAGE_SIZE_GB = env.int("MAX_STORAGE_SIZE_GB", 1000)
 
 # --- Recording defaults ---------------------------------------------------------------------
 DEFAULT_FRAME_RATE = env.int("DEFAULT_FRAME_RATE", 30)
 DEFAULT_RESOLUTION = env.str("DEFAULT_RESOLUTION", "1920x1080")
-DEFAULT_QUALITY = _choice("DEFAULT_QUALITY", "high", "low", "medium", "high", "ultra")
-DEFAULT_COMPRESSION = _choice("DEFAULT_COMPRESSION", "zstd", "none", "zstd", "lz4", "gzip")
+DEFAULT_QUALITY = choice("DEFAULT_QUALITY", "high", "low", "medium", "high", "ultra")
+DEFAULT_COMPRESSION = choice("DEFAULT_COMPRESSION", "zstd", "none", "zstd", "lz4", "gzip")
 LUCID_SEGMENT_SECONDS = env.float("LUCID_SEGMENT_SECONDS", 4.0)
 LUCID_MAX_SESSIONS = env.int("LUCID_MAX_SESSIONS", 32)
 # Networks that recorders may connect to although only this machine, or its cloud, should reach them.
@@ -214,7 +191,7 @@ LUCID_WEBHOOK_GIVE_UP_DAYS = env.float("LUCID_WEBHOOK_GIVE_UP_DAYS", 5.0)
 LUCID_WEBHOOK_LOG_DAYS = env.float("LUCID_WEBHOOK_LOG_DAYS", 30.0)
 LUCID_RETENTION_WARNING_DAYS = env.float("LUCID_RETENTION_WARNING_DAYS", 7.0)
 # Results of jobs (exports, evidence), shared by the API and whatever runs the queue `export`.
-LUCID_RESULTS_PATH = _path("LUCID_RESULTS_PATH", LUCID_HOME / "results")
+LUCID_RESULTS_PATH = path("LUCID_RESULTS_PATH", LUCID_HOME / "results")
 LUCID_RESULT_HOURS = env.float("LUCID_RESULT_HOURS", 24.0)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -293,8 +270,8 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # --- Observation ----------------------------------------------------------------------------
 PROMETHEUS_ENABLED = env.bool("PROMETHEUS_ENABLED", True)
-LOG_LEVEL = _choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
-LOG_FORMAT = _choice("LOG_FORMAT", "console" if EMBEDDED else "json", "json", "console")
+LOG_LEVEL = choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMAT = choice("LOG_FORMAT", "console" if EMBEDDED else "json", "json", "console")
 LUCID_DEBUG_USERS: list[str] = env.list("LUCID_DEBUG_USERS", default=[])  # their queries are logged
 LOGGING_CONFIG = "lucid_sessions.operations.logs.configure"
 LOGGING = {"level": LOG_LEVEL, "form": LOG_FORMAT, "host": HOST_NAME, "service": SERVICE}

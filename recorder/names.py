@@ -132,10 +132,10 @@ class ClosedMarker:
         return f"closed_{self.track}.json"
 
 
-def write_marker(directory: Path, marker: GapMarker | ClosedMarker) -> Path:
+def write_marker(directory: Path, marker: GapMarker | ClosedMarker, *, suffix: str = "") -> Path:
     """Write a marker durably into its take's directory."""
     facts: dict[str, Any] = {**asdict(marker), "session": str(marker.session)}
-    path = directory / marker.filename
+    path = directory / (marker.filename + suffix)
     durable.write(path, json.dumps(facts, sort_keys=True).encode() + b"\n")
     return path
 

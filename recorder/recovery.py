@@ -86,7 +86,7 @@ def _close(spool: Spool, session: UUID, *, take: int, reason: str) -> None:
 def _last(spool: Spool, directory: Path) -> dict[str, Progress]:
     """The last segment of each track, also when the archive has it already and its file is gone."""
     last = {"screen": Progress(0, 0)} | Progress.read_all(directory)
-    for _, name in spool.segments(directory):
+    for _, name in spool.segments(directory, held=True):
         known = last.get(name.track, Progress(0, 0))
         last[name.track] = max(known, Progress(name.counter, name.end_us))
     return last

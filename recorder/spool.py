@@ -4,8 +4,10 @@
     root/reserve                          space kept back so that open segments can close on a full disk
     root/reserve-markers                  and so that it can be written down that they did
     root/takes/<session hex>/<take>/      one recorder's tenure: segments, markers, take.json, lock
+    root/mirrored                         everything is copied elsewhere before it counts
 
-A segment counts from the moment its file is renamed to its committed name; a `.part` file is in progress.
+A segment counts from the moment its file is renamed to its committed name; a `.part` file is in progress. In
+a mirrored spool segments and markers are held (`.held` behind their names) until somebody has copied them.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from uuid import UUID
 
@@ -25,6 +28,7 @@ from recorder.names import PART, ClosedMarker, GapMarker, SegmentName, read_mark
 
 __all__ = ["ClosedMarker", "GapMarker", "SegmentName", "Spool", "sequence_of"]
 
+HELD = ".held"
 RESERVE_BYTES = 32 * 1024 * 1024
 MARKER_RESERVE_BYTES = 1024 * 1024  # of these: segments that are being closed must not use them up
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -53,6 +57,36 @@ class Spool:
             raise unwritable(self.root, error) from error
         return path.read_text().strip()
 
+    @cached_property
+    def mirrored(self) -> bool:
+        """Whether what is committed here is held until a second copy of it is elsewhere."""
+        return (self.root / "mirrored").exists()
+
+    def set_mirrored(self, mirrored: bool) -> None:
+        """From the next start of a recorder on it is so; what was held without need counts at once."""
+        mark = self.root / "mirrored"
+        if mirrored:
+            durable.write(mark, b"")
+        elif mark.exists():
+            mark.unlink()
+        self.__dict__.pop("mirrored", None)
+        if not mirrored:
+            for _, _, directory in self.takes():
+                for path in chain(*self.held(directory)):
+                    self.acknowledge(path)
+
+    def held(self, directory: Path) -> tuple[list[Path], list[Path]]:
+        """One take's segments and its markers that nobody has copied yet, in order."""
+        found = [path for path in _files(directory) if path.name.endswith(HELD)]
+        markers = [path for path in found if path.name.endswith(f".json{HELD}")]
+        return [path for path in found if path not in markers], markers
+
+    def acknowledge(self, path: Path) -> Path:
+        """Give a held file the name under which it counts, durably."""
+        target = path.with_name(path.name.removesuffix(HELD))
+        durable.rename(path, target)
+        return target
+
     def take_directory(self, session: UUID, take: int) -> Path:
         """Where a take's files lie; the directory need not exist."""
         return self.root / "takes" / session.hex / str(take)
@@ -70,7 +104,7 @@ class Spool:
         """Turn a finished `.part` file into a segment: sync it, rename it, sync its directory."""
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        target = part.with_name(name.filename)
+        target = part.with_name(name.filename + self._suffix)
         durable.rename(part, target)
         return target
 
@@ -79,16 +113,23 @@ class Spool:
 
         The kernel reports lost pages once and then calls them clean, so another fsync would prove nothing.
         """
-        target = part.with_name(name.filename)
+        target = part.with_name(name.filename + self._suffix)
         durable.write(target, part.read_bytes())
         part.unlink()
         return target
 
-    def segments(self, directory: Path | None = None) -> Iterator[tuple[Path, SegmentName]]:
-        """Committed segments of one take's directory, or of the whole spool, in order within each take."""
+    def segments(
+        self, directory: Path | None = None, *, held: bool = False
+    ) -> Iterator[tuple[Path, SegmentName]]:
+        """Committed segments of one take's directory, or of the whole spool, in order within each take.
+
+        With `held` also those that do not count yet.
+        """
         directories = [directory] if directory is not None else [path for _, _, path in self.takes()]
+        suffix = HELD if held else ""
         for folder in directories:
-            named = [(parsed, path) for path in _files(folder) if (parsed := _parsed(path.name))]
+            files = _files(folder)
+            named = [(found, path) for path in files if (found := _parsed(path.name.removesuffix(suffix)))]
             yield from ((path, name) for name, path in sorted(named, key=lambda pair: pair[0]))
 
     def parts(self, directory: Path) -> list[Path]:
@@ -109,21 +150,25 @@ class Spool:
 
     def write_gap(self, marker: GapMarker) -> Path:
         """Record a gap durably."""
-        return write_marker(self.make_take(marker.session, marker.take), marker)
+        return write_marker(self.make_take(marker.session, marker.take), marker, suffix=self._suffix)
 
     def write_closed(self, marker: ClosedMarker) -> Path:
         """Record durably that a take's track is complete."""
-        return write_marker(self.make_take(marker.session, marker.take), marker)
+        return write_marker(self.make_take(marker.session, marker.take), marker, suffix=self._suffix)
 
     def gaps(self, directory: Path) -> list[GapMarker]:
-        """A take's gaps, in order."""
-        found = [read_marker(path, GapMarker) for path in sorted(directory.glob("gap_*_*.json"))]
+        """A take's gaps, in order, held ones too."""
+        found = [read_marker(path, GapMarker) for path in _markers(directory, "gap_*_*.json")]
         return sorted(found, key=lambda gap: (gap.track, gap.number))
 
     def closed(self, directory: Path) -> dict[str, ClosedMarker]:
-        """A take's closed tracks, by track."""
-        found = [read_marker(path, ClosedMarker) for path in sorted(directory.glob("closed_*.json"))]
+        """A take's closed tracks, by track, held ones too."""
+        found = [read_marker(path, ClosedMarker) for path in _markers(directory, "closed_*.json")]
         return {marker.track: marker for marker in found}
+
+    @property
+    def _suffix(self) -> str:
+        return HELD if self.mirrored else ""
 
     @property
     def reserve_path(self) -> Path:
@@ -184,6 +229,10 @@ def _files(directory: Path) -> list[Path]:
         return sorted(directory.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _markers(directory: Path, pattern: str) -> list[Path]:
+    return sorted([*directory.glob(pattern), *directory.glob(pattern + HELD)])
 
 
 def _parsed(name: str) -> SegmentName | None:

@@ -1,6 +1,5 @@
 """What beat runs, and when: a static schedule. Every tick is harmless when it is doubled or late."""
 
-from lucid_sessions.durable import remove_stray
 from lucid_sessions.recordings import orphans, sealing
 from lucid_sessions.recordings import reconcile as reconciler
 from lucid_sessions.recordings.installation import installation
@@ -38,5 +37,5 @@ def sweep() -> None:
     """Remove what dead workers left: scratch, unfinished writes, blobs that nothing refers to."""
     world = installation()
     world.scratch.sweep(older_than_seconds=SCRATCH_SECONDS)
-    remove_stray(world.blobs_root, older_than_seconds=SCRATCH_SECONDS)
+    world.blobs.sweep(older_than_seconds=SCRATCH_SECONDS)
     orphans.collect(world)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 
-from lucid_sessions.blobs import FileBlobs
+from lucid_sessions.blobs import FileBlobs, Where, create_store
 from lucid_sessions.recordings import hints, keyring
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.installation import Installation
+from tests import servers
+from tests.buckets import address_of, new_bucket
 
 # A password's real hash takes half a second, in every test that makes somebody.
 django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -62,6 +64,31 @@ def world(tmp_path: Path, keys_root: Path, settings: pytest.FixtureRequest) -> I
     hints.register(None)
     yield outside.installation()
     hints.register(before)
+    outside.installation.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def s3_service() -> Iterator[str]:
+    """The address of a real S3 service, one a test process."""
+    with servers.s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(s3_service: str) -> Where:
+    """A new bucket of this test's own."""
+    return new_bucket(s3_service)
+
+
+@pytest.fixture
+def s3_world(world: Installation, bucket: Where, settings: pytest.FixtureRequest) -> Iterator[Installation]:
+    """The world with its blobs in a bucket, which the settings describe."""
+    shutil.rmtree(world.blobs_root)
+    settings.STORAGE_URL = address_of(bucket)
+    outside.installation.cache_clear()
+    there = outside.installation()
+    create_store(settings.STORAGE_URL, there.credentials)
+    yield there
     outside.installation.cache_clear()
 
 

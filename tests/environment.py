@@ -18,4 +18,7 @@ os.environ.update(
     LUCID_TEST_DATABASE=f"{HOME}/test.sqlite3",
     LUCID_STORAGE_MIN_FREE_GIB="0",
     LOG_LEVEL="WARNING",
+    AWS_ACCESS_KEY_ID="for-tests",
+    AWS_SECRET_ACCESS_KEY="any secret will do for tests",
+    AWS_EC2_METADATA_DISABLED="true",
 )

@@ -2,6 +2,7 @@
 
     with mongod() as url: ...          # a one-node replica set, already primary
     with redis_server() as url: ...
+    with s3_server() as url: ...           # an S3 service, empty; its credentials are any
 
 From the command line, with MONGODB_URL or REDIS_URL set for the command:
 
@@ -59,6 +60,17 @@ def redis_server() -> Iterator[str]:
         with _running(command, home=home) as check_running:
             _wait_until(lambda: _answers_ping(port), check_running=check_running)
             yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextlib.contextmanager
+def s3_server() -> Iterator[str]:
+    """The address of an S3 service (moto's own server process) that holds nothing."""
+    port = free_port()
+    with _directory() as home:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        with _running(command, home=home) as check_running:
+            _wait_until(lambda: _listens(port), check_running=check_running)
+            yield f"http://127.0.0.1:{port}"
 
 
 def free_port() -> int:

@@ -27,7 +27,7 @@ class Cors:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not (settings.ALLOWED_ORIGINS and request.path.startswith(API)):
+        if not request.path.startswith(API):
             return self.get_response(request)
         origin = request.headers.get("Origin", "")
         allowed = origin in settings.ALLOWED_ORIGINS

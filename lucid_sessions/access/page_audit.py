@@ -21,19 +21,17 @@ class PageAudit:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not request.path.startswith(ADMIN):
-            response = self.get_response(request)
-            if response.status_code == 403 and not request.path.startswith("/api/"):
-                _write(request, "page.refused", actor=None, outcome=audit.DENIED)
-            return response
         # Who asked: after signing out nobody did.
         user = getattr(request, "user", None)
         asked = audit.actor_of(request) if user is not None and user.is_authenticated else None
         response = self.get_response(request)
         match = request.resolver_match
         name = (match.url_name or "page") if match else "page"
-        if name not in UNSEEN and not (name == "login" and request.method == "GET"):
-            _note(request, response, name=name, actor=asked)
+        if request.path.startswith(ADMIN):
+            if name not in UNSEEN and not (name == "login" and request.method == "GET"):
+                _note(request, response, name=name, actor=asked)
+        elif response.status_code == 403 and not request.path.startswith("/api/"):
+            _write(request, "page.refused", actor=asked, outcome=audit.DENIED)
         return response
 
 

@@ -30,6 +30,7 @@ from lucid_sessions.archive.password import LONGEST_PASSWORD, open_password, sea
 from lucid_sessions.archive.place import Place, session_binding
 from lucid_sessions.archive.records import RECORD_LIMIT, RecordTooLarge, canonical_json
 from lucid_sessions.archive.slots import SlotCost, WrongPassword, make_slot, open_slot
+from lucid_sessions.archive.spool_copy import open_copy, seal_copy
 from lucid_sessions.archive.statement import Statement, seal_session_key, unseal_session_key
 from lucid_sessions.archive.tiles import (
     TILE_WIDTH,
@@ -87,11 +88,13 @@ __all__ = [
     "node_hash",
     "open_blob",
     "open_checkpoint",
+    "open_copy",
     "open_password",
     "open_slot",
     "parse_vkey",
     "read_header",
     "seal",
+    "seal_copy",
     "seal_named",
     "seal_password",
     "seal_session_key",

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from lucid_sessions.blobs.names import Missing, blob_name, checked_name, is_blob_name
-from lucid_sessions.durable import Bytes, blaming, sync_directory, sync_name, write_durably
+from lucid_sessions.blobs.names import MARKER, Missing, blob_name, checked_name, is_blob_name
+from lucid_sessions.durable import Bytes, blaming, remove_stray, sync_directory, sync_name, write_durably
 from lucid_sessions.errors import Refused, Retryable, Tampered
 
-# Says that this directory is the store. The empty mount point of a disk that is not mounted has none:
-# without it we would fill the wrong disk, and call every blob lost.
-MARKER = "lucid-blobs"
 _READ_BYTES = 1 << 18
 
 
@@ -34,6 +31,11 @@ class FileBlobs:
             write_durably(store.root / MARKER, b"Lucid Sessions blobs, layout 1: ab/cd/<SHA-256>\n")
         return store
 
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return str(self.root)
+
     def present(self) -> bool:
         """True if a blob store is there: made by `create`, and mounted."""
         return (self.root / MARKER).exists()
@@ -52,6 +54,11 @@ class FileBlobs:
         with self.open(name) as file, blaming("read", self._path(name)):
             return file.read()
 
+    def start(self, name: str, length: int) -> bytes:
+        """The first so many bytes of it."""
+        with self.open(name) as file, blaming("read", self._path(name)):
+            return file.read(length)
+
     def open(self, name: str) -> BinaryIO:
         """The stored bytes as a file to read, unverified."""
         path = self._path(name)
@@ -63,12 +70,17 @@ class FileBlobs:
 
     def size(self, name: str) -> int:
         """The length of the stored blob in bytes."""
-        path = self._path(name)
-        with blaming("read", path):
-            try:
-                return path.stat().st_size
-            except (FileNotFoundError, NotADirectoryError):
-                raise self._gone(name) from None
+        return self._stat(name).st_size
+
+    def check(self, name: str) -> int:
+        """Its length in bytes, its bytes having the hash that is its name; Tampered otherwise."""
+        path, length = self._path(name), self.size(name)
+        _require_named(path)
+        return length
+
+    def written_at(self, name: str) -> float:
+        """When it was stored, in seconds since 1970, by the file system."""
+        return self._stat(name).st_mtime
 
     def exists(self, name: str) -> bool:
         """True if the store holds a blob of that name. Missing, not False, when the store is not there."""
@@ -91,9 +103,8 @@ class FileBlobs:
         """Every blob's name behind `after`, in order. Temporary and strange files are passed over."""
         self._require_store()
         for first in _shards(self.root, since=after[:2]):
-            for second in _shards(first, since=after[2:4] if first.name == after[:2] else ""):
-                with blaming("list", second):
-                    found = os.listdir(second)  # noqa: PTH208  names alone, a hundred thousand at a time
+            for second in _shards(first, since=after[2:4] if first.endswith(after[:2]) else ""):
+                found = _listed(second)
                 yield from sorted(name for name in found if name > after and is_blob_name(name))
 
     def free_bytes(self) -> int:
@@ -107,6 +118,28 @@ class FileBlobs:
         with blaming("measure", self.root):
             room = os.statvfs(self.root)
         return room.f_favail if room.f_files else None
+
+    def put_aside(self, data: Bytes, *, name: str) -> None:
+        """Evidence is kept below quarantine/, where nobody takes it for a blob."""
+        write_durably(self.root / "quarantine" / name, data)
+
+    def lock(self, name: str) -> None:
+        """Nothing: a file system cannot refuse its owner. The hold in the session's row is what counts."""
+
+    def unlock(self, name: str) -> None:
+        """Nothing, for the same reason."""
+
+    def sweep(self, *, older_than_seconds: float) -> int:
+        """How many temporary files of dead writers were removed."""
+        return remove_stray(self.root, older_than_seconds=older_than_seconds)
+
+    def _stat(self, name: str) -> os.stat_result:
+        path = self._path(name)
+        with blaming("read", path):
+            try:
+                return path.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                raise self._gone(name) from None
 
     def _path(self, name: str) -> Path:
         checked_name(name)
@@ -124,19 +157,33 @@ class FileBlobs:
         return Tampered(f"Blob {name} is missing from {self.root}: restore it from a backup")
 
 
-def _shards(folder: Path, *, since: str) -> list[Path]:
-    with blaming("list", folder):
-        found = [entry for entry in folder.iterdir() if len(entry.name) == 2 and entry.name >= since]
-        return sorted(entry for entry in found if entry.is_dir())
+def _shards(folder: Path | str, *, since: str) -> list[str]:
+    """The paths of its shards, in order, from that one on."""
+    return [f"{folder}/{name}" for name in sorted(_listed(folder)) if len(name) == 2 and name >= since]
+
+
+def _listed(folder: Path | str) -> list[str]:
+    """The names in a directory; none if it is no directory. Nothing is looked at twice: there are 65,536."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208  names alone, a hundred thousand at a time
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError:
+        with blaming("list", Path(folder)):
+            raise
 
 
 def _accept(path: Path) -> None:
     """The file of an earlier put holds what its name says; that put may have died before its last sync."""
+    _require_named(path)
+    sync_name(path)
+
+
+def _require_named(path: Path) -> None:
     with blaming("read", path), path.open("rb", buffering=0) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != path.name:
         raise Tampered(f"{path} holds not the blob of its name but {found}: restore it from a backup")
-    sync_name(path)
 
 
 def _read_back(file: int, path: Path, data: Bytes) -> None:

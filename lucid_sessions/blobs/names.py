@@ -5,6 +5,9 @@ import re
 
 from lucid_sessions.errors import Refused, Retryable
 
+# Says that this place is the store. The empty mount point of a disk that is not mounted has none:
+# without it we would fill the wrong disk, and call every blob lost.
+MARKER = "lucid-blobs"
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 

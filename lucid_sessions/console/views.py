@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from lucid_sessions.access import audit, reasons
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import sessions
+from lucid_sessions.recordings import quota, sessions
 from lucid_sessions.recordings.api.figures import session_statistics
 from lucid_sessions.recordings.api.ownership import sessions_of
 from lucid_sessions.recordings.lifecycle import Status
@@ -73,6 +73,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "wanted": wanted,
         "statuses": [status.value for status in Status],
         "may_steer": request.user.has_perm("recordings.record_session"),
+        "full": quota.warnings() if request.user.has_perm("recordings.record_session") else [],
     }
     return render(request, "console/home.html", context)
 

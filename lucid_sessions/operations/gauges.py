@@ -15,12 +15,13 @@ from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lucid_sessions.recordings import reconcile
-from lucid_sessions.recordings.lifecycle import ARCHIVED, LIVE, OTHER_QUEUES, STAGES
+from lucid_sessions.recordings import quota, reconcile, scrub, upkeep
+from lucid_sessions.recordings.lifecycle import LIVE, OTHER_QUEUES, STAGES
 from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session, Take
 from lucid_sessions.recordings.webhooks import deliveries
 
 from .background import Watched
+from .backup import making
 
 # How long a scrape waits for fresh figures before it takes the last ones.
 WAIT_SECONDS = 0.5
@@ -46,6 +47,7 @@ class Figures(NamedTuple):
     checkpoint_age: float | None = None
     oldest_unverified: float = 0.0
     webhooks: Mapping[str, int] = {}
+    last_backup: float = 0.0
 
 
 class Gauges(Collector):
@@ -111,6 +113,11 @@ def _pipeline(found: Figures) -> Iterator[Metric]:
         "Longest time since a stored chunk was verified",
         value=found.oldest_unverified,
     )
+    yield GaugeMetricFamily(
+        "backup_last_success_timestamp_seconds",
+        "When the last good backup was finished, in seconds since 1970; 0: never",
+        value=found.last_backup,
+    )
 
 
 def _recorder(found: Figures) -> Iterator[Metric]:
@@ -144,7 +151,8 @@ def look() -> Figures:
             dropped=_dropped(),
             oldest_unanchored=reconcile.oldest_unanchored_seconds(),
             checkpoint_age=_age(newest) if newest else None,
-            oldest_unverified=_oldest_unverified(),
+            oldest_unverified=scrub.oldest_unverified_seconds(),
+            last_backup=float(upkeep.recall(making.NOTED).get("at", 0.0)),
             webhooks=deliveries.backlog(),
         )
     finally:
@@ -158,9 +166,9 @@ def _durations() -> tuple[float, ...]:
 
 
 def _storage() -> dict[str, int]:
-    blobs = Chunk.objects.filter(state__in=ARCHIVED).aggregate(total=Sum("blob_length"))["total"]
-    spooled = Chunk.objects.filter(path__gt="").aggregate(total=Sum("raw_length"))["total"]
-    return {"chunks": blobs or 0, "spool": spooled or 0}
+    """As quota counts it: up to half a minute old, but no sum over every chunk."""
+    spooled = Chunk.objects.filter(path__gt="").aggregate(total=Sum("raw_length"))["total"] or 0
+    return {"chunks": max(0, quota.stored().used - spooled), "spool": spooled}
 
 
 def _depths() -> dict[str, int]:
@@ -187,20 +195,6 @@ def _gaps() -> dict[str, int]:
 def _dropped() -> int:
     figures = Session.objects.exclude(statistics={}).order_by().values_list("statistics", flat=True)
     return sum(int(one.get("dropped_frames", 0)) for one in figures)
-
-
-def _oldest_unverified() -> float:
-    """Since the longest-neglected stored chunk was verified, or stored when it never was."""
-    stored = Chunk.objects.filter(state__in=ARCHIVED)
-    never = stored.filter(verified_at__isnull=True).order_by("stored_at")
-    oldest = [
-        never.values_list("stored_at", flat=True).first(),
-        stored.filter(verified_at__isnull=False)
-        .order_by("verified_at")
-        .values_list("verified_at", flat=True)
-        .first(),
-    ]
-    return max((_age(one) for one in oldest if one), default=0.0)
 
 
 def _age(since: datetime) -> float:

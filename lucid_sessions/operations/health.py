@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import connection
 
 from lucid_sessions.access.models import User
+from lucid_sessions.blobs import is_bucket
+from lucid_sessions.recordings.installation import installation
 
 from . import private_redis
 from .background import Watched
@@ -96,7 +98,12 @@ def database_answers() -> bool:
 
 
 def storage_has_room() -> bool:
-    """True when CHUNK_STORAGE_PATH has more room than LUCID_STORAGE_MIN_FREE_GIB (10 GiB by default)."""
+    """True when the blob store has more room than LUCID_STORAGE_MIN_FREE_GIB (10 GiB by default).
+
+    A bucket has room as long as it answers.
+    """
+    if is_bucket(settings.STORAGE_URL):
+        return installation().front.present()
     room = os.statvfs(settings.CHUNK_STORAGE_PATH)
     return room.f_bavail * room.f_frsize / GIB > float(settings.LUCID_STORAGE_MIN_FREE_GIB)
 

@@ -29,7 +29,7 @@ class Service:
 
 def _session_api(env: Env, port: int) -> list[Program]:
     # Here is the password that opens recordings, and one process more does not spread it: see decision 19.
-    exporter = _worker(["export"], env, pool="threads", concurrency=1, name="exporter")
+    exporter = _worker(_queues("export"), env, pool="threads", concurrency=1, name="exporter")
     return [programs.api(EVERYWHERE, port, env, workers=2), exporter]
 
 
@@ -75,11 +75,7 @@ def _worker(queues: list[str], env: Env, *, pool: str, concurrency: int, name: s
 
 def _queues(*names: str) -> list[str]:
     """The queues to serve; on several hosts those of the spool that is mounted here."""
-    if not (settings.LUCID_QUEUE_PER_SPOOL and any(_is_of_a_spool(name) for name in names)):
+    if not settings.LUCID_QUEUE_PER_SPOOL:
         return list(names)
     spool = installation().spool.identity
-    return [f"{name}.{spool}" if _is_of_a_spool(name) else name for name in names]
-
-
-def _is_of_a_spool(name: str) -> bool:
-    return name in STAGES and STAGES[name].needs_spool
+    return [f"{name}.{spool}" if name in STAGES and STAGES[name].needs_spool else name for name in names]

@@ -46,9 +46,11 @@ def maintain(world: Installation) -> Report:
         care(report)
     else:
         report.notes.append(f"{engine()} tends itself (autovacuum): nothing was done")
-    for root in (world.blobs_root, world.ledger_root, world.keys_root):
+    for root in (world.ledger_root, world.keys_root):
         if root.is_dir() and (gone := remove_stray(root, older_than_seconds=STRAY_SECONDS)):
             report.done.append(f"{gone} temporary files of dead writers removed below {root}")
+    if world.blobs.present() and (gone := world.blobs.sweep(older_than_seconds=STRAY_SECONDS)):
+        report.done.append(f"{gone} unfinished writes of dead writers removed from {world.blobs.place}")
     report.notes += _put_aside()
     report.wrong += _dangling()
     _blobs(world, report)
@@ -133,7 +135,7 @@ def _dangling() -> Iterator[str]:
 
 def _blobs(world: Installation, report: Report) -> None:
     if not world.blobs.present():
-        report.wrong.append(f"no blob store at {world.blobs_root}: mount that disk")
+        report.wrong.append(f"no blob store at {world.blobs.place}: mount that disk")
         return
     # Rows first: a blob that is stored meanwhile must not look like one without a row for long.
     wanted = set(Chunk.objects.filter(state__in=ARCHIVED).values_list("blob", flat=True))

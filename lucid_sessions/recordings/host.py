@@ -177,6 +177,9 @@ class DatabaseView:
             if self._is_newest(session, take):
                 self._status(session, status, sources)
         elif not event.facts.get("refused"):
+            if self.intake.mirror:
+                # Told again until everything of it is acknowledged: a seal before that would miss it.
+                self.intake.mirror.acknowledge(self.spool, only=session)
             self.intake.scan(session)
             for row in Take.objects.filter(session=session, number=take, ended_at__isnull=True):
                 self._end(row, reason=event.reason)

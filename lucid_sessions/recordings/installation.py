@@ -3,7 +3,7 @@
 import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 
 from lucid_sessions import archive
-from lucid_sessions.blobs import FileBlobs
+from lucid_sessions.blobs import Blobs, Credentials, FileBlobs, Layered, create_store, open_store
 from lucid_sessions.errors import Refused
 from lucid_sessions.ledger import Log
 from recorder.spool import Spool
@@ -29,6 +29,13 @@ class Installation:
     blobs_root: Path
     ledger_root: Path
     keys_root: Path
+    # The store's address, where it is not the directory; further ones behind it; and where old blobs go.
+    blobs_url: str = ""
+    also: tuple[str, ...] = ()
+    tier_url: str = ""
+    # Where recorders put second copies of what they acknowledge; empty: nowhere.
+    spool_url: str = ""
+    credentials: Credentials = field(default=Credentials(), repr=False)
 
     @cached_property
     def spool(self) -> Spool:
@@ -41,8 +48,33 @@ class Installation:
         return Scratch(self.spool_root / "scratch")
 
     @cached_property
-    def blobs(self) -> FileBlobs:
-        return FileBlobs(self.blobs_root)
+    def blobs(self) -> Blobs:
+        """The blob store, with whatever stands behind it."""
+        return self.layers[0] if len(self.layers) == 1 else Layered(self.layers)
+
+    @cached_property
+    def layers(self) -> tuple[Blobs, ...]:
+        """The store that takes new blobs, those that hold others, and the one for old blobs."""
+        behind = [*self.also, *([self.tier_url] if self.tier_url else [])]
+        return (self.front, *(self.store_at(address) for address in behind))
+
+    @cached_property
+    def front(self) -> Blobs:
+        """The store that takes new blobs."""
+        return self.store_at(self.blobs_url) if self.blobs_url else FileBlobs(self.blobs_root)
+
+    def create_front(self) -> None:
+        """The store for new blobs is there, made if it is new. For set-up and restore only."""
+        create_store(self.blobs_url or str(self.blobs_root), self.credentials)
+
+    def store_at(self, address: str) -> Blobs:
+        """The blob store at an address, opened with this installation's credentials."""
+        return open_store(address, self.credentials)
+
+    @property
+    def local_blobs(self) -> Path | None:
+        """The directory of blobs, if new ones go to a directory."""
+        return self.front.root if isinstance(self.front, FileBlobs) else None
 
     @cached_property
     def keys(self) -> Keyring:
@@ -83,6 +115,11 @@ def installation() -> Installation:
         blobs_root=settings.CHUNK_STORAGE_PATH,
         ledger_root=settings.LUCID_LEDGER_PATH,
         keys_root=settings.LUCID_KEYS_PATH,
+        blobs_url=settings.STORAGE_URL,
+        also=settings.LUCID_STORAGE_ALSO,
+        tier_url=settings.LUCID_STORAGE_TIER_URL,
+        spool_url=settings.LUCID_SPOOL_URL if settings.LUCID_SPOOL == "s3" else "",
+        credentials=Credentials(settings.AWS_ACCESS_KEY_ID, settings.AWS_SECRET_ACCESS_KEY),
     )
 
 

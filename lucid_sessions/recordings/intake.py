@@ -26,6 +26,7 @@ from . import hints, spool_files, tombstones
 from .events import CHANGED
 from .lifecycle import ENDED, State, Status
 from .models import Checkpoint, Chunk, Closure, Gap, Session
+from .spool_mirror import SpoolMirror
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,8 @@ class Intake:
     """Scans one spool; remembers what it has filed, so that a quiet take costs one look at its directory."""
 
     spool: Spool
+    # Where second copies are: they go with the segments.
+    mirror: SpoolMirror | None = None
     _known: dict[Path, _Directory] = field(default_factory=dict)
     _released: int = 0
 
@@ -92,7 +95,7 @@ class Intake:
             if status in tombstones.GONE:
                 # Rows first: of one who died between writing them and looking at the session again.
                 tombstones.bury(session)
-                _discard(directory, [path for path, _ in fresh])
+                self._discard(directory, [path for path, _ in fresh])
             else:
                 new = self._file_segments(session, take, directory, fresh)
                 self._file_markers(markers, known.filed)
@@ -114,7 +117,7 @@ class Intake:
         if new and tombstones.is_gone(session):
             # It expired while its rows were written.
             tombstones.bury(session)
-            _discard(directory, [path for path, _ in sound])
+            self._discard(directory, [path for path, _ in sound])
             return []
         self._known[directory].filed.update(path.name for path, _ in sound)
         return new
@@ -143,7 +146,7 @@ class Intake:
             self._set_aside(path, f"chunk {row.pk} of spool {row.spool} has its place")
         else:
             # Released once already: a power cut brought the file back.
-            path.unlink(missing_ok=True)
+            self._discard(path.parent, [path])
         return None
 
     def _set_aside(self, path: Path, problem: str) -> None:
@@ -174,9 +177,16 @@ class Intake:
 
     def _file_markers(self, markers: list[Marker], known: set[str]) -> None:
         for marker in markers:
-            if _gap(marker) if isinstance(marker, GapMarker) else _closure(marker):
-                _seal_again(marker.session)
+            file_marker(marker)
             known.add(marker.filename)
+
+    def _discard(self, directory: Path, paths: Iterable[Path]) -> None:
+        for path in paths:
+            if self.mirror:
+                self.mirror.forget_path(self.spool, path)
+            if stat.S_ISREG(path.lstat().st_mode):
+                path.unlink(missing_ok=True)
+        sync_directory(directory)
 
     def release(self, *, limit: int = RELEASED_AT_ONCE) -> int:
         """How many segments left the spool, their chunks' records lying below a stored checkpoint.
@@ -189,6 +199,9 @@ class Intake:
         mine = Chunk.objects.filter(record__gte=self._released, record__lt=newest, path__gt="")
         mine = mine.filter(spool=self.spool.identity, state=State.ANCHORED)
         found = list(mine.values_list("pk", "path")[:limit])
+        if self.mirror:
+            for _, path in found:
+                self.mirror.forget_path(self.spool, self.spool.root / path)
         gone = [pk for pk, path in found if _unlinked(self.spool.root / path)]
         # The row is told last: a crash before it only means another unlink of a file that is not there.
         Chunk.objects.filter(pk__in=gone).update(path="")
@@ -211,13 +224,6 @@ def _unlinked(path: Path) -> bool:
     return True
 
 
-def _discard(directory: Path, paths: Iterable[Path]) -> None:
-    for path in paths:
-        if stat.S_ISREG(path.lstat().st_mode):
-            path.unlink(missing_ok=True)
-    sync_directory(directory)
-
-
 def _rows_at(session: UUID, names: Iterable[SegmentName]) -> dict[tuple[str, int], Chunk]:
     wanted = list(names)
     if not wanted:
@@ -228,6 +234,12 @@ def _rows_at(session: UUID, names: Iterable[SegmentName]) -> dict[tuple[str, int
         sequence__in={name.sequence for name in wanted},
     )
     return {(row.track, row.sequence): row for row in rows}
+
+
+def file_marker(marker: Marker) -> None:
+    """The marker has its row; a session that was sealed without it is sealed again."""
+    if _gap(marker) if isinstance(marker, GapMarker) else _closure(marker):
+        _seal_again(marker.session)
 
 
 def _gap(marker: GapMarker) -> bool:

@@ -5,7 +5,6 @@ archived with another blob, or expired. A blob without a row is kept: the databa
 two, and `rebuild` makes the row from it.
 """
 
-import os
 import time
 from itertools import islice
 
@@ -60,13 +59,11 @@ def _removed(world: Installation, name: str, older_than_seconds: float) -> bool:
 
 
 def _is_old(world: Installation, name: str, seconds: float) -> bool:
-    with world.blobs.open(name) as blob:
-        return os.fstat(blob.fileno()).st_mtime < time.time() - seconds
+    return world.blobs.written_at(name) < time.time() - seconds
 
 
 def _is_orphan(world: Installation, name: str) -> bool:
-    with world.blobs.open(name) as blob:
-        header = archive.read_header(blob.read(archive.HEADER))
+    header = archive.read_header(world.blobs.start(name, archive.HEADER))
     key = SessionKey.objects.filter(binding=header.binding.hex()).first()
     if key is None:
         return False

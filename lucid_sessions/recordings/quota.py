@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
+from lucid_sessions.blobs import is_bucket
 from lucid_sessions.errors import Refused, Retryable
 
 from . import events, upkeep
@@ -133,12 +134,22 @@ def _warned(facts: dict[str, Any]) -> dict[str, int]:
         place = str(number)
         levels[place] = usage.level
         if usage.level > known.get(place, 0):
-            say = log.error if usage.level == 100 else log.warning
-            say("storage fills up", usage=str(usage), percent=round(usage.percent, 1))
-            key = f"{usage.what} {usage.level} {timezone.now():%Y-%m-%dT%H}"
-            facts = {"what": usage.what, "used": usage.used, "limit": usage.limit, "percent": usage.level}
-            events.note_if_wanted(events.QUOTA, key, facts=facts)
+            _announce(usage)
     return levels
+
+
+def _announce(usage: Usage) -> None:
+    """A limit's threshold was crossed upwards: the one place that tells anybody."""
+    say = log.error if usage.level == 100 else log.warning
+    say("storage fills up", usage=str(usage), percent=round(usage.percent, 1))
+    key = f"{usage.what} {usage.level} {timezone.now():%Y-%m-%dT%H}"
+    facts = {"what": usage.what, "used": usage.used, "limit": usage.limit, "percent": usage.level}
+    events.note_if_wanted(events.QUOTA, key, facts=facts)
+
+
+def warnings() -> list[Usage]:
+    """The limits of which 80 % or more are used, the fullest first: what the console shows."""
+    return sorted((one for one in usages() if one.level), key=lambda one: -one.percent)
 
 
 def stored() -> Usage:
@@ -152,7 +163,8 @@ def usages(facts: dict[str, Any] | None = None) -> list[Usage]:
     projects = {project: (size, files) for project, size, files in facts.get("projects", [])}
     total, files = (sum(pair[place] for pair in projects.values()) for place in (0, 1))
     found = [Usage("the archive", total, settings.MAX_STORAGE_SIZE_GB * GIB, files)]
-    found += [inodes] if (inodes := _inodes(settings.CHUNK_STORAGE_PATH)) else []
+    if not is_bucket(settings.STORAGE_URL):
+        found += [inodes] if (inodes := _inodes(settings.CHUNK_STORAGE_PATH)) else []
     for project, limit in _project_limits().items():
         size, count = projects.get(project, (0, 0))
         found.append(Usage(f"project {project}", size, limit, count))

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
+from django.conf import settings
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from lucid_sessions import archive
-from lucid_sessions.durable import write_durably
+from lucid_sessions.blobs import Blobs, is_bucket
 from lucid_sessions.errors import LucidError, Retryable, Tampered
 
 from . import events, leaves, observation, quota
@@ -39,6 +40,25 @@ MARK = "scrub: "
 
 Replica = Callable[[str], bytes | None]
 """Given a blob's name, its bytes from another copy of the archive, or None. They are not simply believed."""
+
+
+def replicas(world: Installation) -> tuple[Replica, ...]:
+    """The copies that the settings name: another store, and the blobs of the backups."""
+    addresses = [settings.LUCID_REPLICA_URL]
+    backups = settings.LUCID_BACKUP_URL
+    addresses.append(backups if not backups or is_bucket(backups) else f"{backups}/blobs")
+    return tuple(_replica(world.store_at(address)) for address in addresses if address)
+
+
+def _replica(store: Blobs) -> Replica:
+    def get(name: str) -> bytes | None:
+        try:
+            return store.get(name)
+        except LucidError as error:
+            log.warning("no copy from a replica", blob=name, place=store.place, reason=str(error))
+            return None
+
+    return get
 
 
 @dataclass
@@ -185,7 +205,7 @@ def _put_aside(chunk: Chunk, world: Installation) -> None:
     if world.blobs.exists(chunk.blob):
         found = world.blobs.get(chunk.blob)
         name = f"{chunk.blob[:16]}.{hashlib.sha256(found).hexdigest()[:16]}"
-        write_durably(world.blobs_root / "quarantine" / name, found)
+        world.blobs.put_aside(found, name=name)
 
 
 def _tell(chunk: Chunk, *, seconds: float = 0.0, error: LucidError | None = None) -> None:

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from lucid_sessions import archive
+from lucid_sessions.blobs import is_bucket
 from lucid_sessions.errors import Refused, Retryable
 from recorder.errors import RecorderError, SourceAway
 from recorder.settings import Settings
@@ -208,10 +209,10 @@ def _move(session: Session, sources: tuple[Status, ...], **changes: Any) -> Sess
 
 def admit(project: str = "") -> None:
     """Retryable when there is too little room to accept a new recording, on the disks or by quota."""
-    for variable, path in (
-        ("SESSION_STORAGE_PATH", settings.SESSION_STORAGE_PATH),
-        ("CHUNK_STORAGE_PATH", settings.CHUNK_STORAGE_PATH),
-    ):
+    places = [("SESSION_STORAGE_PATH", settings.SESSION_STORAGE_PATH)]
+    if not is_bucket(settings.STORAGE_URL):
+        places.append(("CHUNK_STORAGE_PATH", settings.CHUNK_STORAGE_PATH))
+    for variable, path in places:
         try:
             free = shutil.disk_usage(path).free / 1024**3
         except FileNotFoundError:

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db.models import Sum
 from django.utils import timezone
 
@@ -25,6 +26,7 @@ from .events import CHANGED
 from .installation import Installation
 from .lifecycle import State, Status, sources_of
 from .models import Chunk, Session, SessionKey, Take
+from .spool_mirror import mirror_of
 
 log = structlog.get_logger(__name__)
 
@@ -138,6 +140,20 @@ def clear_spool(session: UUID, world: Installation, _limit: int) -> int:
     return 0
 
 
+def remove_copies(session: UUID, world: Installation, _limit: int) -> int:
+    """Remove the second copies of its segments from the object store, whichever spool they were of."""
+    row, mirror = _expiring(session), mirror_of(world)
+    if row is None or mirror is None:
+        return 0
+    spools = set(Take.objects.filter(session=session).values_list("spool", flat=True))
+    mirror.forget_session(session, spools)
+    if not any(waits_for(row, copies=False)):
+        # Only now can no host make another one.
+        mirror.forget_session(session, spools)
+        _note(row, copies_removed=True)
+    return 0
+
+
 def _remove_tree(world: Installation, session: UUID) -> None:
     tree = world.spool_root / "takes" / session.hex
     aside = world.spool_root / "quarantine"
@@ -188,10 +204,10 @@ def ask_for_record(session: UUID, _world: Installation, _limit: int) -> int:
     return 0
 
 
-STEPS = (bury_chunks, remove_keys, clear_spool, remove_blobs, ask_for_record)
+STEPS = (bury_chunks, remove_keys, clear_spool, remove_blobs, remove_copies, ask_for_record)
 
 
-def waits_for(session: Session) -> Iterator[str]:
+def waits_for(session: Session, *, copies: bool = True) -> Iterator[str]:
     """What of an expiring session is not gone yet, a line each."""
     if not _end(session).get("keys_removed"):
         yield "its sealed keys"
@@ -205,6 +221,8 @@ def waits_for(session: Session) -> Iterator[str]:
     left = chunks.exclude(state=State.EXPIRED).count() + _unshredded(session.pk).count()
     if left:
         yield f"{left} chunks"
+    if copies and settings.LUCID_SPOOL == "s3" and not _end(session).get("copies_removed"):
+        yield "second copies of its segments"
 
 
 def _facts(row: Session) -> dict[str, Any]:

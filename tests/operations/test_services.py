@@ -3,12 +3,10 @@
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 from lucid_sessions.operations.premises import answers
 from lucid_sessions.operations.private_redis import free_port
 from lucid_sessions.operations.services import SERVICES
-from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.lifecycle import QUEUES
 from tests.operations.processes import of_home, output, running, until
 from tests.operations.test_embedded_stack import HOST, asked
@@ -68,14 +66,3 @@ def test_a_service_answers_for_its_processes_and_stops_as_one(tmp_path: Path) ->
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert of_home(home) == []
-
-
-def test_on_several_hosts_the_api_needs_no_spool(settings: Any, tmp_path: Path) -> None:
-    settings.LUCID_QUEUE_PER_SPOOL = True
-    settings.SESSION_STORAGE_PATH = tmp_path / "not-mounted"
-    installation.cache_clear()
-    try:
-        assert queues("session-api") == {"export"}
-        assert queues("pipeline-manager") == {"anchor", "pipeline"}
-    finally:
-        installation.cache_clear()

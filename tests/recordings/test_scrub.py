@@ -1,12 +1,15 @@
 """Scrub: every stored blob is verified again and again, without a key, and a bad one is an alarm."""
 
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from django.core.management import call_command
 from django.utils import timezone
 
+from lucid_sessions.blobs import FileBlobs
 from lucid_sessions.errors import Retryable
 from lucid_sessions.recordings import observation, quota, scrub, shredding, verification
 from lucid_sessions.recordings.installation import Installation
@@ -180,3 +183,23 @@ def test_a_large_archive_is_still_verified_once_a_month() -> None:
     assert size * ticks > ninety_tb.used
     assert chunks * ticks > ninety_tb.files
     assert scrub.bounds(quota.Usage("the archive", 0, 0)) == (scrub.BYTES_A_TICK, scrub.CHUNKS_A_TICK)
+
+
+def test_scrub_repairs_from_the_replica_and_the_backup_that_the_settings_name(
+    world: Installation, tmp_path: Path, settings: Any
+) -> None:
+    archived.sealed(world, segments=2)
+    first, second = Chunk.objects.order_by("sequence")
+    replica, backups = tmp_path / "replica", tmp_path / "backups"
+    for root, chunk in ((replica, first), (backups / "blobs", second)):
+        FileBlobs.create(root).put(world.blobs.get(chunk.blob), name=chunk.blob)
+    settings.LUCID_REPLICA_URL, settings.LUCID_BACKUP_URL = str(replica), str(backups)
+    for chunk in (first, second):
+        _path(world, chunk.blob).write_bytes(b"rotten")
+    with pytest.raises(SystemExit):  # they were bad, and are repaired
+        call_command("scrub")
+    call_command("scrub")
+    assert [world.blobs.check(chunk.blob) for chunk in (first, second)] == [
+        chunk.blob_length for chunk in (first, second)
+    ]
+    assert not Chunk.objects.filter(quarantined_at__isnull=False).exists()

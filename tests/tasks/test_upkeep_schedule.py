@@ -14,7 +14,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_beat_knows_every_upkeep_task_and_where_it_goes() -> None:
     scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
-    for name in ("upkeep.retention", "upkeep.quota", "upkeep.scrub"):
+    for what in ("retention", "quota", "scrub", "locks", "tier", "backup"):
+        name = f"upkeep.{what}"
         assert name in scheduled
         assert name in app.tasks
         assert app.amqp.router.route({}, name)["queue"].name == "maintenance"

@@ -24,6 +24,8 @@ def environment(world: Installation, redis_url: str, **more: str) -> dict[str, s
         "REDIS_URL": redis_url,
         "SESSION_STORAGE_PATH": str(world.spool_root),
         "CHUNK_STORAGE_PATH": str(world.blobs_root),
+        "STORAGE_URL": world.blobs_url,
+        "LUCID_STORAGE_ALSO": ",".join(world.also),
         "LUCID_LEDGER_PATH": str(world.ledger_root),
         "LUCID_KEYS_PATH": str(world.keys_root),
         # Workers open nothing.

@@ -62,7 +62,7 @@ class Bulk:
         """All of these blobs are in the target, durably, read back; those that could not be are in `bad`."""
         moved = Moved()
         with ThreadPoolExecutor(THREADS) as pool:
-            for batch in _batches(names):
+            for batch in batches(names):
                 fresh = {name for name in pool.map(self._place, batch) if name}
                 failpoints.reach("bulk.placed")
                 self._sync(fresh)
@@ -165,7 +165,7 @@ def check_all(root: Path, names: Iterable[str]) -> Iterator[tuple[str, int | Non
         return name, length if found == name else None
 
     with ThreadPoolExecutor(THREADS) as pool:
-        for batch in _batches(names):
+        for batch in batches(names):
             yield from pool.map(check, batch)
 
 
@@ -203,7 +203,8 @@ def _copy(origin: Path, temporary: Path) -> None:
             os.close(target)
 
 
-def _batches(names: Iterable[str]) -> Iterator[list[str]]:
+def batches(names: Iterable[str], *, size: int = BATCH) -> Iterator[list[str]]:
+    """The names, so many at a time."""
     rest = iter(names)
-    while batch := list(islice(rest, BATCH)):
+    while batch := list(islice(rest, size)):
         yield batch

@@ -1,20 +1,21 @@
 """Is a backup still what was signed? Every byte of one snapshot is read again; the database is not needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
-from lucid_sessions.durable import blaming, make_directory
-from lucid_sessions.errors import LucidError
+from lucid_sessions.blobs import SEARCHED, Blobs, Credentials, FileBlobs, blob_name
+from lucid_sessions.errors import LucidError, Tampered
 
 from . import mirror
-from .bulk import check_all, path_of
+from .bulk import batches, check_all
+from .carrying import THREADS
 from .keyset import Keys
 from .making import read_list
 from .restoring import check_files
 from .shelf import Shelf
-
-DAMAGED = "damaged"
+from .shelves import Place, opened
 
 
 @dataclass
@@ -29,14 +30,21 @@ class Checked:
     problems: list[str] = field(default_factory=list)
 
 
-def check(root: Path, snapshot: str = "", *, tell: Callable[[int, int], None] = lambda *_: None) -> Checked:
+def check(
+    place: Place,
+    snapshot: str = "",
+    *,
+    credentials: Credentials = SEARCHED,
+    tell: Callable[[int, int], None] = lambda *_: None,
+) -> Checked:
     """The newest snapshot, or the one named, read whole. A bad blob is put aside: the next backup copies it.
 
     Refused and Tampered: there is none, or it is damaged where it decides about all the rest.
     """
-    shelf = Shelf.open(root)
+    shelf = opened(place, credentials=credentials)
     with shelf.alone():
         done = Checked(snapshot or (shelf.snapshots or [""])[-1])
+        shelf.refresh(whole=done.snapshot)
         manifest = shelf.manifest(done.snapshot)
         check_files(shelf, done.snapshot, manifest)
         if manifest["log"]["size"]:
@@ -62,19 +70,29 @@ def _keys(shelf: Shelf, place: str, done: Checked) -> int:
 
 def _blobs(shelf: Shelf, done: Checked, tell: Callable[[int, int], None]) -> None:
     listed = read_list(shelf, done.snapshot)
-    for number, (name, length) in enumerate(check_all(shelf.root / "blobs", sorted(listed)), start=1):
+    for number, (name, length) in enumerate(_read_all(shelf.pool, sorted(listed)), start=1):
         if length == listed[name]:
             done.blobs += 1
             done.read_bytes += length
         else:
-            done.problems.append(f"blob {name} in {shelf.root} is missing or holds other bytes")
-            _put_aside(shelf, name)
+            done.problems.append(f"blob {name} in {shelf.place} is missing or holds other bytes")
+            shelf.put_aside(name)
         tell(number, len(listed))
 
 
-def _put_aside(shelf: Shelf, name: str) -> None:
-    path = path_of(shelf.root / "blobs", name)
-    make_directory(shelf.root / DAMAGED)
-    with blaming("rename", path):
-        if path.exists():
-            path.rename(shelf.root / DAMAGED / name)
+def _read_all(pool: Blobs, names: list[str]) -> Iterator[tuple[str, int | None]]:
+    """Each name with its length, or None when it is missing or holds other bytes; every byte is read."""
+    if isinstance(pool, FileBlobs):
+        yield from check_all(pool.root, names)
+        return
+    with ThreadPoolExecutor(THREADS) as readers:
+        for batch in batches(names, size=100):
+            yield from zip(batch, readers.map(partial(_read, pool), batch), strict=True)
+
+
+def _read(pool: Blobs, name: str) -> int | None:
+    try:
+        content = pool.get(name)
+    except Tampered:
+        return None
+    return len(content) if blob_name(content) == name else None

@@ -9,29 +9,35 @@ The manifest is written last, by a rename, after all of it was read back. Until 
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from lucid_sessions import archive
-from lucid_sessions.blobs import FileBlobs
+from lucid_sessions.blobs import FileBlobs, Where
 from lucid_sessions.durable import blaming, make_directory, write_durably
-from lucid_sessions.errors import Refused, Retryable, Tampered
-from lucid_sessions.recordings import failpoints
+from lucid_sessions.errors import Retryable, Tampered
+from lucid_sessions.recordings import failpoints, upkeep
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import ARCHIVED, State, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session, SessionKey
 
 from . import engines, mirror, rows, signing
-from .bulk import Bulk, Moved, Way, digest_of, sync_file_system
+from .apart import require_apart, same_file_system
+from .bulk import Moved, Way, digest_of, sync_file_system
+from .carrying import mover
 from .keyset import Keys
 from .point import one_point
 from .retaining import Policy, new_id
 from .shelf import MANIFEST, VERSION, Owner, Shelf
+from .shelves import claim
 
 FORMAT = "lucid/1 backup"
+# When the last good backup was made: a row, so that every service can tell.
+NOTED = "backup"
 GONE = (Status.EXPIRING, Status.DELETED)
 # Serialising takes about a second for so many.
 CHEAP_ROWS = 2_000
@@ -45,7 +51,7 @@ class Orders:
     rows: `always`, `never`, or `auto`: the portable form too, as long as that takes a second or two.
     """
 
-    shelf: Path
+    shelf: Path | Where
     keys: Path | None = None
     policy: Policy = field(default_factory=Policy)
     keys_days: int = 7
@@ -84,12 +90,14 @@ def make(world: Installation, orders: Orders, *, tell: Tell = lambda *_: None) -
     """
     require_apart(world, [orders.shelf, *([orders.keys] if orders.keys else [])])
     if not world.blobs.present():
-        raise Retryable(f"No blob store at {world.blobs_root}: mount that disk; nothing was backed up")
+        raise Retryable(f"No blob store at {world.blobs.place}: mount that disk; nothing was backed up")
     key = signing.backup_key(world.keys_root)
-    shelf = Shelf.claim(orders.shelf, Owner(world.keys.repository.hex(), key.public.hex()))
+    shelf = claim(orders.shelf, Owner(world.keys.repository.hex(), key.public.hex()), world=world)
     with shelf.alone():
-        making = _Making(world, orders, shelf, key, tell)
-        return making.snapshot()
+        made = _Making(world, orders, shelf, key, tell).snapshot()
+    if not made.problems:
+        upkeep.note(NOTED, {"at": time.time(), "snapshot": made.snapshot, "place": shelf.place})
+    return made
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,7 @@ class _Making:
         made.pruned = prune(self.shelf, self.orders.policy, now=now)
         limit = now - timedelta(days=self.orders.keys_days)
         keys.prune(before_us=int(limit.timestamp()) * 1_000_000)
+        self.shelf.settle()
         return made
 
     def _metadata(self, work: Path) -> Point:
@@ -151,7 +160,7 @@ class _Making:
 
     def _blobs(self, made: Made) -> Moved:
         """Everything in the store, with or without a row: `rebuild` can use what the database has lost."""
-        pool = FileBlobs.create(self.shelf.root / "blobs")
+        pool = self.shelf.create_pool()
         known = self._known()
         there, stored = set(pool.names()), sorted(self.world.blobs.names())
         new = [name for name in stored if name not in known or name not in there]
@@ -163,8 +172,8 @@ class _Making:
             done += count
             self.tell("blobs", done, len(new))
 
-        bulk = Bulk(self.world.blobs, pool, Way.LINK if self.orders.link else Way.COPY)
-        moved = bulk.move(new, tell=tell)
+        carrier = mover(self.world.blobs, pool, Way.LINK if self.orders.link else Way.COPY)
+        moved = carrier.move(new, tell=tell)
         made.new_blobs, made.new_bytes = moved.written, moved.written_bytes
         made.problems += moved.bad.values()
         fresh = set(new)
@@ -178,7 +187,10 @@ class _Making:
         return read_list(self.shelf, newest[0]) if newest else {}
 
     def _require_room(self, new: Iterable[str]) -> None:
-        if self.orders.link and _same_file_system(self.world.blobs_root, self.shelf.root):
+        store = self.world.local_blobs
+        if not isinstance(self.shelf.pool, FileBlobs):
+            return  # nobody can say how much a bucket takes
+        if self.orders.link and store and same_file_system(store, self.shelf.root):
             return
         needed, free = sum(map(self.world.blobs.size, new)), shutil.disk_usage(self.shelf.root).free
         if needed > free:
@@ -256,13 +268,9 @@ def prune(shelf: Shelf, policy: Policy, *, now: datetime) -> list[str]:
     """The snapshots that were removed by the policy, with the blobs that no other one lists."""
     gone = sorted(set(shelf.snapshots) - policy.kept(shelf.snapshots, now=now))
     for snapshot in gone:
-        trash = shelf.root / "work"
-        with blaming("remove", shelf.path(snapshot)):
-            shutil.rmtree(trash, ignore_errors=True)
-            shelf.path(snapshot).rename(trash)
-            shutil.rmtree(trash)
+        shelf.remove(snapshot)
     if gone:
-        pool = FileBlobs(shelf.root / "blobs")
+        pool = shelf.pool
         listed: set[str] = set()
         for snapshot in shelf.snapshots:
             listed |= read_list(shelf, snapshot).keys()
@@ -271,23 +279,7 @@ def prune(shelf: Shelf, policy: Policy, *, now: datetime) -> list[str]:
     return gone
 
 
-def require_apart(world: Installation, places: Sequence[Path]) -> None:
-    """Refused when a backup would lie in what is backed up, or what is backed up in it."""
-    for place in places:
-        for what in (world.blobs_root, world.spool_root, world.ledger_root, world.keys_root):
-            one, other = place.resolve(), what.resolve()
-            if one == other or one.is_relative_to(other) or other.is_relative_to(one):
-                raise Refused(
-                    f"{place} and {what} lie one in the other: a backup inside what it backs up is none. "
-                    "Name a directory of its own, on another disk if there is one"
-                )
-
-
-def _same_file_system(one: Path, other: Path) -> bool:
-    with blaming("look at", other):
-        return one.stat().st_dev == other.stat().st_dev
-
-
 def shares_disk(world: Installation, orders: Orders) -> bool:
     """True when the loss of one disk takes store and backup together."""
-    return _same_file_system(world.blobs_root, orders.shelf)
+    store = world.local_blobs
+    return store is not None and isinstance(orders.shelf, Path) and same_file_system(store, orders.shelf)

@@ -198,12 +198,11 @@ class Recovery:
         for name in self.world.blobs.names():
             if name in known:
                 continue
-            with self.world.blobs.open(name) as blob:
-                try:
-                    header = archive.read_header(blob.read(archive.HEADER))
-                except Tampered as error:
-                    self.done.lost.append(f"blob {name}: {error}")
-                    continue
+            try:
+                header = archive.read_header(self.world.blobs.start(name, archive.HEADER))
+            except Tampered as error:
+                self.done.lost.append(f"blob {name}: {error}")
+                continue
             if one := bindings.get(header.binding):
                 leaf = {"session": str(one.session), "track": one.track, "sequence": header.sequence}
                 found[one.session].append({**leaf, "blob": name, "length": self.world.blobs.size(name)})

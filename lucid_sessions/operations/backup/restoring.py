@@ -19,7 +19,6 @@ from uuid import UUID
 from django.core.management import call_command
 from django.db import DatabaseError, connections
 
-from lucid_sessions.blobs import FileBlobs
 from lucid_sessions.durable import blaming, sync_directory, write_durably
 from lucid_sessions.errors import LucidError, Refused, Tampered
 from lucid_sessions.ledger import Log
@@ -28,12 +27,15 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 
 from . import aftermath, engines, mirror, rows, signing
-from .bulk import Bulk, Way, digest_of
+from .apart import require_apart
+from .bulk import Way, digest_of
+from .carrying import mover
 from .keyset import Keys
-from .making import GONE, read_list, require_apart
+from .making import GONE, read_list
 from .recovery import Recovered, Recovery, Shredded, unlock
 from .retaining import made_at
 from .shelf import Shelf
+from .shelves import Place, opened
 
 JOURNAL = "restoring.json"
 Tell = Callable[[str, int, int], None]
@@ -47,7 +49,7 @@ class Wish:
     vouches that nothing was signed after the backup; `continue` begins a new log, of `origin`.
     """
 
-    shelf: Path
+    shelf: Place
     keys: Path | None = None
     snapshot: str = ""
     over: bool = False
@@ -76,7 +78,7 @@ def restore(world: Installation, wish: Wish, *, tell: Tell = lambda *_: None) ->
     """What was restored. Refused, Tampered and Retryable leave the installation as it was, up to the first
     write; a run that died, or met a full disk, is repeated."""
     require_apart(world, [wish.shelf, *([wish.keys] if wish.keys else [])])
-    shelf = Shelf.open(wish.shelf)
+    shelf = opened(wish.shelf, credentials=world.credentials)
     with shelf.alone():
         return _Restoring(world, wish, shelf, tell).run()
 
@@ -122,10 +124,11 @@ class _Restoring:
         """The snapshot's id and manifest, every file of its metadata being what was signed."""
         there = self.shelf.snapshots
         if not there:
-            raise Refused(f"There is no finished snapshot in {self.shelf.root}")
+            raise Refused(f"There is no finished snapshot in {self.shelf.place}")
         snapshot = self.wish.snapshot or there[-1]
         if snapshot not in there:
-            raise Refused(f"There is no snapshot {snapshot} in {self.shelf.root}: {', '.join(there[-5:])}")
+            raise Refused(f"There is no snapshot {snapshot} in {self.shelf.place}: {', '.join(there[-5:])}")
+        self.shelf.refresh(whole=snapshot)
         manifest = self.shelf.manifest(snapshot)
         check_files(self.shelf, snapshot, manifest)
         self._require_ours()
@@ -135,12 +138,12 @@ class _Restoring:
         ring, pinned = self.world.keys, signing.pinned(self.world.keys_root)
         if ring.exists and ring.repository.hex() != self.shelf.owner.repository:
             raise Refused(
-                f"{self.shelf.root} holds the backups of another installation "
+                f"{self.shelf.place} holds the backups of another installation "
                 f"(repository {self.shelf.owner.repository[:16]}…, here is {ring.repository.hex()[:16]}…)"
             )
         if pinned and pinned != self.shelf.owner.key:
             raise Refused(
-                f"{self.shelf.root} is signed by backup key {self.shelf.owner.key[:16]}…, "
+                f"{self.shelf.place} is signed by backup key {self.shelf.owner.key[:16]}…, "
                 f"but this installation pins {pinned[:16]}… ({self.world.keys_root / signing.PIN})"
             )
 
@@ -200,7 +203,8 @@ class _Restoring:
 
     def _blobs(self, done: Restored, snapshot: str, *, without: set[str]) -> None:
         names = sorted(read_list(self.shelf, snapshot).keys() - without)
-        bulk = Bulk(FileBlobs(self.shelf.root / "blobs"), FileBlobs.create(self.world.blobs_root), Way.BACK)
+        self.world.create_front()
+        carrier = mover(self.shelf.pool, self.world.front, Way.BACK)
         count = 0
 
         def tell(more: int) -> None:
@@ -208,7 +212,7 @@ class _Restoring:
             count += more
             self.tell("blobs", count, len(names))
 
-        moved = bulk.move(names, tell=tell)
+        moved = carrier.move(names, tell=tell)
         done.blobs, done.written = len(moved.lengths), moved.written
         done.written_bytes = moved.written_bytes
         done.problems += moved.bad.values()

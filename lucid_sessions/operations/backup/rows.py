@@ -22,12 +22,6 @@ LABELS = (
     "auth.Group",
     "access.User",
     "access.RevokedToken",
-    "access.ApiToken",
-    "access.AuditEvent",
-    "access.AuditBatch",
-    "access.WebhookEndpoint",
-    "access.WebhookEvent",
-    "access.WebhookDelivery",
     "recordings.Session",
     "recordings.SessionKey",
     "recordings.Take",
@@ -38,8 +32,6 @@ LABELS = (
     "recordings.LedgerRecord",
     "recordings.Checkpoint",
 )
-# What is of the moment, or belongs to the machine that it was made on.
-LEFT = ("access.WebSession", "access.FailedSignIns", "access.Replay", "access.Job")
 _BY_NAME = {"auth.group"}
 BATCH = 500
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lucid_sessions.blobs import Blobs, FileBlobs
 from lucid_sessions.durable import blaming, make_directory, sync_directory, write_durably
 from lucid_sessions.errors import Refused, Retryable, Tampered
 
@@ -28,6 +29,7 @@ FORMAT = "lucid/1 backups"
 VERSION = 1
 MARKER = "lucid-backups.json"
 MANIFEST = "manifest.json"
+DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,30 @@ class Shelf:
         if MARKER not in strange and [name for name in strange if not name.endswith(".lucid-tmp")]:
             raise Refused(f"{root} holds other files and no backups: name a new or an empty directory")
         if MARKER not in strange:
-            content = {"format": FORMAT, "version": VERSION, "repository": owner.repository, "key": owner.key}
-            write_durably(root / MARKER, json.dumps(content).encode() + b"\n")
+            write_durably(root / MARKER, cls.marker_of(owner))
         shelf = cls.open(root)
         shelf.require(owner)
         return shelf
+
+    @staticmethod
+    def marker_of(owner: Owner) -> bytes:
+        """What says that backups of this owner are here."""
+        content = {"format": FORMAT, "version": VERSION, "repository": owner.repository, "key": owner.key}
+        return json.dumps(content).encode() + b"\n"
+
+    @property
+    def place(self) -> str:
+        """Where the backups are, for people."""
+        return str(self.root)
+
+    @property
+    def pool(self) -> Blobs:
+        """The blobs of all snapshots."""
+        return FileBlobs(self.root / "blobs")
+
+    def create_pool(self) -> Blobs:
+        """The same, made if it is new."""
+        return FileBlobs.create(self.root / "blobs")
 
     def require(self, owner: Owner) -> None:
         """Refused unless these are the backups of that owner."""
@@ -150,6 +171,28 @@ class Shelf:
             work.rename(self.path(snapshot))
         sync_directory(self.root / "snapshots")
         sync_directory(self.root)
+
+    def refresh(self, *, whole: str = "") -> None:
+        """What is here is what counts: nothing to do, where it is no copy."""
+
+    def remove(self, snapshot: str) -> None:
+        """The snapshot is gone, at once or not at all."""
+        trash = self.root / "work"
+        with blaming("remove", self.path(snapshot)):
+            shutil.rmtree(trash, ignore_errors=True)
+            self.path(snapshot).rename(trash)
+            shutil.rmtree(trash)
+
+    def settle(self) -> None:
+        """What was removed here is removed wherever it counts: nothing to do, where that is here."""
+
+    def put_aside(self, name: str) -> None:
+        """A rotten blob does not stay under its name; the next backup copies it anew."""
+        path = Path(f"{self.root}/blobs/{name[:2]}/{name[2:4]}/{name}")
+        make_directory(self.root / DAMAGED)
+        with blaming("rename", path):
+            if path.exists():
+                path.rename(self.root / DAMAGED / name)
 
     def next_serial(self) -> int:
         """One more than any snapshot's: order comes from this, never from the clock."""

@@ -33,7 +33,7 @@ from .signing import signatures
 
 log = structlog.get_logger(__name__)
 
-# Waits after each failed attempt, in seconds; after the last one it is over (2.3 days).
+# Waits after each failed attempt, in seconds; after the last one it is over (about three days).
 WAITS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 57600, 86400)
 # An endpoint that failed is asked again after as long, but at most this.
 LONGEST_QUIET = 600
@@ -109,8 +109,7 @@ def tick(*, send: Send = sending.post) -> int:
 
 def soon() -> None:
     """What is due is being sent by a thread of its own when this returns; nobody waits for an endpoint."""
-    prepare()
-    if due_endpoints() and _sending.acquire(blocking=False):
+    if _sending.acquire(blocking=False):
         threading.Thread(target=_send_all, name="webhooks", daemon=True).start()
 
 

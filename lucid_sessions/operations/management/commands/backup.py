@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from lucid_sessions.operations.backup import checking, making
 from lucid_sessions.operations.backup.progress import shown
 from lucid_sessions.operations.backup.retaining import Policy
+from lucid_sessions.operations.backup.shelves import place_of
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE
 from lucid_sessions.recordings.management.command import Command as Base
@@ -17,7 +18,7 @@ class Command(Base):
     help = "Back up metadata, log, blobs and keys while everything runs. Needs no ENCRYPTION_PASSWORD."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("directory", type=Path)
+        parser.add_argument("directory", help="a directory, or s3://bucket/prefix?endpoint=…")
         parser.add_argument("--keys", type=Path, help="keep the key backup there, away from the rest")
         parser.add_argument("--keep-days", type=_count, default=7, help="all snapshots of so many days (7)")
         parser.add_argument("--keep-daily", type=_count, default=0, help="beyond: one a day, so many")
@@ -39,7 +40,7 @@ class Command(Base):
     def _make(self, options: dict[str, Any]) -> int:
         kept = {name: options[f"keep_{name}"] for name in ("days", "daily", "weekly", "monthly")}
         orders = making.Orders(
-            shelf=options["directory"].absolute(),
+            shelf=place_of(options["directory"]),
             keys=options["keys"] and options["keys"].absolute(),
             policy=Policy(**kept),
             keys_days=options["keys_days"],
@@ -48,7 +49,7 @@ class Command(Base):
         )
         with shown() as tell:
             made = making.make(installation(), orders, tell=tell)
-        keys = orders.keys or orders.shelf / "keys"
+        keys = orders.keys or f"{orders.shelf}/keys".replace("//keys", "/keys")
         linked = making.shares_disk(installation(), orders)
         lines = [
             f"Snapshot {made.snapshot}: {made.blobs} blobs "
@@ -64,8 +65,9 @@ class Command(Base):
     def _check(self, options: dict[str, Any]) -> int:
         with shown() as tell:
             found = checking.check(
-                options["directory"].absolute(),
+                place_of(options["directory"]),
                 options["snapshot"],
+                credentials=installation().credentials,
                 tell=lambda done, total: tell("blobs", done, total),
             )
         line = (

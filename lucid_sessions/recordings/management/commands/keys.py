@@ -5,9 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from lucid_sessions.blobs import FileBlobs
 from lucid_sessions.errors import Refused
 from lucid_sessions.recordings import keyring, ledger_rows
+from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
 
@@ -72,6 +72,6 @@ class Command(Base):
 
 def _make_known(ring: keyring.Keyring) -> None:
     """The store of blobs is there, and the log admits the writers that the public description names."""
-    FileBlobs.create(settings.CHUNK_STORAGE_PATH)
+    installation().create_front()
     for writer in ring.public["writers"]:
         ledger_rows.request("writer-added", key=f"writer-added:{writer['key_id']}", facts=writer)

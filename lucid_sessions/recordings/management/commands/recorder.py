@@ -17,6 +17,7 @@ from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
+from lucid_sessions.recordings.spool_mirror import mirror_of
 from recorder.errors import RecorderError
 from recorder.supervisor import Policy, Supervisor
 
@@ -37,11 +38,11 @@ class Command(Base):
     def run(self, options: dict[str, Any]) -> int:
         hints.connect()
 
-        spool = installation().spool
-        view = DatabaseView(
-            spool, intake.Intake(spool), **({"host": options["host"]} if options["host"] else {})
-        )
-        filing = Filing(intake.Intake(spool))
+        spool, mirror = installation().spool, mirror_of(installation())
+        spool.set_mirrored(mirror is not None)
+        named = {"host": options["host"]} if options["host"] else {}
+        view = DatabaseView(spool, intake.Intake(spool, mirror), **named)
+        filing = Filing(intake.Intake(spool, mirror))
         policy = Policy(
             maximum_sessions=settings.LUCID_MAX_SESSIONS,
             allowed_targets=tuple(settings.LUCID_TARGET_ALLOW),
@@ -83,6 +84,7 @@ class Filing(threading.Thread):
         while not self._over:
             self._soon.wait(SCAN_SECONDS)
             self._soon.clear()
+            self._acknowledge()
             try:
                 self.files.scan()
                 self.files.release()
@@ -91,6 +93,14 @@ class Filing(threading.Thread):
                 log.warning("spool not filed", reason=str(error))
                 close_old_connections()
                 time.sleep(SCAN_SECONDS)
+
+    def _acknowledge(self) -> None:
+        """Copy what is held; while the store is away it stays held, and what counts already is filed."""
+        try:
+            if self.files.mirror:
+                self.files.mirror.acknowledge(self.files.spool)
+        except (LucidError, RecorderError, OSError) as error:
+            log.warning("segments wait for their second copy", reason=str(error))
 
     def _clear(self) -> None:
         """What expired goes from this spool too: only its own host can say that it did."""

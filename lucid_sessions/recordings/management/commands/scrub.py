@@ -13,7 +13,8 @@ class Command(Base):
 
     def run(self, _options: dict[str, Any]) -> int:
         tally = scrub.Tally()
-        for tally in scrub.run(installation()):
+        world = installation()
+        for tally in scrub.run(world, replicas=scrub.replicas(world)):
             if self.stderr.isatty():
                 self.stderr.write(f"\r{tally.chunks} blobs, {tally.size / 1024**2:.0f} MiB", ending="")
         lines = [f"{tally.chunks} blobs verified ({tally.size / 1024**2:.1f} MiB), {len(tally.bad)} bad."]

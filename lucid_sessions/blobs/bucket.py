@@ -1,0 +1,300 @@
+"""A bucket of an S3 service: objects written with their SHA-256, which the service checks and keeps.
+
+    s3://BUCKET/PREFIX?endpoint=https://host:port&region=R&profile=P&lock=on
+
+`endpoint`: any service that speaks S3 (without it: Amazon's). `profile`: a section of the credentials file;
+without it the credentials of the environment, or of the machine's role. `lock=on`: the bucket has Object
+Lock. `verify=read`: everything that was written is read back, for a service that checks no SHA-256.
+A URL never holds credentials, and no message repeats what a service answered: it might.
+"""
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from lucid_sessions.blobs.blame import as_ours, code_of
+from lucid_sessions.blobs.names import Missing
+from lucid_sessions.durable import Bytes
+from lucid_sessions.errors import Refused, Retryable
+
+# Larger objects go up in parts, each with a SHA-256 of its own. Amazon's smallest part is 5 MiB.
+WHOLE_BYTES = 16 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
+KNOWN = ("endpoint", "region", "profile", "lock", "verify")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What opens a bucket; empty: the environment of boto3, its files or the machine's role say it."""
+
+    key: str = ""
+    secret: str = field(default="", repr=False)
+
+
+SEARCHED = Credentials()
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which bucket, which part of it, at which service."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint: str = ""
+    region: str = ""
+    profile: str = ""
+    lock: bool = False
+    verify: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> "Where":
+        """The place that a URL names; Refused when it names none, or holds a password."""
+        parts = urlsplit(url)
+        wishes = dict(parse_qsl(parts.query))
+        if parts.scheme != "s3" or not parts.netloc:
+            raise Refused(f"{parts.scheme}://… is no S3 address: s3://bucket/prefix?endpoint=https://host")
+        if "@" in parts.netloc or "@" in urlsplit(wishes.get("endpoint", "")).netloc:
+            raise Refused("An S3 address holds no password: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        if unknown := sorted(wishes.keys() - set(KNOWN)):
+            raise Refused(f"s3://{parts.netloc} has unknown options {', '.join(unknown)}: {', '.join(KNOWN)}")
+        prefix = parts.path.strip("/")
+        lock = wishes.pop("lock", "") in ("on", "1", "true")
+        return cls(parts.netloc, f"{prefix}/" if prefix else "", lock=lock, **wishes)
+
+    def below(self, folder: str) -> "Where":
+        """The same place, one folder further down."""
+        return replace(self, prefix=f"{self.prefix}{folder}/")
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}"
+
+
+@dataclass(frozen=True)
+class Object:
+    """What the service says of an object; `sha256` is empty where it keeps none of the whole."""
+
+    key: str
+    size: int
+    modified: datetime
+    sha256: bytes = b""
+
+
+@dataclass
+class Bucket:
+    """Objects below a prefix. Keys are given without it. Connections are made when first needed, a process.
+
+    Errors: Missing when there is no such bucket, Retryable for everything that may pass, naming bucket, key
+    and what to do.
+    """
+
+    where: Where
+    credentials: Credentials = SEARCHED
+    _clients: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def client(self) -> Any:
+        """boto3's client; one of its own in each process, since a fork must not share connections."""
+        mine = os.getpid()
+        if mine not in self._clients:
+            with self._blaming("reach", ""):
+                self._clients[mine] = self._connect()
+        return self._clients[mine]
+
+    def _connect(self) -> Any:
+        import boto3  # a third of a second: only where objects are used
+        from botocore.config import Config
+
+        session = boto3.session.Session(
+            aws_access_key_id=self.credentials.key or None,
+            aws_secret_access_key=self.credentials.secret or None,
+            profile_name=self.where.profile or None,
+        )
+        config = Config(
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=32,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            request_checksum_calculation="when_required",
+            # A rotten object is for our own checks to name, and for `put_aside` to keep.
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if self.where.endpoint else "auto"},
+        )
+        return session.client(
+            "s3",
+            endpoint_url=self.where.endpoint or None,
+            region_name=self.where.region or session.region_name or "us-east-1",
+            config=config,
+        )
+
+    def put(self, key: str, data: Bytes, *, only_new: bool = False) -> bool:
+        """True once the object holds exactly these bytes; False (with only_new) when the key was taken.
+
+        The service has checked the SHA-256 of what reached it; where it does not say so, the object is read.
+        """
+        view = memoryview(data).cast("B")
+        once = {"IfNoneMatch": "*"} if only_new else {}
+        try:
+            with self._blaming("write", key):
+                if len(view) <= WHOLE_BYTES:
+                    said = self._put_whole(key, view, once)
+                else:
+                    said = self._put_parts(key, view, once)
+        except _Taken:
+            return False
+        self._require_kept(key, view, said)
+        return True
+
+    def _put_whole(self, key: str, view: memoryview, once: dict[str, str]) -> str:
+        digest = _b64(hashlib.sha256(view).digest())
+        self.client.put_object(
+            **self._named(key), Body=bytes(view), ChecksumAlgorithm="SHA256", ChecksumSHA256=digest, **once
+        )
+        return digest
+
+    def _put_parts(self, key: str, view: memoryview, once: dict[str, str]) -> str:
+        named = self._named(key)
+        upload = self.client.create_multipart_upload(**named, ChecksumAlgorithm="SHA256")["UploadId"]
+        try:
+            parts, digests = [], []
+            for number, start in enumerate(range(0, len(view), PART_BYTES), start=1):
+                part = view[start : start + PART_BYTES]
+                digests.append(hashlib.sha256(part).digest())
+                facts = {"PartNumber": number, "ChecksumSHA256": _b64(digests[-1])}
+                done = self.client.upload_part(**named, UploadId=upload, Body=bytes(part), **facts)
+                parts.append({**facts, "ETag": done["ETag"]})
+            self.client.complete_multipart_upload(
+                **named, UploadId=upload, MultipartUpload={"Parts": parts}, **once
+            )
+        except BaseException:
+            with suppress(Exception):  # what stays behind, `sweep` removes
+                self.client.abort_multipart_upload(**named, UploadId=upload)
+            raise
+        return f"{_b64(hashlib.sha256(b''.join(digests)).digest())}-{len(digests)}"
+
+    def _require_kept(self, key: str, view: memoryview, said: str) -> None:
+        with self._blaming("read", key):
+            found = self.client.head_object(**self._named(key), ChecksumMode="ENABLED")
+        same = found["ContentLength"] == len(view) and found.get("ChecksumSHA256") == said
+        if same and self.where.verify != "read":
+            return
+        back = self.get(key)
+        if back is None or hashlib.sha256(back).digest() != hashlib.sha256(view).digest():
+            self.delete(key)
+            raise Retryable(
+                f"{self.where}{key} read back as other bytes. Check that service; it will be retried"
+            )
+
+    def get(self, key: str, *, first: int | None = None) -> bytes | None:
+        """The object's bytes (only the `first` so many); None when there is none."""
+        wish = {"Range": f"bytes=0-{first - 1}"} if first else {}
+        try:
+            with self._blaming("read", key):
+                content: bytes = self.client.get_object(**self._named(key), **wish)["Body"].read()
+        except _Absent:
+            return None
+        return content
+
+    def look(self, key: str) -> Object | None:
+        """What is known of the object; None when there is none."""
+        try:
+            with self._blaming("read", key):
+                found = self.client.head_object(**self._named(key), ChecksumMode="ENABLED")
+        except _Absent:
+            return None
+        said = found.get("ChecksumSHA256", "")
+        digest = base64.b64decode(said) if said and "-" not in said else b""
+        return Object(key, found["ContentLength"], found["LastModified"], digest)
+
+    def objects(self, prefix: str = "", *, after: str = "") -> Iterator[Object]:
+        """What lies below a prefix, in the order of keys, from behind `after` on."""
+        wish: dict[str, str] = {"StartAfter": self.where.prefix + after} if after else {}
+        while True:
+            with self._blaming("list", prefix):
+                page = self.client.list_objects_v2(
+                    Bucket=self.where.bucket, Prefix=self.where.prefix + prefix, **wish
+                )
+            for one in page.get("Contents", ()):
+                yield Object(one["Key"][len(self.where.prefix) :], one["Size"], one["LastModified"])
+            if not page.get("IsTruncated"):
+                return
+            wish = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def delete(self, key: str) -> None:
+        """The object is gone with every version of it; one that was not there is gone already."""
+        with self._blaming("delete", key), suppress(_Absent):
+            if not self._keeps_versions:
+                self.client.delete_object(**self._named(key))
+                return
+            for version in self._versions(key):
+                self.client.delete_object(**self._named(key), VersionId=version)
+
+    @cached_property
+    def _keeps_versions(self) -> bool:
+        said = self.client.get_bucket_versioning(Bucket=self.where.bucket)
+        return said.get("Status") in ("Enabled", "Suspended")
+
+    def _versions(self, key: str) -> list[str]:
+        found = self.client.list_object_versions(
+            Bucket=self.where.bucket, Prefix=self.where.prefix + key, MaxKeys=1000
+        )
+        every = (*found.get("Versions", ()), *found.get("DeleteMarkers", ()))
+        return [one["VersionId"] for one in every if one["Key"] == self.where.prefix + key]
+
+    def set_hold(self, key: str, status: str) -> None:
+        """The service itself refuses to delete the object (`ON`), or no longer does (`OFF`)."""
+        with self._blaming("lock", key), suppress(_Absent):
+            self.client.put_object_legal_hold(**self._named(key), LegalHold={"Status": status})
+
+    def abandon_uploads(self, *, before: datetime) -> int:
+        """How many unfinished uploads of dead writers were given up, begun before that time."""
+        gone = 0
+        with self._blaming("clean up", ""):
+            found = self.client.list_multipart_uploads(Bucket=self.where.bucket, Prefix=self.where.prefix)
+            for one in found.get("Uploads", ()):
+                if one["Initiated"] < before:
+                    self.client.abort_multipart_upload(
+                        Bucket=self.where.bucket, Key=one["Key"], UploadId=one["UploadId"]
+                    )
+                    gone += 1
+        return gone
+
+    def _named(self, key: str) -> dict[str, str]:
+        return {"Bucket": self.where.bucket, "Key": self.where.prefix + key}
+
+    @contextmanager
+    def _blaming(self, action: str, key: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except (ClientError, BotoCoreError) as error:
+            code = code_of(error)
+            if code in ("NoSuchKey", "404", "NotFound", "NoSuchVersion", "416", "InvalidRange"):
+                raise _Absent from None
+            if code in ("PreconditionFailed", "412"):
+                raise _Taken from None
+            if code == "NoSuchBucket":
+                raise Missing(
+                    f"There is no bucket {self.where.bucket}: make it, or correct its name"
+                ) from None
+            # `from None`: a service may repeat what it was sent, and a log shows the cause of an error.
+            raise as_ours(error, action=action, place=f"{self.where}{key}") from None
+
+
+class _Absent(Exception):
+    pass
+
+
+class _Taken(Exception):
+    pass
+
+
+def _b64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()

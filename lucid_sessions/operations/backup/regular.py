@@ -1,0 +1,43 @@
+"""Backups by schedule: where LUCID_BACKUP_URL says, every LUCID_BACKUP_HOURS."""
+
+import time
+from pathlib import Path
+
+import structlog
+from django.conf import settings
+
+from lucid_sessions.recordings import upkeep
+from lucid_sessions.recordings.installation import Installation
+
+from . import making
+from .retaining import Policy
+from .shelves import place_of
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 600.0
+
+
+def make_if_due(world: Installation) -> making.Made | None:
+    """The backup that was due, made; None when none is, or none is wished.
+
+    One that names a problem does not count: it is said, and made again at the next look.
+    """
+    last = float(upkeep.recall(making.NOTED).get("at", 0.0))
+    age = time.time() - last
+    if not settings.LUCID_BACKUP_URL or 0 <= age < settings.LUCID_BACKUP_HOURS * 3600:
+        return None
+    keys = settings.LUCID_BACKUP_KEYS
+    made = making.make(
+        world,
+        making.Orders(
+            shelf=place_of(settings.LUCID_BACKUP_URL),
+            keys=Path(keys).absolute() if keys else None,
+            policy=Policy(days=settings.LUCID_BACKUP_KEEP_DAYS),
+            keys_days=settings.LUCID_BACKUP_KEEP_DAYS,
+        ),
+    )
+    for problem in made.problems:
+        log.error("backup is not whole", snapshot=made.snapshot, problem=problem)
+    log.info("backed up", snapshot=made.snapshot, blobs=made.blobs, new=made.new_blobs)
+    return made

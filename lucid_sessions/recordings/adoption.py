@@ -1,0 +1,136 @@
+"""What a lost host had acknowledged is taken over by this one, from the second copies in the object store.
+
+Each file gets a place of its own in this spool (`<take>.<lost spool>`, which no scanner looks into) and a
+copy in this spool's name, before its row moves over and the old copy goes. So it can be interrupted anywhere
+and done again. If the lost host comes back after all, its files meet rows of another spool and go aside.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import structlog
+from django.db import IntegrityError
+from django.db.models import F, Q
+from django.utils import timezone
+
+from lucid_sessions.durable import write_durably
+from lucid_sessions.errors import Refused, Retryable, Tampered
+from recorder.errors import Unreadable
+from recorder.names import ClosedMarker, GapMarker, SegmentName, read_marker
+
+from . import failpoints, hints, intake, spool_files, tombstones
+from .installation import Installation
+from .models import Chunk, Session, Take
+from .spool_mirror import Copy, SpoolMirror, mirror_of
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Adopted:
+    """What was taken over, and what could not be."""
+
+    segments: int = 0
+    markers: int = 0
+    takes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def adopt(world: Installation, lost: str) -> Adopted:
+    """Everything that the lost spool had acknowledged is in this host's care. Retryable: do it again.
+
+    Refused without LUCID_SPOOL=s3, for this host's own spool, and for one that has no copies.
+    """
+    mirror = mirror_of(world)
+    if mirror is None:
+        raise Refused("There are no second copies: LUCID_SPOOL is not s3.")
+    if lost == world.spool.identity:
+        raise Refused(f"{lost} is this host's own spool: nothing of it is lost.")
+    done, found, takes = Adopted(), list(mirror.copies(lost)), Take.objects.filter(spool=lost)
+    if not found and not takes.exists():
+        raise Refused(f"Nobody knows a spool {lost}: `manage.py spool list` shows them.")
+    if takes.filter(ended_at__isnull=True, lease_until__gt=timezone.now()).exists():
+        raise Retryable(f"The host of spool {lost} was heard from within the last half minute: is it lost?")
+    for copy in sorted(found, key=_segments_first):
+        try:
+            _adopt(copy, done, world=world, mirror=mirror)
+        except (Tampered, Unreadable) as error:
+            done.problems.append(f"{copy.key}: {error}")
+    _tell_what_is_lost(lost, done)
+    done.takes = takes.filter(ended_at__isnull=True).update(
+        ended_at=timezone.now(), reason="its host was lost"
+    )
+    # It will never confirm that it cleared what expires; its copies go with ours.
+    takes.update(spool=world.spool.identity)
+    log.warning("spool adopted", lost=lost, segments=done.segments, markers=done.markers)
+    return done
+
+
+def _segments_first(copy: Copy) -> tuple[bool, str]:
+    """A track's end is filed after all its segments."""
+    return copy.name.endswith(".json"), copy.key
+
+
+def _adopt(copy: Copy, done: Adopted, *, world: Installation, mirror: SpoolMirror) -> None:
+    if tombstones.is_gone(copy.session) or not Session.objects.filter(pk=copy.session).exists():
+        if tombstones.is_gone(copy.session):
+            mirror.forget(copy)
+        else:
+            done.problems.append(f"{copy.key}: no row of its session, the copy is kept")
+        return
+    content = mirror.get(copy)
+    mine = replace(copy, spool=world.spool.identity, take=f"{copy.take.split('.')[0]}.{copy.spool}")
+    path = world.spool_root / "takes" / mine.session.hex / mine.take / mine.name
+    write_durably(path, content)
+    mirror.put(mine, content)
+    failpoints.reach("adopt.copied")
+    if copy.name.endswith(".json"):
+        gap = copy.name.startswith("gap_")
+        marker: intake.Marker = read_marker(path, GapMarker) if gap else read_marker(path, ClosedMarker)
+        spool_files.require_sound(marker, path, session=copy.session, take=int(copy.take.split(".")[0]))
+        intake.file_marker(marker)
+        done.markers += 1
+    else:
+        _file(SegmentName.parse(copy.name), path, world=world, lost=copy.spool)
+        done.segments += 1
+    failpoints.reach("adopt.filed")
+    mirror.forget(copy)
+
+
+def _file(name: SegmentName, path: Path, *, world: Installation, lost: str) -> None:
+    """The segment's row, old or new, says that its bytes are here now; a released one needs none."""
+    mine = {"spool": world.spool.identity, "path": str(path.relative_to(world.spool_root))}
+    rows = Chunk.objects.filter(session=name.session, track=name.track, sequence=name.sequence)
+    try:
+        new = Chunk.objects.create(
+            session_id=name.session,
+            track=name.track,
+            sequence=name.sequence,
+            epoch=name.epoch,
+            start_us=name.start_us,
+            end_us=name.end_us,
+            timestamp_ms=name.wall_ms,
+            raw_length=path.stat().st_size,
+            **mine,
+        )
+        hints.hint([new])
+    except IntegrityError:
+        fresh = {"token": "", "lease_until": None, "next_attempt_at": None, "fence": F("fence") + 1}
+        moved = rows.filter(spool=lost, path__gt="").update(**mine, **fresh)
+        if not moved and not rows.filter(**mine).exists():
+            path.unlink(missing_ok=True)  # the archive has it already
+        given_up = Q(reason__startswith="lost with its spool") | Q(reason__startswith="the host of spool")
+        rows.filter(given_up, **mine).update(quarantined_at=None, reason="", attempts=0)
+
+
+def _tell_what_is_lost(lost: str, done: Adopted) -> None:
+    """Segments that were filed before second copies were asked for, and whose bytes only that host had."""
+    for row in Chunk.objects.filter(spool=lost, path__gt="").exclude(state__in=("stored", "anchored")):
+        done.problems.append(f"chunk {row} of session {row.session_id} has no second copy")
+
+
+def known(world: Installation) -> dict[str, int]:
+    """How many copies there are of each spool."""
+    mirror = mirror_of(world)
+    return Counter(copy.spool for copy in mirror.copies()) if mirror else {}

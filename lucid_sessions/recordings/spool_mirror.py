@@ -1,0 +1,142 @@
+"""LUCID_SPOOL=s3: a segment is acknowledged only when a second copy of it is in the object store.
+
+Recorders commit segments and markers under held names (see recorder.spool), which nobody files. The host's
+own recorder process copies each, and then gives it its real name: that is the acknowledgement. Recording
+never waits for the store; while it is away, held files wait in the spool. Children hold no credentials.
+
+    <prefix>spool/<spool>/<session>/<take>/<file name>      sealed to the recorders' key
+
+A host that is lost: `adopt` on another one takes over what its spool had acknowledged.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from lucid_sessions import archive
+from lucid_sessions.blobs import Bucket, Where
+from lucid_sessions.durable import blaming
+from recorder.spool import HELD, Spool
+
+from .installation import Installation
+
+log = structlog.get_logger(__name__)
+
+FOLDER = "spool"
+THREADS = 4
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copied file: of which spool, session and take, under which name."""
+
+    spool: str
+    session: UUID
+    take: str
+    name: str
+
+    @property
+    def key(self) -> str:
+        """Its object's key."""
+        return f"{self.spool}/{self.session.hex}/{self.take}/{self.name}"
+
+    @classmethod
+    def of(cls, spool: Spool, path: Path) -> "Copy":
+        """The copy of this file of the spool, whether it is held or acknowledged."""
+        session, take, name = path.relative_to(spool.root / "takes").parts
+        return cls(spool.identity, UUID(hex=session), take, name.removesuffix(HELD))
+
+    @classmethod
+    def parse(cls, key: str) -> "Copy":
+        """The copy that a key tells of; ValueError for any other key."""
+        spool, session, take, name = key.split("/")
+        return cls(spool, UUID(hex=session), take, name)
+
+
+@dataclass(frozen=True)
+class SpoolMirror:
+    """The second copies of an installation's spools."""
+
+    world: Installation
+    bucket: Bucket
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def acknowledge(self, spool: Spool, *, only: UUID | None = None) -> int:
+        """How many held files (of one session, or of all) were copied and have their real names now.
+
+        Retryable when one could not be copied: it stays held, with all behind it. A track's end is never
+        told before its segments.
+        """
+        takes = spool.takes() if only is None else spool.takes_of(only)
+        done = 0
+        # Two threads of one recorder ask: of what is leaving, and of everything.
+        with self.lock, ThreadPoolExecutor(THREADS) as pool:
+            for _, _, directory in takes:
+                for files in spool.held(directory):
+                    for start in range(0, len(files), THREADS):
+                        lot = files[start : start + THREADS]
+                        # The first that cannot be copied ends the round: the rest would wait as long.
+                        list(pool.map(lambda path: self._copy(spool, path), lot))
+                        for path in lot:
+                            spool.acknowledge(path)
+                        done += len(lot)
+        return done
+
+    def _copy(self, spool: Spool, path: Path) -> None:
+        with blaming("read", path):
+            content = path.read_bytes()
+        self.put(Copy.of(spool, path), content)
+
+    def put(self, copy: Copy, content: bytes) -> None:
+        """The copy is in the object store, its checksum verified there."""
+        ring = self.world.keys
+        sealed = archive.seal_copy(
+            content, repository=ring.repository, session=copy.session, name=copy.name, to=ring.recorder_public
+        )
+        self.bucket.put(copy.key, sealed)
+
+    def get(self, copy: Copy) -> bytes:
+        """What was copied; Tampered when it is not what a recorder sealed. Needs the recorders' key."""
+        ring = self.world.keys
+        sealed = self.bucket.get(copy.key) or b""
+        return archive.open_copy(
+            sealed, repository=ring.repository, session=copy.session, name=copy.name, by=ring.recorder
+        )
+
+    def copies(self, spool: str = "", *, session: UUID | None = None) -> Iterator[Copy]:
+        """Every copy of a spool (or of all), or of one session in it."""
+        prefix = f"{spool}/" if spool else ""
+        for one in self.bucket.objects(prefix + (f"{session.hex}/" if session else "")):
+            try:
+                yield Copy.parse(one.key)
+            except ValueError:
+                log.warning("strange object among the copies", key=one.key)
+
+    def forget(self, copy: Copy) -> None:
+        """The copy is gone."""
+        self.bucket.delete(copy.key)
+
+    def forget_path(self, spool: Spool, path: Path) -> None:
+        """The copy of this file of the spool is gone."""
+        self.forget(Copy.of(spool, path))
+
+    def forget_session(self, session: UUID, spools: set[str]) -> int:
+        """How many copies of the session in those spools were removed."""
+        found = [copy for spool in spools for copy in self.copies(spool, session=session)]
+        for copy in found:
+            self.forget(copy)
+        return len(found)
+
+
+@cache
+def mirror_of(world: Installation) -> SpoolMirror | None:
+    """Where the second copies are; None when nobody asked for them."""
+    if not world.spool_url:
+        return None
+    return SpoolMirror(world, Bucket(Where.parse(world.spool_url).below(FOLDER), world.credentials))

@@ -1,0 +1,281 @@
+"""Blobs in a bucket of a real S3 service: the same promises as on a disk, and the service's own checks."""
+
+import http.client
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+
+from lucid_sessions.blobs import Bucket, Credentials, Missing, S3Blobs, Where, blob_name, open_store
+from lucid_sessions.blobs import bucket as buckets
+from lucid_sessions.errors import Refused, Retryable, Tampered
+from tests.buckets import address_of, everything_in, new_bucket, owner
+
+DATA = b"sealed" * 10_000
+NAME = blob_name(DATA)
+CREDENTIALS = Credentials("for-tests", "a secret that no message may hold")
+
+
+@pytest.fixture
+def blobs(bucket: Where) -> S3Blobs:
+    return S3Blobs.create(bucket, CREDENTIALS)
+
+
+def _key(name: str) -> str:
+    return f"archive/blobs/{name}"
+
+
+def test_a_blob_comes_back_under_its_hash(blobs: S3Blobs) -> None:
+    blobs.put(DATA, name=NAME)
+    assert blobs.get(NAME) == DATA
+    assert blobs.start(NAME, 6) == b"sealed"
+    assert (blobs.size(NAME), blobs.exists(NAME)) == (len(DATA), True)
+    with blobs.open(NAME) as file:
+        file.seek(6)
+        assert file.read(6) == b"sealed"
+    assert everything_in(blobs.bucket.where)[_key(NAME)] == DATA
+
+
+def test_the_service_keeps_the_sha_256_that_is_the_name(blobs: S3Blobs) -> None:
+    blobs.put(DATA, name=NAME)
+    found = blobs.bucket.look(f"blobs/{NAME}")
+    assert found is not None
+    assert found.sha256.hex() == NAME
+
+
+@pytest.mark.parametrize("size", [0, 1, buckets.WHOLE_BYTES, buckets.WHOLE_BYTES + 1])
+def test_blobs_of_any_size_and_kind_of_buffer_are_stored(blobs: S3Blobs, size: int) -> None:
+    data = bytearray(os.urandom(size))
+    blobs.put(memoryview(data), name=blob_name(data))
+    assert blobs.get(blob_name(data)) == data
+    blobs.put(data, name=blob_name(data))
+    assert list(blobs.names()) == [blob_name(data)]
+
+
+def test_a_large_blob_goes_up_in_parts_and_leaves_none_behind(blobs: S3Blobs) -> None:
+    data = os.urandom(buckets.WHOLE_BYTES + buckets.PART_BYTES)
+    blobs.put(data, name=blob_name(data))
+    where = blobs.bucket.where
+    parts = owner(where).head_object(Bucket=where.bucket, Key=_key(blob_name(data)), PartNumber=1)
+    assert parts["PartsCount"] == 3
+    assert not owner(where).list_multipart_uploads(Bucket=where.bucket).get("Uploads")
+
+
+def test_uploads_of_dead_writers_are_given_up(blobs: S3Blobs) -> None:
+    where = blobs.bucket.where
+    owner(where).create_multipart_upload(Bucket=where.bucket, Key=_key(NAME))
+    assert blobs.sweep(older_than_seconds=3600) == 1  # the test service dates every upload years back
+    assert not owner(where).list_multipart_uploads(Bucket=where.bucket).get("Uploads")
+
+
+@pytest.mark.parametrize("wrong", [b"", DATA[:-1], b"S" + DATA[1:]])
+def test_wrong_content_under_a_blobs_name_is_an_alarm_and_is_kept(blobs: S3Blobs, wrong: bytes) -> None:
+    where = blobs.bucket.where
+    owner(where).put_object(Bucket=where.bucket, Key=_key(NAME), Body=wrong)
+    with pytest.raises(Tampered, match=NAME):
+        blobs.put(DATA, name=NAME)
+    assert blobs.get(NAME) == wrong
+
+
+def test_of_two_writers_of_one_blob_both_succeed_and_one_writes(bucket: Where) -> None:
+    S3Blobs.create(bucket, CREDENTIALS)
+    writers = [
+        threading.Thread(target=lambda: S3Blobs(bucket, CREDENTIALS).put(DATA, name=NAME)) for _ in range(4)
+    ]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    assert S3Blobs(bucket, CREDENTIALS).get(NAME) == DATA
+    assert Bucket(bucket, CREDENTIALS).put("once", b"1", only_new=True) is True
+    assert Bucket(bucket, CREDENTIALS).put("once", b"2", only_new=True) is False
+    assert Bucket(bucket, CREDENTIALS).get("once") == b"1"
+
+
+def test_bytes_that_are_not_those_of_the_name_are_refused(blobs: S3Blobs) -> None:
+    with pytest.raises(Refused, match=NAME):
+        blobs.put(DATA + b"x", name=NAME)
+    for name in ("", "..", "../../etc/passwd", NAME.upper(), NAME[:-1]):
+        for call in (blobs.get, blobs.open, blobs.size, blobs.exists, blobs.delete):
+            with pytest.raises(Refused, match="no blob name"):
+                call(name)
+    assert list(blobs.names()) == []
+
+
+def test_a_missing_blob_is_an_alarm_but_a_missing_store_is_waited_for(blobs: S3Blobs) -> None:
+    assert blobs.exists(NAME) is False
+    for call in (blobs.get, blobs.open, blobs.size):
+        with pytest.raises(Tampered, match=f"{NAME} is missing from s3://"):
+            call(NAME)
+    empty = S3Blobs(blobs.bucket.where.below("elsewhere"), CREDENTIALS)
+    nowhere = S3Blobs(Where("no-such-bucket-here", "", blobs.bucket.where.endpoint), CREDENTIALS)
+    for store, said in ((empty, "holds no object lucid-blobs"), (nowhere, "no-such-bucket-here")):
+        for call in (store.get, store.exists, store.delete):
+            with pytest.raises(Missing, match=said):
+                call(NAME)
+        with pytest.raises(Missing, match=said):
+            store.put(DATA, name=NAME)
+        with pytest.raises(Missing, match=said):
+            list(store.names())
+
+
+def test_a_deleted_blob_is_gone_and_may_be_deleted_again(blobs: S3Blobs) -> None:
+    blobs.put(DATA, name=NAME)
+    blobs.delete(NAME)
+    blobs.delete(NAME)
+    assert blobs.exists(NAME) is False
+
+
+def test_a_deleted_blob_is_gone_with_every_version(s3_service: str) -> None:
+    where = new_bucket(s3_service, lock=True)
+    blobs = S3Blobs.create(where, CREDENTIALS)
+    blobs.put(DATA, name=NAME)
+    owner(where).put_object(Bucket=where.bucket, Key=_key(NAME), Body=b"another version")
+    owner(where).delete_object(Bucket=where.bucket, Key=_key(NAME))
+    assert blobs.exists(NAME) is False
+    blobs.delete(NAME)
+    blobs.delete(NAME)
+    assert _key(NAME) not in everything_in(where)
+
+
+def test_a_locked_blob_cannot_be_deleted_before_it_is_unlocked(s3_service: str) -> None:
+    blobs = S3Blobs.create(new_bucket(s3_service, lock=True), CREDENTIALS)
+    blobs.put(DATA, name=NAME)
+    blobs.lock(NAME)
+    with pytest.raises(Retryable, match=f"Could not delete .*{NAME}: AccessDenied"):
+        blobs.delete(NAME)
+    assert blobs.get(NAME) == DATA
+    blobs.unlock(NAME)
+    blobs.delete(NAME)
+    assert blobs.exists(NAME) is False
+
+
+def test_names_lists_every_blob_in_order_page_by_page_and_nothing_else(blobs: S3Blobs) -> None:
+    where, client = blobs.bucket.where, owner(blobs.bucket.where)
+    names = sorted(blob_name(str(number).encode()) for number in range(1100))
+    for name in names:
+        client.put_object(Bucket=where.bucket, Key=_key(name), Body=b"")
+    client.put_object(Bucket=where.bucket, Key="archive/blobs/README", Body=b"")
+    client.put_object(Bucket=where.bucket, Key="another/" + "0" * 64, Body=b"")
+    assert list(blobs.names()) == names
+    assert list(blobs.names(after=names[1050])) == names[1051:]
+
+
+@contextmanager
+def _answering(answer: bytes) -> Iterator[str]:
+    """A service that says the same to everybody."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def _refusal(status: str, code: str) -> bytes:
+    body = f"<Error><Code>{code}</Code><Message>{CREDENTIALS.secret}</Message></Error>".encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "fix"),
+    [
+        ("403 Forbidden", "InvalidAccessKeyId", "Check AWS_ACCESS_KEY_ID"),
+        ("403 Forbidden", "AccessDenied", "permission"),
+        ("503 Slow Down", "SlowDown", "fewer requests"),
+        ("500 Oops", "InternalError", "Check that service"),
+    ],
+)
+def test_a_refusal_names_bucket_key_and_fix_and_repeats_nothing(status: str, code: str, fix: str) -> None:
+    with _answering(_refusal(status, code)) as service:
+        blobs = S3Blobs(Where("vault", "a/", service), CREDENTIALS)
+        with pytest.raises(Retryable) as caught:
+            blobs.get(NAME)
+    assert f"Could not read s3://vault/a/blobs/{NAME}: {code}." in str(caught.value)
+    assert fix in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert CREDENTIALS.secret not in str(caught.value) + repr(blobs.bucket)
+
+
+class _Flips(BaseHTTPRequestHandler):
+    """Passes requests on to the service, and changes one byte of what is written."""
+
+    service = ""
+
+    def _pass_on(self) -> None:
+        body = bytearray(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        if body:
+            body[len(body) // 2] ^= 1
+        there = http.client.HTTPConnection(urlsplit(self.service).netloc)
+        there.request(self.command, self.path, bytes(body), dict(self.headers))
+        answer = there.getresponse()
+        content = answer.read()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("connection", "transfer-encoding", "server", "date"):
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_PUT = do_GET = do_HEAD = do_DELETE = _pass_on  # noqa: N815  names of the standard library
+
+    def log_message(self, *_: object) -> None:
+        """Nobody wants to know."""
+
+
+def test_a_service_that_checks_nothing_is_read_back(blobs: S3Blobs) -> None:
+    where = blobs.bucket.where
+    handler = type("Handler", (_Flips,), {"service": where.endpoint})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        flipping = replace(where, endpoint=f"http://127.0.0.1:{proxy.server_port}", verify="read")
+        with pytest.raises(Retryable, match="read back as other bytes"):
+            S3Blobs(flipping, CREDENTIALS).put(DATA, name=NAME)
+        proxy.shutdown()
+    assert not blobs.exists(NAME)
+    blobs.put(DATA, name=NAME)
+    assert blobs.get(NAME) == DATA
+
+
+def test_a_service_that_is_away_is_waited_for() -> None:
+    blobs = S3Blobs(Where("vault", "", "http://127.0.0.1:9"), CREDENTIALS)
+    with pytest.raises(Retryable, match="EndpointConnectionError"):
+        blobs.get(NAME)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://",
+        "s3://key:secret@bucket/x",
+        "s3://b?endpoint=https://u:p@h",
+        "s3://b?colour=red",
+        "ftp://x/y",
+        "here",
+    ],
+)
+def test_an_address_that_is_none_or_holds_a_password_is_refused(address: str) -> None:
+    with pytest.raises(Refused) as caught:
+        open_store(address)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_address_says_where(bucket: Where) -> None:
+    assert Where.parse(address_of(bucket)) == bucket
+    assert str(bucket) == f"s3://{bucket.bucket}/archive/"

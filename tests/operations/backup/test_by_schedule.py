@@ -1,0 +1,51 @@
+"""Regular backups: made when due, noted for the metric, and one that is not whole does not count."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lucid_sessions.operations import gauges
+from lucid_sessions.operations.backup import regular, signing
+from lucid_sessions.operations.backup.making import NOTED
+from lucid_sessions.recordings import upkeep
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Chunk
+from tasks import upkeep as tasks
+from tests.recordings import archived
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_backup_is_made_when_it_is_due_and_the_metric_tells_of_it(
+    world: Installation, tmp_path: Path, settings: Any
+) -> None:
+    archived.sealed(world)
+    assert gauges.look().last_backup == 0.0
+    assert regular.make_if_due(world) is None, "nobody asked for backups"
+    settings.LUCID_BACKUP_URL = str(tmp_path / "backups")
+    settings.LUCID_BACKUP_KEYS = str(tmp_path / "backed-up-keys")
+    tasks.backup()
+    assert len(list((tmp_path / "backups" / "snapshots").iterdir())) == 1
+    assert any((tmp_path / "backed-up-keys").iterdir())
+    first = gauges.look().last_backup
+    assert first > 0
+    tasks.backup()
+    assert gauges.look().last_backup == first
+    upkeep.note(NOTED, {"at": first - 25 * 3600})
+    tasks.backup()
+    assert gauges.look().last_backup >= first
+    assert len(list((tmp_path / "backups" / "snapshots").iterdir())) == 2
+    assert signing.pinned(world.keys_root)
+
+
+def test_a_backup_that_lacks_a_blob_does_not_count(
+    world: Installation, tmp_path: Path, settings: Any
+) -> None:
+    archived.sealed(world)
+    settings.LUCID_BACKUP_URL = str(tmp_path / "backups")
+    world.blobs.delete(Chunk.objects.first().blob)
+    made = regular.make_if_due(world)
+    assert made is not None
+    assert len(made.problems) == 1
+    assert gauges.look().last_backup == 0.0

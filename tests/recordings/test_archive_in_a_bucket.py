@@ -1,0 +1,126 @@
+"""The archive's life with its blobs in a bucket: scrub, orphans, shredding, quota, a service that is away."""
+
+from dataclasses import replace
+
+import pytest
+
+from lucid_sessions.blobs import blob_name
+from lucid_sessions.errors import Retryable
+from lucid_sessions.operations import health, upkeep
+from lucid_sessions.recordings import (
+    installation as outside,
+)
+from lucid_sessions.recordings import (
+    orphans,
+    quota,
+    reconcile,
+    scrub,
+    sessions,
+    shredding,
+    verification,
+)
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import State, Status
+from lucid_sessions.recordings.models import Chunk
+from tests import factories
+from tests.buckets import everything_in, owner
+from tests.recordings import archived
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def world(s3_world: Installation) -> Installation:
+    return s3_world
+
+
+def _forge(world: Installation, name: str, content: bytes) -> None:
+    where = world.blobs.bucket.where
+    owner(where).put_object(Bucket=where.bucket, Key=f"archive/blobs/{name}", Body=content)
+
+
+def test_what_is_recorded_is_in_the_bucket_and_nowhere_else(world: Installation) -> None:
+    session = archived.sealed(world, segments=3)
+    chunks = Chunk.objects.filter(session=session)
+    assert set(world.blobs.names()) == {chunk.blob for chunk in chunks}
+    assert not world.blobs_root.exists()
+    report = verification.verify(session, deep=True)
+    assert (report.findings, report.complete) == ([], True)
+
+
+def test_scrub_finds_a_bad_object_keeps_it_aside_and_takes_a_good_copy(world: Installation) -> None:
+    archived.sealed(world, segments=2)
+    bad, lost = Chunk.objects.order_by("sequence")
+    copies = {chunk.blob: world.blobs.get(chunk.blob) for chunk in (bad, lost)}
+    _forge(world, bad.blob, b"nonsense")
+    world.blobs.delete(lost.blob)
+    tally = [*scrub.run(world)][-1]
+    assert len(tally.bad) == 2
+    Chunk.objects.update(verified_at=None)
+    tally = [*scrub.run(world, replicas=[copies.get])][-1]
+    assert len(tally.repaired) == 2
+    assert {name: world.blobs.get(name) for name in copies} == copies
+    kept = [
+        content for key, content in everything_in(world.blobs.bucket.where).items() if "quarantine" in key
+    ]
+    assert kept == [b"nonsense"]
+
+
+def test_orphans_go_when_they_are_old_and_others_stay(world: Installation) -> None:
+    session = archived.sealed(world, segments=1)
+    factories.acknowledge(session, world, counter=2)
+    factories.file_spool(world)
+    reconcile.work_inline(world)
+    chunk = Chunk.objects.order_by("sequence").last()
+    was = chunk.blob
+    Chunk.objects.filter(pk=chunk.pk).update(blob=blob_name(b"another"))
+    assert orphans.collect(world, older_than_seconds=3600) == 0
+    assert orphans.collect(world, older_than_seconds=-60) == 1
+    assert not world.blobs.exists(was)
+    assert world.blobs.exists(Chunk.objects.order_by("sequence").first().blob)
+
+
+def test_a_shredded_session_leaves_no_object(world: Installation) -> None:
+    session, other = archived.sealed(world, name="gone"), archived.sealed(world, name="stays")
+    shredding.begin(session, cause="shred")
+    assert archived.finish(session, world).status == Status.DELETED
+    assert archived.left(session, world) == archived.NOTHING
+    assert archived.left(other, world).blobs == 2
+    keys = [key for key in everything_in(world.blobs.bucket.where) if "/blobs/" in key]
+    assert len(keys) == 2
+
+
+def test_chunks_wait_while_the_service_is_away_and_go_on_when_it_is_back(world: Installation) -> None:
+    session = factories.recorded_session(world, segments=2)
+    where, away = (
+        world.blobs.bucket.where,
+        replace(world, blobs_url="s3://vault/?endpoint=http://127.0.0.1:9"),
+    )
+    reconcile.work_inline(away)
+    waiting = Chunk.objects.filter(session=session)
+    assert {chunk.state for chunk in waiting} < {State.RECORDED, State.ENCRYPTED, State.COMPRESSED}
+    assert all("Could not" in chunk.reason and "vault" in chunk.reason for chunk in waiting)
+    assert not waiting.filter(quarantined_at__isnull=False).exists()
+    waiting.update(next_attempt_at=None)
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    assert (session.status, len(list(world.blobs.names()))) == (Status.COMPLETED, 2)
+    assert where.bucket in world.blobs.place
+
+
+def test_quota_admission_health_and_upkeep_know_that_a_bucket_has_no_disk(
+    world: Installation, settings: pytest.FixtureRequest
+) -> None:
+    archived.sealed(world)
+    quota.tick()
+    assert [usage.what for usage in quota.usages()] == ["the archive"]
+    assert quota.stored().used > sum(world.blobs.size(name) for name in world.blobs.names())
+    sessions.admit()
+    assert health.storage_has_room()
+    report = upkeep.maintain(world)
+    assert report.wrong == []
+    assert any("2 blobs in the store" in line for line in report.done)
+    outside.installation.cache_clear()
+    settings.STORAGE_URL = "s3://vault/?endpoint=http://127.0.0.1:9"
+    with pytest.raises(Retryable, match="EndpointConnectionError"):
+        health.storage_has_room()

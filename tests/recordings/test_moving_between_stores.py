@@ -1,0 +1,182 @@
+"""Blobs move to another store while everything runs: verified, resumable, and no read ever fails."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from django.core.management import call_command
+
+from lucid_sessions.blobs import FileBlobs, S3Blobs, Where
+from lucid_sessions.errors import Refused
+from lucid_sessions.recordings import holds, locks, moving, shredding, verification
+from lucid_sessions.recordings import installation as outside
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import Status
+from lucid_sessions.recordings.models import Chunk
+from tests.buckets import address_of, new_bucket
+from tests.recordings import archived
+from tests.recordings.people import person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def moved(world: Installation, bucket: Where) -> Installation:
+    """The world after its settings were changed: new blobs to the bucket, old ones still on the disk."""
+    S3Blobs.create(bucket, world.credentials)
+    return replace(world, blobs_url=address_of(bucket), also=(str(world.blobs_root),))
+
+
+@contextmanager
+def _readers(world: Installation, names: list[str]) -> Iterator[list[str]]:
+    """What went wrong for those who read all the time."""
+    wrong: list[str] = []
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            for name in names:
+                try:
+                    world.blobs.check(name)
+                except Exception as error:  # noqa: BLE001  whatever it is, it is wrong
+                    wrong.append(f"{name}: {error}")
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for one in readers:
+        one.start()
+    yield wrong
+    over.set()
+    for one in readers:
+        one.join()
+
+
+def test_everything_moves_to_a_bucket_and_back_and_no_read_fails(
+    world: Installation, moved: Installation
+) -> None:
+    session = archived.sealed(world, segments=6)
+    names = sorted(world.blobs.names())
+    with _readers(moved, names) as wrong:
+        done = moving.migrate(moved)
+    assert wrong == []
+    assert (done.blobs, done.copied, done.removed, done.problems) == (6, 6, 6, [])
+    assert list(FileBlobs(world.blobs_root).names()) == []
+    assert sorted(moved.front.names()) == names
+    report = verification.verify(session, deep=True, world=moved)
+    assert (report.findings, report.complete) == ([], True)
+    back = replace(world, also=(moved.blobs_url,))
+    with _readers(back, names) as wrong:
+        assert moving.migrate(back).removed == 6
+    assert wrong == []
+    assert sorted(world.front.names()) == names
+    assert list(moved.front.names()) == []
+
+
+def test_a_migration_that_died_is_finished_by_the_next(
+    world: Installation, moved: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archived.sealed(world, segments=4)
+    names = sorted(world.blobs.names())
+    moved.front.put(world.blobs.get(names[0]), name=names[0])  # copied, and then it died
+    again = moving.migrate(moved, keep=True)
+    assert (again.blobs, again.copied, again.removed) == (4, 3, 0)
+    last = moving.migrate(moved)
+    assert (last.blobs, last.copied, last.removed) == (4, 0, 4)
+
+
+def test_a_rotten_blob_is_named_and_stays_where_it_is(world: Installation, moved: Installation) -> None:
+    archived.sealed(world, segments=2)
+    rotten, good = sorted(world.blobs.names())
+    path = world.blobs_root / rotten[:2] / rotten[2:4] / rotten
+    path.write_bytes(b"rotten")
+    done = moving.migrate(moved)
+    assert (done.blobs, len(done.problems)) == (1, 1)
+    assert rotten in done.problems[0]
+    assert path.read_bytes() == b"rotten"
+    assert list(moved.front.names()) == [good]
+
+
+def test_what_is_shredded_while_it_moves_is_gone_everywhere(world: Installation, moved: Installation) -> None:
+    session = archived.sealed(world, segments=2)
+    name = min(world.blobs.names())
+    copy = world.blobs.get(name)
+    shredding.begin(session, cause="shred")
+    assert archived.finish(session, moved).status == Status.DELETED
+    # A mover had read the blob before, and writes it now.
+    moved.front.put(copy, name=name)
+    world.front.put(copy, name=name)
+    moving.migrate(moved)
+    assert list(moved.blobs.names()) == []
+
+
+def test_new_chunks_go_to_the_new_store_meanwhile(world: Installation, moved: Installation) -> None:
+    archived.sealed(world, name="before")
+    session = archived.sealed(moved, name="after")
+    blobs = set(Chunk.objects.filter(session=session).values_list("blob", flat=True))
+    assert set(moved.front.names()) == blobs
+    assert len(list(moved.blobs.names())) == 4
+
+
+def test_blobs_of_old_sessions_go_to_the_store_for_them(
+    world: Installation, bucket: Where, settings: pytest.FixtureRequest
+) -> None:
+    old, young = archived.sealed(world, days_old=40, name="old"), archived.sealed(world, name="young")
+    S3Blobs.create(bucket, world.credentials)
+    tiered = replace(world, tier_url=address_of(bucket))
+    names = sorted(world.blobs.names())
+    with _readers(tiered, names) as wrong:
+        assert moving.tick(tiered) == 2
+    assert wrong == []
+    assert moving.tick(tiered) == 0
+    assert set(tiered.layers[-1].names()) == set(
+        Chunk.objects.filter(session=old).values_list("blob", flat=True)
+    )
+    assert verification.verify(old, deep=True, world=tiered).findings == []
+    assert archived.left(young, world).blobs == 2
+    shredding.begin(old, cause="shred")
+    assert archived.finish(old, tiered).status == Status.DELETED
+    assert list(tiered.layers[-1].names()) == []
+
+
+def test_held_sessions_are_locked_in_the_bucket_too(
+    world: Installation, s3_service: str, settings: pytest.FixtureRequest
+) -> None:
+    where = new_bucket(s3_service, lock=True)
+    S3Blobs.create(where, world.credentials)
+    locked = replace(world, blobs_url=address_of(where))
+    session = archived.sealed(locked, segments=2)
+    name = min(locked.blobs.names())
+    hold = holds.place(session, by=person("officer"), why="case 17")
+    assert locks.tick(locked) == 2
+    assert locks.tick(locked) == 0
+    with pytest.raises(Exception, match="AccessDenied"):
+        locked.blobs.delete(name)
+    holds.release(session, hold["id"], by=person("deputy"), why="closed")
+    assert locks.tick(locked) == 2
+    shredding.begin(session, cause="shred")
+    assert archived.finish(session, locked).status == Status.DELETED
+    assert list(locked.blobs.names()) == []
+
+
+def test_the_command_says_where_blobs_are_and_moves_them(
+    world: Installation, bucket: Where, settings: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archived.sealed(world, segments=2)
+    call_command("storage", "create", address_of(bucket))
+    settings.STORAGE_URL, settings.LUCID_STORAGE_ALSO = address_of(bucket), (str(world.blobs_root),)
+    outside.installation.cache_clear()
+    capsys.readouterr()
+    call_command("storage", "status", "--json")
+    stores = json.loads(capsys.readouterr().out)["stores"]
+    assert [(one["role"], one["blobs"]) for one in stores] == [("new blobs", 0), ("older store", 2)]
+    call_command("storage", "migrate")
+    assert "2 blobs are in s3://" in capsys.readouterr().out
+    call_command("storage", "status")
+    assert "new blobs    s3://" in capsys.readouterr().out
+
+
+def test_a_migration_from_nowhere_is_refused(world: Installation) -> None:
+    with pytest.raises(Refused, match="LUCID_STORAGE_ALSO"):
+        moving.migrate(world)

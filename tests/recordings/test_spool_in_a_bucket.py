@@ -1,0 +1,248 @@
+"""LUCID_SPOOL=s3: what was acknowledged survives the loss of its host, spool and all."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from lucid_sessions.blobs import Where
+from lucid_sessions.errors import Refused, Retryable, Tampered
+from lucid_sessions.recordings import adoption, intake, reconcile, sessions, shredding, verification
+from lucid_sessions.recordings import installation as outside
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import State, Status
+from lucid_sessions.recordings.models import Chunk, Session, Take
+from lucid_sessions.recordings.spool_mirror import Copy, mirror_of
+from recorder.recovery import recover
+from recorder.spool import HELD
+from tests import factories
+from tests.buckets import address_of, everything_in, owner
+from tests.recordings import archived
+from tests.tasks.workers import environment, until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def host(world: Installation, bucket: Where, settings: Any) -> Installation:
+    """The world of a recorder's host whose spool is copied to a bucket."""
+    settings.LUCID_SPOOL, settings.LUCID_SPOOL_URL = "s3", address_of(bucket)
+    outside.installation.cache_clear()
+    there = outside.installation()
+    there.spool.set_mirrored(True)
+    return there
+
+
+def _another(host: Installation, tmp_path: Path) -> Installation:
+    """Another host of the same installation, with a spool of its own, when the first is silent."""
+    Take.objects.update(lease_until=timezone.now())
+    return replace(host, spool_root=tmp_path / "another-spool")
+
+
+def _recorded(host: Installation, *, segments: int = 3) -> Session:
+    session = sessions.create("synthetic://64x48", name="a session")
+    Session.objects.filter(pk=session.pk).update(status=Status.RECORDING)
+    factories.take(session, host)
+    for counter in range(1, segments + 1):
+        factories.acknowledge(session, host, counter=counter)
+    factories.close(session, host, last_counter=segments)
+    return session
+
+
+def _names(host: Installation, session: Session) -> list[str]:
+    folder = host.spool_root / "takes" / session.pk.hex / "1"
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_nothing_counts_before_its_copy_is_in_the_bucket(host: Installation, bucket: Where) -> None:
+    session = _recorded(host)
+    assert all(name.endswith(HELD) for name in _names(host, session))
+    assert intake.Intake(host.spool).scan() == []
+    mirror = mirror_of(host)
+    assert mirror is not None
+    assert mirror.acknowledge(host.spool) == 4
+    assert not any(name.endswith(HELD) for name in _names(host, session))
+    assert len(intake.Intake(host.spool, mirror).scan()) == 3
+    copies = everything_in(bucket)
+    assert len(copies) == 4
+    plain = factories.segment_bytes(1)
+    assert not any(plain[:200] in content for content in copies.values()), "the store could read it"
+    assert plain in [mirror.get(copy) for copy in mirror.copies()]
+
+
+def test_while_the_store_is_away_segments_are_held_and_nothing_is_lost(host: Installation) -> None:
+    session = _recorded(host)
+    away = mirror_of(replace(host, spool_url="s3://vault/?endpoint=http://127.0.0.1:9"))
+    assert away is not None
+    with pytest.raises(Retryable, match="EndpointConnectionError"):
+        away.acknowledge(host.spool)
+    assert all(name.endswith(HELD) for name in _names(host, session))
+    back = mirror_of(host)
+    assert back is not None
+    assert back.acknowledge(host.spool) == 4
+
+
+def test_a_host_that_died_before_its_markers_is_recovered_with_what_is_held(host: Installation) -> None:
+    session = sessions.create("synthetic://64x48", name="a session")
+    for counter in (1, 2):
+        factories.acknowledge(session, host, counter=counter)
+    marker = recover(host.spool, session.pk, take=1, reason="died")
+    assert marker.last_counter == 2
+
+
+def test_copies_go_when_the_archive_has_the_segments(host: Installation) -> None:
+    session = _recorded(host)
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    files = intake.Intake(host.spool, mirror)
+    files.scan()
+    factories.end(session)
+    reconcile.work_inline(host)
+    files.release()
+    assert [copy.name for copy in mirror.copies()] == ["closed_screen.json"]
+
+
+def test_another_host_files_and_archives_what_the_lost_one_had_acknowledged(
+    host: Installation, tmp_path: Path
+) -> None:
+    session, lost = _recorded(host, segments=4), host.spool.identity
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    filed = intake.Intake(host.spool, mirror).scan()
+    Chunk.objects.filter(pk__in=[chunk.pk for chunk in filed[:2]]).delete()  # these had no rows yet
+    shutil.rmtree(host.spool_root)
+
+    other = _another(host, tmp_path)
+    done = adoption.adopt(other, lost)
+    assert (done.segments, done.markers, done.takes, done.problems) == (4, 1, 1, [])
+    assert adoption.adopt(other, lost).segments == 0
+    assert adoption.known(other) == {other.spool.identity: 5}
+    factories.end(session)
+    reconcile.work_inline(other)
+    session.refresh_from_db()
+    assert session.status == Status.COMPLETED
+    report = verification.verify(session, deep=True)
+    assert (report.findings, report.complete) == ([], True)
+    wanted = {hashlib.sha256(factories.segment_bytes(number)).hexdigest() for number in (1, 2, 3, 4)}
+    assert set(Chunk.objects.values_list("raw_sha256", flat=True)) == wanted
+
+
+def test_an_adoption_that_died_anywhere_is_finished_by_the_next(host: Installation, tmp_path: Path) -> None:
+    session, lost = _recorded(host), host.spool.identity
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    intake.Intake(host.spool, mirror).scan()
+    copies = [(copy, mirror.get(copy)) for copy in mirror.copies(lost)]
+    other = _another(host, tmp_path)
+    adoption.adopt(other, lost)
+    for copy, content in copies:  # as if it had died before the old copies went
+        mirror.put(copy, content)
+    assert adoption.adopt(other, lost).problems == []
+    assert Chunk.objects.filter(session=session, spool=other.spool.identity).count() == 3
+
+
+def test_a_forged_copy_is_named_and_the_others_are_adopted(
+    host: Installation, bucket: Where, tmp_path: Path
+) -> None:
+    _recorded(host)
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    first, second = (
+        list(mirror.copies())[:2]
+        if "closed" not in next(mirror.copies()).name
+        else (list(mirror.copies())[1:3])
+    )
+    client, prefix = owner(bucket), f"{bucket.prefix}spool/"
+    swapped = client.get_object(Bucket=bucket.bucket, Key=prefix + second.key)["Body"].read()
+    client.put_object(Bucket=bucket.bucket, Key=prefix + first.key, Body=swapped)
+    with pytest.raises(Tampered, match="not what a recorder sealed"):
+        mirror.get(first)
+    done = adoption.adopt(_another(host, tmp_path), host.spool.identity)
+    assert done.segments == 2
+    assert first.name in done.problems[0]
+
+
+def test_shredding_waits_for_the_copies_and_removes_them(host: Installation, bucket: Where) -> None:
+    session = _recorded(host)
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    intake.Intake(host.spool, mirror).scan()
+    factories.end(session)
+    reconcile.work_inline(host)
+    session.refresh_from_db()
+    shredding.begin(session, cause="shred")
+    assert "second copies of its segments" in list(shredding.waits_for(session))
+    assert archived.finish(session, host).status == Status.DELETED
+    assert everything_in(bucket) == {}
+
+
+def test_nonsense_is_refused(host: Installation, world: Installation) -> None:
+    with pytest.raises(Refused, match="own spool"):
+        adoption.adopt(host, host.spool.identity)
+    with pytest.raises(Refused, match="Nobody knows a spool 00000000"):
+        adoption.adopt(host, "00000000")
+    with pytest.raises(Refused, match="LUCID_SPOOL is not s3"):
+        adoption.adopt(world, "00000000")
+    with pytest.raises(ValueError, match="unpack"):
+        Copy.parse("no/copy")
+
+
+@pytest.mark.timeout(240)
+def test_a_recorders_host_is_destroyed_and_another_drains_all_of_it(
+    host: Installation, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: Any
+) -> None:
+    env = environment(host, "redis://127.0.0.1:9/0", LUCID_SPOOL="s3", LUCID_SPOOL_URL=host.spool_url)
+    env |= {"LUCID_HOST": "doomed"}
+    session = sessions.create(
+        "synthetic://160x120", name="doomed", recording_config={"frame_rate": 5, "segment_seconds": 1.0}
+    )
+    sessions.start(session)
+    log = tmp_path / "recorder.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "recorder"], env=env, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        until(lambda: Chunk.objects.filter(session=session).count() >= 3)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    lost = Take.objects.get(session=session).spool
+    acknowledged = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in host.spool_root.rglob("*_screen_*.mp4")
+    }
+    assert len(acknowledged) >= 3
+    shutil.rmtree(host.spool_root)
+
+    settings.SESSION_STORAGE_PATH = tmp_path / "another-spool"
+    outside.installation.cache_clear()
+    call_command("spool", "list")
+    assert lost in capsys.readouterr().out
+    with pytest.raises(SystemExit):  # heard from a moment ago
+        call_command("spool", "adopt", lost)
+    Take.objects.update(lease_until=timezone.now())
+    call_command("spool", "adopt", lost)
+    other = outside.installation()
+    sessions.stop(session)
+    factories.end(session)
+    reconcile.work_inline(other)
+    found = {
+        Path(chunk.path).name or chunk.raw_sha256: chunk.raw_sha256
+        for chunk in Chunk.objects.filter(session=session, track="screen", state=State.ANCHORED)
+    }
+    assert set(acknowledged.values()) <= set(found.values())
