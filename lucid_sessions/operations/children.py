@@ -81,6 +81,12 @@ class Child:
         return status
 
     @property
+    def keeps_ending(self) -> bool:
+        """True from its third end in a row on, until it has run for a while."""
+        lasted = self._running is not None and time.monotonic() - self._began > HEALTHY_SECONDS
+        return self._wait > 2 * FIRST_WAIT and not lasted
+
+    @property
     def restart_in(self) -> float:
         """Seconds until `restart_when_due` starts it again."""
         return max(0.0, self._due - time.monotonic())

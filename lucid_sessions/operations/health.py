@@ -37,15 +37,22 @@ class Health:
         *,
         service: str,
         started: Callable[[], bool] = lambda: True,
+        steady: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`checks` are the service's dependencies by name; any of them may raise or hang."""
+        """`checks` are the service's dependencies by name; any of them may raise or hang.
+
+        `steady` says whether its programs stay up: one that ends again and again is no healthy service.
+        """
         self._checks = {name: Watched(check, otherwise=False) for name, check in checks.items()}
         self._service = service
         self._started = started
+        self._steady = steady
 
     def health(self) -> Answer:
-        """The process answers."""
-        return Answer(200, {"status": "healthy", "timestamp": _now(), "service": self._service})
+        """The process answers, and what it runs stays up; 503 when something keeps ending."""
+        well = self._steady()
+        said = {"status": "healthy" if well else "unhealthy", "timestamp": _now(), "service": self._service}
+        return Answer(200 if well else 503, said)
 
     def live(self) -> Answer:
         """Restarting it would not help; an outage of a dependency is not a reason to."""

@@ -1,7 +1,9 @@
 """Health answers at once and in the specification's words, whatever hangs behind it."""
 
 import json
+import os
 import socket
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -18,6 +20,7 @@ from django.test import Client
 
 from lucid_sessions.operations import health, private_redis, side_server
 from lucid_sessions.operations.background import Watched
+from lucid_sessions.operations.children import Child, Program
 from lucid_sessions.operations.health import Health
 from tests.operations.processes import until
 
@@ -34,6 +37,32 @@ def test_health_names_the_service_and_the_time() -> None:
     assert (status, body["status"], body["service"]) == (200, "healthy", "chunk-processor")
     assert datetime.fromisoformat(body["timestamp"]).tzinfo is not None
     assert set(body) == {"status", "timestamp", "service"}
+
+
+def test_a_service_whose_programs_keep_ending_is_not_healthy_and_alive_all_the_same() -> None:
+    one = Health({}, service="chunk-processor", steady=lambda: False)
+    assert (one.health().status, one.health().body["status"]) == (503, "unhealthy")
+    assert one.live().status == 200
+
+
+def test_a_program_that_cannot_stay_up_is_told_of_and_one_that_stays_is_not(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"]}
+    ends = Child(
+        Program("ends", (sys.executable, "-c", "raise SystemExit(3)"), environment, tmp_path), log=None
+    )
+    stays = Child(Program("stays", ("sleep", "60"), environment, tmp_path), log=None)
+    try:
+        for child in (ends, stays):
+            child.start()
+        for _ in range(2):
+            assert not ends.keeps_ending
+            until(lambda: ends.ended() is not None, "it ended")
+            until(lambda: ends.restart_when_due() or ends.pid is not None, "it starts again")  # type: ignore[func-returns-value]
+        assert ends.keeps_ending
+        assert not stays.keeps_ending
+    finally:
+        for child in (ends, stays):
+            child.kill()
 
 
 def test_alive_says_nothing_about_dependencies() -> None:

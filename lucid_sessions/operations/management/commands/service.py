@@ -63,7 +63,10 @@ def _answering(name: str, service: Service, port: int, stack: Stack) -> Iterator
         return
     gauges = (Gauges(),) if name == EXPORTS_GAUGES else ()
     probes = health.Health(
-        health.checks(), service=name, started=lambda: all(child.pid for child in stack.children)
+        health.checks(),
+        service=name,
+        started=lambda: all(child.pid for child in stack.children),
+        steady=lambda: not any(child.keeps_ending for child in stack.children),
     )
     figures = (lambda: metrics.exposition(*gauges)) if settings.PROMETHEUS_ENABLED else None
     with side_server.serving(EVERYWHERE, port, health=probes, exposition=figures):
