@@ -7,7 +7,7 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run drill test test-mongodb check bench bench-lifecycle validate-deploy image-root sbom faults clean
+.PHONY: help demo run drill test test-mongodb test-313 check bench bench-lifecycle validate-deploy image-root sbom faults clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -26,6 +26,9 @@ test: .venv/.installed-test ## All tests, two at a time (ARGS=... goes to pytest
 
 test-mongodb: .venv/.installed-test ## All tests on a real MongoDB instead of SQLite (ARGS=... goes to pytest)
 	@$(BIN)/python -m tests.servers mongod -- $(BIN)/python -m pytest $(ARGS)
+
+test-313: .venv/.installed-test ## The fast part on Python 3.13, the images' (ARGS=tests/api: another part)
+	@deploy/scripts/test-313 $(ARGS)
 
 check: .venv/.installed-test ## Format, lint, types, imports, insecure calls, tests: the one gate
 	@$(BIN)/ruff format --check .

@@ -1,34 +1,19 @@
 """The services of a deployment, started once for all tests that look at them."""
 
-import contextlib
 import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy import stores
 from tests.deploy.stack import Standing
+from tests.deploy.standing import stood
 
 
 @pytest.fixture(scope="session")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     """The five services, running and ready."""
-    home = tmp_path_factory.mktemp("stack")
-    secrets = stores.make_secrets(home / "secrets")
-    for name in ("mongodb", "broker", "cache"):
-        (home / name).mkdir()
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(stores.mongodb(home / "mongodb", secrets=secrets))
-        urls = {"mongodb_url": store.url}
-        for kind, name in stores.URLS.items():
-            urls[name] = stack.enter_context(stores.redis_by(kind, secrets=secrets, home=home / kind))
-        for name, url in urls.items():
-            (secrets / name).unlink()
-            (secrets / name).write_text(url)
-        made = Standing(home, secrets)
-        made.prepare()
-        with made.running():
-            yield made
+    with stood(tmp_path_factory.mktemp("stack")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.deploy.parts import DEPLOY, PORTS, ROOT, env_file, filled, run, said, services
+from tests.deploy.parts import PORTS, ROOT, env_file, filled, run, said, services
 from tests.deploy.serving import free_port, until
 
 # The API as Kubernetes and Swarm run it: more than one, of which one is replaced at a time.
@@ -27,6 +27,8 @@ class Standing:
 
     home: Path
     secrets: Path
+    # The checkout that a service runs, by its name; this one unless another is named.
+    code: dict[str, Path] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in MEMBERS})
     programs: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
@@ -57,7 +59,8 @@ class Standing:
 
     def manage(self, *words: str, service: str) -> str:
         """What `manage.py` said in that service's environment; it must succeed."""
-        ended = run(sys.executable, "manage.py", *words, env=self.environment(service), cwd=ROOT)
+        where = self.code.get(service, ROOT)
+        ended = run(sys.executable, "manage.py", *words, env=self.environment(service), cwd=where)
         assert ended.returncode == 0, said(ended)
         return ended.stdout
 
@@ -67,9 +70,12 @@ class Standing:
             (self.home / name).mkdir()
         self.manage("migrate", "--no-input", service="migrate")
         self.manage("keys", "init", service="keys-init")
-        shared = run(
-            sys.executable, DEPLOY / "docker/share_keys.py", self.home / "keys", self.home / "shares"
-        )
+        self.share_keys()
+
+    def share_keys(self) -> None:
+        """What `keys-share` does, by the code that this service runs."""
+        script = self.code.get("keys-share", ROOT) / "deploy/docker/share_keys.py"
+        shared = run(sys.executable, script, self.home / "keys", self.home / "shares")
         assert shared.returncode == 0, said(shared)
 
     def answer(self, name: str, path: str) -> tuple[int, str]:
@@ -126,7 +132,7 @@ class Standing:
             return subprocess.Popen(
                 words,
                 env=self.environment(name),
-                cwd=ROOT,
+                cwd=self.code.get(name, ROOT),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

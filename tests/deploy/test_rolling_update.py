@@ -1,26 +1,34 @@
-"""deploy/scripts/rolling-update replaces the real services under load: recordings and requests.
+"""deploy/scripts/rolling-update takes the real services from an earlier release to this one, under load.
 
+The earlier release is a commit of this repository: its code makes the database and the keys, records and
+answers. Then the schema is migrated while it works, and one service after another becomes this checkout's.
 Instead of containers, processes: what the script orders of Compose is done to them, a SIGTERM and a new
 start, and the order is fulfilled once the new one is ready. The API runs twice, as under Swarm and
 Kubernetes, and the client asks the other when one is gone, as nginx does.
 """
 
-import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.deploy import people
 from tests.deploy.orders import Order, Script
-from tests.deploy.parts import PORTS
+from tests.deploy.parts import PORTS, ROOT, run
 from tests.deploy.stack import SECOND_API, Standing
+from tests.deploy.standing import stood
+from tests.programs import lacking, needed
 
 # On a busy machine every start takes its time.
 pytestmark = [pytest.mark.xdist_group("services"), pytest.mark.timeout(600)]
+
+
+# The release that installations come from. Its whole history must be there: CI clones everything.
+EARLIER = "f9599e0610dc2a2be708a0ebeb29f59fa541369b"
 
 
 class Load:
@@ -55,17 +63,40 @@ class Load:
             self.client.ask("GET", "/api/v1/sessions?limit=5")
 
 
+class Rolled(NamedTuple):
+    """An installation that was brought from the earlier release to this one."""
+
+    standing: Standing
+    load: Load
+    script: Script
+    ended: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def rolled(
-    standing: Standing, recorded: dict[str, object], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Load, Script, dict[str, Any]]]:
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code of the earlier release, in a directory of its own."""
+    git = needed("git")
+    if run(git, "-C", ROOT, "cat-file", "-e", f"{EARLIER}^{{commit}}").returncode != 0:
+        lacking(f"Commit {EARLIER} is not in this clone: fetch the whole history (git fetch --unshallow).")
+    home = tmp_path_factory.mktemp("earlier")
+    archive = subprocess.run(
+        [git, "-C", ROOT, "archive", EARLIER, "lucid_sessions", "recorder", "tasks", "deploy", "manage.py"],
+        capture_output=True,
+        check=True,
+    )
+    subprocess.run(["tar", "--extract", "--directory", home], input=archive.stdout, check=True)
+    return home
+
+
+@pytest.fixture(scope="module")
+def rolled(earlier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rolled]:
     """After the update: what was asked, the script's run, and how the sessions ended."""
-    assert recorded["status"] == "completed"
     home = tmp_path_factory.mktemp("rolling")
     (home / "env").write_text("LUCID_VERSION=before\n")
-    people.enrol(standing)
-    standing.start(SECOND_API)
-    try:
+    (home / "stack").mkdir()
+    with stood(home / "stack", code=earlier) as standing:
+        people.enrol(standing)
+        standing.start(SECOND_API)
         with Load(standing) as load:
             load.record()
             done = Script("rolling-update", home).run(
@@ -76,18 +107,26 @@ def rolled(
             for session in load.sessions:
                 assert load.client.ask("POST", f"/api/v1/sessions/{session}/stop")[0] == 200
             ended = _ended(load.client, load.sessions)
-        yield load, done, ended
-    finally:
-        standing.stop(SECOND_API)
+        yield Rolled(standing, load, done, ended)
 
 
 def _replaced(order: Order, standing: Standing, load: Load) -> bool:
+    standing.code.pop(order.service, None)
     if order.service == "migrate":
         standing.manage("migrate", "--no-input", service="migrate")
+        # A row by the earlier release in the new schema.
+        load.record()
+    elif order.service == "keys-init":
+        standing.manage("keys", "init", service="keys-init")
+    elif order.service == "keys-share":
+        standing.share_keys()
+    elif order.service == "complete_rows":
+        standing.manage("complete_rows", service="migrate")
     elif order.service in PORTS:
         names = ("session-api", SECOND_API) if order.service == "session-api" else (order.service,)
         for name in names:
             standing.stop(name)
+            standing.code.pop(name, None)
             standing.start(name)
         if order.service in ("pipeline-manager", "chunk-processor"):
             load.record()
@@ -105,39 +144,40 @@ def _ended(client: people.Client, sessions: list[str]) -> dict[str, Any]:
     return bodies
 
 
-Rolled = tuple[Load, Script, dict[str, Any]]
+def test_every_service_was_replaced_and_is_well(rolled: Rolled) -> None:
+    assert rolled.script.status == 0, rolled.script.words
+    assert "All services run after." in rolled.script.words
+    assert all(rolled.standing.is_ready(name) for name in PORTS)
+    assert rolled.standing.code == {}
 
 
-def test_every_service_was_replaced_and_is_well(rolled: Rolled, standing: Standing) -> None:
-    done = rolled[1]
-    assert done.status == 0, done.words
-    assert "All services run after." in done.words
-    assert all(standing.is_ready(name) for name in PORTS)
+def test_there_was_a_schema_to_migrate(earlier: Path) -> None:
+    # Else it was no upgrade. When a release is made, EARLIER becomes the release before it.
+    assert _migrations(ROOT) > _migrations(earlier)
+
+
+def _migrations(code: Path) -> set[str]:
+    found = (code / "lucid_sessions").rglob("migrations/0*.py")
+    return {str(path.relative_to(code)) for path in found}
 
 
 def test_no_request_failed(rolled: Rolled) -> None:
-    load = rolled[0]
-    assert len(load.client.statuses) > 50
-    assert {status for status in load.client.statuses if status >= 400 or status == 0} == set()
+    assert len(rolled.load.client.statuses) > 50
+    assert {status for status in rolled.load.client.statuses if status >= 400 or status == 0} == set()
 
 
 def test_requests_met_a_process_that_was_gone(rolled: Rolled) -> None:
     # Else nothing was tested.
-    assert rolled[0].client.asked_again > 0
+    assert rolled.load.client.asked_again > 0
 
 
-def test_no_recording_was_lost(rolled: Rolled, standing: Standing) -> None:
-    load, _, ended = rolled
-    assert [body for body in ended.values() if body["status"] != "completed"] == []
-    told = standing.manage("verify", "--all", "--deep", "--json", service="session-api")
-    found = json.loads(told)
-    assert all(session in told for session in load.sessions), found
+def test_no_recording_was_lost(rolled: Rolled) -> None:
+    assert [body for body in rolled.ended.values() if body["status"] != "completed"] == []
+    told = rolled.standing.manage("verify", "--all", "--deep", "--json", service="session-api")
+    assert all(session in told for session in rolled.load.sessions), told
 
 
-def test_the_recorders_own_replacement_is_a_gap_that_the_archive_names(
-    rolled: Rolled, standing: Standing
-) -> None:
-    load = rolled[0]
-    told = standing.manage("verify", load.sessions[0], "--deep", service="session-api")
+def test_the_recorders_own_replacement_is_a_gap_that_the_archive_names(rolled: Rolled) -> None:
+    told = rolled.standing.manage("verify", rolled.load.sessions[0], "--deep", service="session-api")
     assert "intact" in told
-    assert Path(standing.log("session-recorder")).read_text().count("Traceback") == 0
+    assert rolled.standing.log("session-recorder").read_text().count("Traceback") == 0

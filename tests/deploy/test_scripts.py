@@ -10,6 +10,9 @@ from tests.deploy.parts import DEPLOY, PORTS, run, said, services, tool
 SCRIPTS = sorted(path.name for path in (DEPLOY / "scripts").iterdir())
 
 
+FIRST = ("migrate", "keys-init", "keys-share")
+
+
 def _env_file(home: Path) -> Path:
     file = home / "env"
     file.write_text("ALLOWED_HOSTS=a\nLUCID_VERSION=1.0\n")
@@ -37,9 +40,9 @@ def test_what_builds_a_root_directory_is_sound_shell() -> None:
 def test_an_update_migrates_first_and_then_replaces_one_service_after_another(tmp_path: Path) -> None:
     done = _update(tmp_path)
     assert done.status == 0, done.words
-    assert [order.service for order in done.orders] == ["migrate", *_in_order(), "complete_rows"]
+    assert [order.service for order in done.orders] == [*FIRST, *_in_order(), "complete_rows"]
     assert {order.version for order in done.orders} == {"2.0"}
-    assert all("--wait" in order.words for order in done.orders[1:-1])
+    assert all("--wait" in order.words for order in done.orders[len(FIRST) : -1])
     assert (tmp_path / "env").read_text() == "ALLOWED_HOSTS=a\nLUCID_VERSION=2.0\n"
 
 

@@ -1,0 +1,148 @@
+"""Three hosts, each in a network namespace with its own spool and workers, share MongoDB, Redis and a store.
+
+Each records; a stage runs where its files are. Then one is cut off and one is destroyed: others go on with
+what they recorded, the one that was cut off hands in all that it had when it is back, and of the destroyed
+one everything is whole that the archive had. The bounds are a CI machine's; nothing is timed.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.deploy.hosts import Site
+
+pytestmark = [pytest.mark.xdist_group("hosts"), pytest.mark.timeout(600)]
+
+
+def _until(true: Callable[[], bool], *, of: str, seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {of}"
+        time.sleep(0.3)
+
+
+@dataclass
+class Story:
+    """What happened, told by the tests below."""
+
+    site: Site
+    spools: dict[str, str]
+    sessions: dict[str, str]
+    plain_queues: int = 0
+    had_been_filed: int = 0
+    recorded_while_away: int = 0
+    given_up: dict[str, Any] | None = None
+
+    def take_of(self, session: str, host: str) -> bool:
+        """Whether that host has a take of the session."""
+        with self.site.rows() as rows:
+            return any(
+                t["host"] == host and _plain(t["session_id"]) == _plain(session)
+                for t in rows.recordings_take.find()
+            )
+
+    def count(self, host: str, *states: str) -> int:
+        """How many chunks of that host's spool are in these states, or in any."""
+        wanted = {"spool": self.spools[host]} | ({"state": {"$in": states}} if states else {})
+        with self.site.rows() as rows:
+            return int(rows.recordings_chunk.count_documents(wanted))
+
+    def status(self, name: str) -> str:
+        """The status of the session that began on that host."""
+        with self.site.rows() as rows:
+            found = {_plain(one["_id"]): one["status"] for one in rows.recordings_session.find()}
+        return str(found[_plain(self.sessions[name])])
+
+
+def _plain(identity: object) -> str:
+    return str(identity).replace("-", "")
+
+
+def _begun(site: Site) -> Story:
+    spools = {name: site.add_host(name, number) for number, name in enumerate(("calm", "cut", "doomed"), 1)}
+    site.start_core()
+    story = Story(site, spools, {})
+    # One session each: the host that is to take over has room for more, and comes last.
+    for name, most in (("cut", 1), ("doomed", 1), ("calm", 8)):
+        site.start_host(name, spool=spools[name], most_sessions=most)
+        told = json.loads(site.manage("record", "synthetic://320x240", "--name", name, "--json"))
+        story.sessions[name] = told["session"]
+        _until(lambda name=name: story.take_of(story.sessions[name], name), of=f"a take on {name}")  # type: ignore[misc]
+    return story
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """The whole story, once."""
+    with Site(tmp_path_factory.mktemp("hosts")) as site:
+        story = _begun(site)
+        for name in story.spools:
+            _until(lambda name=name: story.count(name, "anchored") >= 2, of=f"{name}'s chunks anchored")  # type: ignore[misc]
+        site.cut_off("cut")
+        site.destroy("doomed")
+        story.had_been_filed = story.count("cut")
+        for name in ("cut", "doomed"):
+            _until(
+                lambda name=name: story.take_of(story.sessions[name], "calm"), of=f"{name}'s session goes on"
+            )  # type: ignore[misc]
+        segments = list((site.home / "cut/spool/takes").rglob("*.mp4"))
+        story.recorded_while_away = len(segments)
+        site.join_again("cut")
+        _until(lambda: story.count("cut") > story.had_been_filed, of="what was recorded meanwhile is filed")
+        story.given_up = json.loads(site.manage("lost_host", story.spools["doomed"], "--json"))
+        for session in story.sessions.values():
+            site.manage("stop", session)
+        for name in story.spools:
+            _until(
+                lambda name=name: story.status(name) in ("completed", "failed"), of=f"{name}'s session sealed"
+            )  # type: ignore[misc]
+        yield story
+
+
+def test_each_host_recorded_into_its_own_spool_and_served_it(story: Story) -> None:
+    with story.site.rows() as rows:
+        hosts = {take["spool"]: take["host"] for take in rows.recordings_take.find()}
+    assert hosts == {spool: name for name, spool in story.spools.items()}
+    for name in story.spools:
+        assert story.count(name, "anchored") >= 2
+    for name in ("calm", "cut"):
+        log = (story.site.home / f"{name} worker.log").read_text()
+        assert f"capture.{story.spools[name]}" in log
+        assert log.count("succeeded in") >= 2
+
+
+def test_a_host_that_was_cut_off_recorded_on_and_handed_in_everything(story: Story) -> None:
+    assert story.recorded_while_away > 2
+    assert story.count("cut") > story.had_been_filed
+    assert story.count("cut", "anchored") == story.count("cut")
+    assert _missing(story, "cut") == []
+
+
+def test_the_sessions_of_both_went_on_elsewhere(story: Story) -> None:
+    for name in ("cut", "doomed"):
+        assert story.take_of(story.sessions[name], "calm")
+        assert story.status(name) == "completed"
+
+
+def test_of_the_host_that_was_destroyed_the_archive_has_what_it_had_and_names_the_rest(story: Story) -> None:
+    assert story.given_up is not None
+    missing = _missing(story, "doomed")
+    assert len(missing) >= story.given_up["chunks"]
+    assert all("host" in one["reason"] for one in missing), missing
+    assert story.count("doomed", "anchored") >= 2
+
+
+def test_everything_that_is_in_the_archive_is_intact(story: Story) -> None:
+    ended = story.site.ask("verify", "--all", "--deep", "--json")
+    reports = json.loads(ended.stdout)["reports"]
+    assert len(reports) == 4
+    assert [one for one in reports if not one["ok"]] == [], ended.stdout
+
+
+def _missing(story: Story, name: str) -> list[dict[str, Any]]:
+    told = json.loads(story.site.ask("verify", story.sessions[name], "--json").stdout)
+    return list(told["reports"][0]["missing"])
