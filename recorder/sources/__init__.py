@@ -6,6 +6,8 @@ carries only what it uses.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -52,6 +54,19 @@ def kind_of(url: str) -> str:
     return kind
 
 
+@contextmanager
+def _with_xcb() -> Iterator[None]:
+    """Whatever needs the X client library goes in here; `BadSource` when this host has none."""
+    try:
+        yield
+    except OSError as error:
+        if "libxcb" not in str(error):
+            raise
+        raise BadSource(
+            "This host lacks libxcb, by which displays are recorded. Install the Debian package libxcb1."
+        ) from error
+
+
 def check_source(url: str, *, access: Access = NO_ACCESS) -> None:
     """Nothing, if the source can be recorded from here and now; else `BadSource` with one clear line."""
     kind = kind_of(url)
@@ -60,12 +75,12 @@ def check_source(url: str, *, access: Access = NO_ACCESS) -> None:
 
         synthetic.check(url)
     elif kind == "x11":
-        from recorder.sources import x11
-
+        with _with_xcb():
+            from recorder.sources import x11
         x11.check(url)
     elif kind == "rdp":
-        from recorder.sources import rdp
-
+        with _with_xcb():
+            from recorder.sources import rdp
         rdp.check(url, access=access)
     elif kind == "vnc":
         from recorder.sources import vnc
@@ -97,12 +112,12 @@ def open_source(
 
         return open_synthetic(url, settings)
     if kind == "x11":
-        from recorder.sources.x11 import open_x11
-
+        with _with_xcb():
+            from recorder.sources.x11 import open_x11
         return open_x11(url, settings)
     if kind == "rdp":
-        from recorder.sources.rdp import open_rdp
-
+        with _with_xcb():
+            from recorder.sources.rdp import open_rdp
         return open_rdp(url, settings, access=access)
     if kind == "vnc":
         from recorder.sources.vnc import open_vnc

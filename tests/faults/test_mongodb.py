@@ -21,6 +21,7 @@ from lucid_sessions.recordings.models import Chunk, Session
 from tests.faults.ground import Ground, trials
 from tests.faults.load import finish, running
 from tests.faults.test_recorders import await_new_take, note_acknowledged, recording
+from tests.servers import mongod_program
 from tests.tasks.workers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,6 +146,7 @@ def test_recording_goes_on_while_the_database_is_away(ground: Ground) -> None:
 def test_the_row_on_mongodb_runs_in_a_process_of_its_own() -> None:
     if settings.MONGO:
         return
+    mongod_program()
     command = [sys.executable, "-m", "tests.faults", "--ci", "--only", "5", "--mongodb-only"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

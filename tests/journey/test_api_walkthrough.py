@@ -8,12 +8,14 @@ from standardwebhooks import Webhook
 
 from lucid_sessions.operations.private_redis import free_port
 from tests.operations.processes import ROOT, output, running, until
+from tests.programs import needed
 from tests.recordings.receiver import receiving
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def test_the_walk_through_of_the_api_works_as_it_is_written(tmp_path: Path) -> None:
+    needed("curl")
     commands = BLOCK.findall((ROOT / "docs" / "api.md").read_text())
     assert len(commands) > 6
     home, port = tmp_path / "home", free_port()

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.servers import mongod_program
+
 SUITES = {
     # Every order of retention's commit points is tried on SQLite; here it would take minutes.
     "the domain": ["tests/recordings", "--ignore=tests/recordings/test_retention_interleaved.py"],
@@ -21,6 +23,7 @@ SUITES = {
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", SUITES)
 def test_what_holds_on_sqlite_holds_on_mongodb(name: str) -> None:
+    mongod_program()
     pytest_here = [sys.executable, "-m", "pytest", "-q", *SUITES[name]]
     argv = [sys.executable, "-m", "tests.servers", "mongod", "--", *pytest_here]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=390, check=False)

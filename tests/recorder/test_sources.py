@@ -11,6 +11,7 @@ from recorder.settings import Settings
 from recorder.sources import check_source, open_source
 from recorder.sources.canvas import letters_in
 from recorder.sources.desktop import Desktop, clock_text
+from tests.programs import needed_library
 
 from .stage import draw_video
 
@@ -34,6 +35,7 @@ def test_a_synthetic_desktop_of_no_usable_size_is_refused(size: str) -> None:
 
 
 def test_a_display_that_is_not_there_is_named() -> None:
+    needed_library("xcb", package="libxcb1")
     assert "no display :987" in refusal("x11://:987")
     assert "names no display" in refusal("x11://")
 

@@ -10,6 +10,7 @@ from django.core.management import call_command
 
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session, SessionKey
+from tests.programs import needed_library
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,6 +52,8 @@ def test_what_cannot_be_recorded_is_refused_in_one_line(
     (tmp_path / "garbage.mp4").write_bytes(b"this is no video" * 100)
     _audio_only(tmp_path / "audio.mp4")
     files = {name.upper(): (tmp_path / f"{name}.mp4").as_uri() for name in ("empty", "garbage", "audio")}
+    if source.startswith("x11:"):
+        needed_library("xcb", package="libxcb1")
     with pytest.raises(SystemExit) as exit_:
         call_command("record", files.get(source, source), **options)
     told = capsys.readouterr().err.strip()
