@@ -145,6 +145,11 @@ STATIC_ROOT = path("STATIC_ROOT", LUCID_HOME / "static")
 WHITENOISE_USE_FINDERS = EMBEDDED
 
 LUCID_LEDGER_ORIGIN = env.str("LUCID_LEDGER_ORIGIN", f"{HOST_NAME}/lucid-sessions" if EMBEDDED else "")
+# Who vouches for the log's checkpoints from outside: time-stamp authorities (RFC 3161), as name=url,
+# the certificates that vouch for them (a PEM file, or its text), and how often each is asked at most.
+LUCID_TIMESTAMP_URLS: dict[str, str] = env.dict("LUCID_TIMESTAMP_URLS", default={})
+LUCID_TIMESTAMP_ROOTS = env.str("LUCID_TIMESTAMP_ROOTS", "")
+LUCID_TIMESTAMP_HOURS = env.float("LUCID_TIMESTAMP_HOURS", 1.0)
 
 # --- Recording defaults ---------------------------------------------------------------------
 DEFAULT_FRAME_RATE = env.int("DEFAULT_FRAME_RATE", 30)

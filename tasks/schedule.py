@@ -1,6 +1,6 @@
 """What beat runs, and when: a static schedule. Every tick is harmless when it is doubled or late."""
 
-from lucid_sessions.recordings import orphans, sealing
+from lucid_sessions.recordings import anchoring, orphans, sealing
 from lucid_sessions.recordings import reconcile as reconciler
 from lucid_sessions.recordings.installation import installation
 
@@ -16,6 +16,11 @@ app.conf.beat_schedule = {
         "options": {"expires": 5},
     },
     "seal": {"task": "schedule.seal", "schedule": 5.0, "options": {"expires": 5}},
+    "anchor": {
+        "task": "schedule.anchor",
+        "schedule": anchoring.TICK_SECONDS,
+        "options": {"expires": 60},
+    },
     "sweep": {"task": "schedule.sweep", "schedule": 600.0, "options": {"expires": 300}},
 }
 
@@ -30,6 +35,12 @@ def reconcile() -> None:
 def seal() -> None:
     """Append what is due even when no chunk asks for it: sealed sessions, requests."""
     sealing.seal_soon(installation())
+
+
+@app.task(name="schedule.anchor", ignore_result=True)
+def anchor() -> None:
+    """Have those outside who are named in the settings vouch for the newest checkpoint, when it is time."""
+    anchoring.tick(installation())
 
 
 @app.task(name="schedule.sweep", ignore_result=True)

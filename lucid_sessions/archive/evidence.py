@@ -20,6 +20,8 @@ README = """Evidence of one recorded remote-desktop session.
 Check it:        python3 verify.py
                  python3 verify.py --log-key '<the log's verifier key, given to you by another way>'
 checkpoint       the log's signed head (C2SP signed note)
+anchors/         time-stamps (RFC 3161) of the checkpoint by others, if there are any:
+                 openssl ts -verify -in anchors/NAME.tsr -data checkpoint -CAfile ROOTS-OF-NAME.pem
 records/         the ledger records that speak of this session, each with its RFC 6962 inclusion proof
 bodies/          what those records name by SHA-256: leaves, gaps, what is missing
 blobs/           the encrypted segments, named by SHA-256 (LSC1 chunks)
@@ -55,6 +57,8 @@ class Evidence:
     read_blob: Callable[[str], bytes]
     media: Sequence[Path] = ()
     keys: dict[str, bytes] = field(default_factory=dict, repr=False)
+    # File name to what an authority outside has said about the checkpoint.
+    anchors: dict[str, bytes] = field(default_factory=dict)
 
 
 def write_bundle(out: IO[bytes], evidence: Evidence) -> None:
@@ -84,6 +88,8 @@ def _small_files(evidence: Evidence) -> Iterable[tuple[str, bytes]]:
     yield "README.txt", README.encode()
     yield "verify.py", (Path(__file__).parent / "verifier.py").read_bytes()
     yield "checkpoint", evidence.checkpoint.encode()
+    for name, proof in evidence.anchors.items():
+        yield f"anchors/{name}", proof
     bodies = {}
     for record in (evidence.sealed, *evidence.batches, *evidence.writers):
         yield f"records/{record.index}.json", record.entry

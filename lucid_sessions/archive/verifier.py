@@ -215,6 +215,10 @@ def check(bundle, log_key):
         must(found == digest, f"{name} is not what the manifest lists")
     size, root = open_checkpoint(bundle.read("checkpoint").decode(), log_key or manifest["log_key"])
     yield f"checkpoint of {size} records, root {root.hex()}, signed by the log"
+    for name in sorted(name for name in manifest["files"] if name.startswith("anchors/")):
+        names_it = hashlib.sha256(bundle.read("checkpoint")).digest() in bundle.read(name)
+        must(names_it, name + " is a time-stamp of something else than this checkpoint")
+        yield name + " names this checkpoint; who signed it, and when: see README.txt (openssl)"
     writers = check_writers(bundle, manifest["writers"], size, root)
     yield f"{len(writers)} writers named by the log"
     in_batches = check_batches(bundle, manifest["batches"], size, root)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lucid_sessions.archive import EMPTY_ROOT, Checkpoint, LogKey, parse_vkey
-from lucid_sessions.errors import Refused
+from lucid_sessions.archive import EMPTY_ROOT, Checkpoint, LogKey, open_checkpoint, parse_vkey
+from lucid_sessions.errors import Refused, Tampered
+from lucid_sessions.ledger.anchors import Anchors
 from lucid_sessions.ledger.bodies import read_body, write_body
 from lucid_sessions.ledger.published import read_checkpoint
 from lucid_sessions.ledger.sealing import Sealer
@@ -61,6 +62,22 @@ class Log:
         found = read_checkpoint(self.root / "checkpoint", self.vkey)
         text, checkpoint = found or ("", Checkpoint(self.origin, 0, EMPTY_ROOT))
         return text, Tree(self.root, checkpoint)
+
+    @property
+    def anchors(self) -> Anchors:
+        """What authorities outside said about this log's checkpoints."""
+        return Anchors(self.root / "anchors", vkey=self.vkey)
+
+    def at(self, note: bytes) -> Tree:
+        """The log at an older checkpoint of its own; Tampered when it has another past than that says."""
+        checkpoint = open_checkpoint(note.decode(), self.vkey)
+        tree = self.tree()
+        if checkpoint.size > tree.size or tree.root(checkpoint.size) != checkpoint.root:
+            raise Tampered(
+                f"The ledger {self.root} is not what its checkpoint of size {checkpoint.size} says it was: "
+                "it was rolled back or written anew"
+            )
+        return Tree(self.root, checkpoint)
 
     def extend(self, records: Sequence[bytes]) -> Checkpoint:
         """The new checkpoint, published, once these records stand at the indices from `size` on.

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import redis
+import structlog
 from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum
@@ -15,13 +16,17 @@ from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lucid_sessions.recordings import quota, reconcile, scrub, upkeep
+from lucid_sessions.errors import LucidError
+from lucid_sessions.recordings import anchoring, quota, reconcile, scrub, upkeep
+from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.lifecycle import LIVE, OTHER_QUEUES, STAGES
 from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session, Take
 from lucid_sessions.recordings.webhooks import deliveries
 
 from .background import Watched
 from .backup import making
+
+log = structlog.get_logger(__name__)
 
 # How long a scrape waits for fresh figures before it takes the last ones.
 WAIT_SECONDS = 0.5
@@ -45,6 +50,7 @@ class Figures(NamedTuple):
     dropped: int = 0
     oldest_unanchored: float = 0.0
     checkpoint_age: float | None = None
+    unvouched: Mapping[str, float] = {}
     oldest_unverified: float = 0.0
     webhooks: Mapping[str, int] = {}
     last_backup: float = 0.0
@@ -108,6 +114,12 @@ def _pipeline(found: Figures) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "ledger_checkpoint_age_seconds", "Age of the newest signed checkpoint", value=found.checkpoint_age
         )
+    yield _labelled(
+        "ledger_unvouched_seconds",
+        "How long the newest checkpoint has waited for the word of an authority outside",
+        "authority",
+        found.unvouched,
+    )
     yield GaugeMetricFamily(
         "scrub_oldest_unverified_seconds",
         "Longest time since a stored chunk was verified",
@@ -130,7 +142,7 @@ def _recorder(found: Figures) -> Iterator[Metric]:
     yield gaps
 
 
-def _labelled(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=[label])
     for value, figure in values.items():
         family.add_metric([value], figure)
@@ -151,12 +163,21 @@ def look() -> Figures:
             dropped=_dropped(),
             oldest_unanchored=reconcile.oldest_unanchored_seconds(),
             checkpoint_age=_age(newest) if newest else None,
+            unvouched=_unvouched(),
             oldest_unverified=scrub.oldest_unverified_seconds(),
             last_backup=float(upkeep.recall(making.NOTED).get("at", 0.0)),
             webhooks=deliveries.backlog(),
         )
     finally:
         connection.close()
+
+
+def _unvouched() -> dict[str, float]:
+    try:
+        return anchoring.waiting_seconds(installation())
+    except LucidError as error:
+        log.warning("anchors cannot be judged", reason=str(error))
+        return {}
 
 
 def _durations() -> tuple[float, ...]:

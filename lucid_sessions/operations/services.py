@@ -34,8 +34,9 @@ def _session_api(env: Env, port: int) -> list[Program]:
 
 
 def _pipeline_manager(env: Env, _port: int) -> list[Program]:
-    # Two threads: the reconciler must not wait behind a sealer that sleeps out its second.
-    worker = _worker(_queues("anchor", "pipeline"), env, pool="threads", concurrency=2)
+    # The reconciler must wait neither behind a sealer that sleeps out its second, nor behind an authority
+    # outside that takes its time to vouch for the log.
+    worker = _worker(_queues("anchor", "pipeline"), env, pool="threads", concurrency=3)
     return [worker, programs.beat(env)]
 
 

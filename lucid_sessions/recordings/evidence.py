@@ -66,11 +66,17 @@ def _counted(read: Callable[[str], bytes], passed: Passed) -> Callable[[str], by
 def _gather(
     session: Session, world: Installation, *, media: list[Path], keys: dict[str, bytes]
 ) -> archive.Evidence:
-    """Everything at one checkpoint: a log that grows meanwhile must not mix proofs to several roots."""
+    """Everything at one checkpoint: a log that grows meanwhile must not mix proofs to several roots.
+
+    The first one that an authority outside has vouched for since the seal; without one, the newest.
+    """
     log = ProvenLog(world)
     number = log.index.seals.get(str(session.pk))
     if number is None:
         raise Refused(f'Session "{session.name}" is not sealed yet: there is nothing to prove it by.')
+    anchors = log.ledger.anchors.covering(number)
+    if anchors:
+        log.stand_at(anchors[0].note)
     sealed = _proven(log, number)
     blobs = [leaf["blob"] for leaf in json.loads(sealed.body)["leaves"]]
     batches = set(Chunk.objects.filter(session=session, blob__in=blobs).values_list("record", flat=True))
@@ -79,9 +85,10 @@ def _gather(
         repository=world.keys.repository,
         log_key=world.keys.log_vkey,
         checkpoint=log.note,
+        anchors={f"{one.name}.tsr": one.proof for one in anchors},
         sealed=sealed,
         batches=[_proven(log, one) for one in sorted(one for one in batches if one is not None)],
-        writers=[_proven(log, one) for one in log.index.writers],
+        writers=[_proven(log, one) for one in log.index.writers if one < log.tree.size],
         blobs=blobs,
         read_blob=world.blobs.get,
         media=media,

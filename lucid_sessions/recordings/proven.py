@@ -72,6 +72,10 @@ class ProvenLog:
         self.note, self.tree = self.ledger.published()
         self._fresh = fresh
 
+    def stand_at(self, note: bytes) -> None:
+        """From now on prove by this older checkpoint; Tampered unless it is one of this log's past."""
+        self.tree, self.note = self.ledger.at(note), note.decode()
+
     @cached_property
     def index(self) -> Index:
         """Where the seals and writers are."""

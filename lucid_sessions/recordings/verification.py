@@ -15,7 +15,7 @@ from uuid import UUID
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
 
-from . import leaves
+from . import anchoring, leaves
 from .installation import Installation, identity, installation
 from .lifecycle import State, Status
 from .models import Chunk, LedgerRecord, Session
@@ -190,8 +190,10 @@ def verify_log(world: Installation | None = None) -> Report:
     """The report on the whole log: tiles, signature, and that the database has each record as it is."""
     report = Report(None, sealed=True)
     try:
-        tree = ProvenLog(world or installation()).tree
+        log = ProvenLog(world or installation())
+        tree = log.tree
         tree.verify()
+        report.findings += [Finding("the ledger", problem) for problem in anchoring.findings(log.ledger)]
         report.checkpoint_size, report.root = tree.size, tree.root(tree.size).hex()
         rows = iter(LedgerRecord.objects.filter(index__lt=tree.size).order_by("index").iterator())
         row = next(rows, None)

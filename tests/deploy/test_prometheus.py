@@ -26,6 +26,7 @@ METRICS = {
     *(
         "pipeline_oldest_unanchored_seconds",
         "ledger_checkpoint_age_seconds",
+        "ledger_unvouched_seconds",
         "scrub_oldest_unverified_seconds",
     ),
     *("recorder_dropped_frames_total", "recorder_gaps_total", "backup_last_success_timestamp_seconds"),

@@ -47,6 +47,7 @@ def keep(log: Log, mirror: Log) -> str | None:
     copied = Tree(mirror.root, now)
     copied.verify()
     _copy_bodies(copied, range(before.size, now.size), source=log, target=mirror)
+    mirror.anchors.bring(log.anchors)
     write_durably(mirror.root / "vkey", log.vkey.encode())
     write_durably(mirror.root / "checkpoint", note.encode())
     return note
@@ -83,6 +84,7 @@ def bring_back(mirror: Log, log: Log, *, note: str) -> bool:
         raise Tampered(f"The log in {log.root} is not a continuation of the backup's: two histories")
     _copy_files(newest.size, source=mirror.root, target=log.root)
     _copy_bodies(tree, range(newest.size), source=mirror, target=log)
+    log.anchors.bring(mirror.anchors)
     if own is not None and own.size >= newest.size:
         return True
     write_durably(log.root / "checkpoint", note.encode())

@@ -1,24 +1,31 @@
-"""manage.py ledger checkpoint|verify: the log's newest signed checkpoint, or the whole log checked."""
+"""manage.py ledger checkpoint|verify|anchor|anchors: the log's head, its check, and who vouches for it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from lucid_sessions.recordings import verification
+from lucid_sessions.errors import Refused, Tampered
+from lucid_sessions.recordings import anchoring, verification
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE, LATER
 from lucid_sessions.recordings.management.command import Command as Base
 
 
 class Command(Base):
-    help = "Print the newest signed checkpoint, or verify every tile and record of the log."
+    help = (
+        "Print the newest signed checkpoint, verify every tile and record of the log, have the authorities "
+        "of LUCID_TIMESTAMP_URLS vouch for it now, or list what they have vouched for."
+    )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=("checkpoint", "verify"))
+        parser.add_argument("action", choices=("checkpoint", "verify", "anchor", "anchors"))
 
     def run(self, options: dict[str, Any]) -> int:
-        if options["action"] == "checkpoint":
-            return self._checkpoint()
+        act: Callable[[], int] = getattr(self, f"_{options['action']}")
+        return act()
+
+    def _verify(self) -> int:
         report = verification.verify_log()
         for finding in report.findings:
             self.stderr.write(f"{finding.where}: {finding.problem}")
@@ -29,6 +36,27 @@ class Command(Base):
             sound=report.integrity,
         )
         return DONE if report.integrity else CHECK_FAILED
+
+    def _anchor(self) -> int:
+        if not anchoring.authorities():
+            raise Refused(
+                "Nobody is named who could vouch for the log: set LUCID_TIMESTAMP_URLS to name=url."
+            )
+        found = anchoring.anchor_now(installation())
+        for one in found:
+            self.stdout.write(f"{one.name} vouches for the checkpoint of {one.size} records.")
+        return DONE if found else LATER
+
+    def _anchors(self) -> int:
+        ledger, bad = installation().log(), 0
+        for anchor in ledger.anchors.all():
+            try:
+                at = anchoring.check(ledger, anchor)
+                told = at.isoformat() if at else "of an authority that LUCID_TIMESTAMP_URLS no longer names"
+            except Tampered as error:
+                told, bad = f"DOES NOT HOLD: {error}", bad + 1
+            self.stdout.write(f"{anchor.size:>10} records  {anchor.name}  {told}")
+        return CHECK_FAILED if bad else DONE
 
     def _checkpoint(self) -> int:
         note = installation().log().checkpoint_text()
