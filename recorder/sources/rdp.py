@@ -60,6 +60,7 @@ class RdpSource:
         try:
             self._begin(size, settings, access=access)
         except (RecorderError, xcffib.XcffibException) as error:
+            self._silence()
             raise self._why_not_begun(error) from error
         except BaseException:
             self._display.close()

@@ -11,8 +11,11 @@ import av
 import numpy as np
 import pytest
 
+from recorder.errors import BadSource
 from recorder.export import Sound, write_mp4
 from recorder.settings import Settings
+from recorder.sources import open_source
+from recorder.sources.target import Access
 from recorder.spool import Spool
 
 from .remote import ALLOWED, MISSING, PASSWORD, USER, Server, XrdpSound, shadow, xrdp
@@ -67,6 +70,14 @@ def test_a_beep_and_a_flash_of_a_remote_desktop_are_within_50_ms_in_the_export(t
     # A busy machine may be late with one of the two: what comes soonest tells how far the clocks are apart.
     assert min(abs(loud - bright) for bright, loud in zip(flashes, beeps, strict=True)) < 0.05
     assert not list(Path(tempfile.gettempdir()).glob(f"lucid-sound-{child.process.pid}-*"))
+
+
+def test_a_desktop_that_is_never_opened_leaves_no_sound_server(tmp_path: Path) -> None:
+    with shadow(tmp_path / "server") as server:
+        url = f"rdp://{USER}@127.0.0.1:{server.port}?ignore_cert=1"
+        with pytest.raises(BadSource, match="user name or password"):
+            open_source(url, HEARD, access=Access("Wrong-4711", ALLOWED))
+    assert not list(Path(tempfile.gettempdir()).glob(f"lucid-sound-{os.getpid()}-*"))
 
 
 def test_a_remote_desktop_that_plays_nothing_is_recorded_as_silent(tmp_path: Path) -> None:
