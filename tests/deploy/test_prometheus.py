@@ -27,6 +27,8 @@ METRICS = {
         "pipeline_oldest_unanchored_seconds",
         "ledger_checkpoint_age_seconds",
         "ledger_unvouched_seconds",
+        "api_rate_limit_unavailable_total",
+        "webhook_endpoints_failing",
         "scrub_oldest_unverified_seconds",
     ),
     *("recorder_dropped_frames_total", "recorder_gaps_total", "backup_last_success_timestamp_seconds"),
