@@ -7,7 +7,7 @@ open. A change of layout takes a new version number beside this one. The bytes: 
 import hashlib
 import hmac
 import os
-import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,7 +39,8 @@ _SIGNATURE_LABEL: Final = b"lucid/1 chunk sig\0"
 _SEALED_END: Final = HEADER - 32  # the key commitment follows
 _KEEP: Final = 16 << 20  # a buffer larger than this is not kept between chunks
 
-_local = threading.local()
+_SPARE: Final = 2  # buffers that wait for the next chunk, at most
+_spare: deque[bytearray] = deque()
 
 
 def seal(
@@ -154,11 +155,19 @@ def _derive(content_key: bytes, head: bytes) -> tuple[bytes, bytes, bytes]:
 
 @contextmanager
 def _scratch(length: int) -> Iterator[memoryview]:
-    """A buffer of this thread's, used again for the next chunk: fresh pages cost more than the cipher."""
-    if length > _KEEP:
-        yield memoryview(bytearray(length))
-        return
-    if len(getattr(_local, "buffer", b"")) < length:
-        _local.buffer = bytearray(length)
-    with memoryview(_local.buffer) as whole, whole[:length] as part:
-        yield part
+    """A buffer that served before, if one is free: fresh pages cost more than the cipher.
+
+    All threads share them: a web server has many, few of which decrypt at once.
+    """
+    try:
+        buffer = _spare.pop()
+    except IndexError:
+        buffer = bytearray()
+    if len(buffer) < length:
+        buffer = bytearray(length)
+    try:
+        with memoryview(buffer) as whole, whole[:length] as part:
+            yield part
+    finally:
+        if len(buffer) <= _KEEP and len(_spare) < _SPARE:
+            _spare.append(buffer)

@@ -15,6 +15,8 @@ from .private_redis import Redis
 RECORDER_STOP_SECONDS = 20.0
 # Shorter than Celery's own soft shutdown: nobody waits longer for Ctrl-C.
 WORKER_STOP_SECONDS = 8.0
+# Most of them wait: for the database, or for somebody who receives a file slowly, each of whom holds one.
+API_THREADS = 64
 PYTHON = sys.executable
 
 
@@ -46,7 +48,8 @@ def api(address: str, port: int, env: Mapping[str, str], *, workers: int = 1) ->
     """Django behind granian."""
     command = (
         *(PYTHON, "-m", "granian", "--interface", "wsgi", "--host", address, "--port", str(port), "--no-ws"),
-        *("--workers", str(workers), "--blocking-threads", "8", "--workers-kill-timeout", "8"),
+        *("--workers", str(workers), "--blocking-threads", str(API_THREADS)),
+        *("--workers-kill-timeout", "8"),
         *("--respawn-failed-workers", "--log-level", "error", "lucid_sessions.wsgi:application"),
     )
     # Its workers outlive a killed parent, so the parent gets the chance to end them.

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby, takewhile
 from pathlib import Path
 from uuid import UUID
+
+from django.conf import settings
 
 from lucid_sessions import archive
 from lucid_sessions.blobs import blob_name
@@ -13,11 +16,14 @@ from recorder.export import Sound, write_mp4
 
 from . import leaves
 from .installation import Installation, identity, installation
-from .lifecycle import ENDED, State
+from .lifecycle import ENDED, State, Status
 from .models import Checkpoint, Chunk, Session, SessionKey
+from .opened import Opened
 from .proven import ProvenLog
 
 HLS_VERSION = 7
+# From a segment's head to its rest, and from the first of many viewers to the last, takes no longer.
+OPENED_SECONDS = 20.0
 # Called for each chunk on the way; raises to end it there.
 Passed = Callable[[], None]
 
@@ -36,14 +42,33 @@ def _is_published(chunk: Chunk, size: int) -> bool:
     return chunk.state == State.ANCHORED and chunk.record is not None and chunk.record < size
 
 
+def must_be_kept(session: Session) -> None:
+    """Refused from the moment when the session was to go, whatever is still in memory of it."""
+    if session.status in (Status.EXPIRING, Status.DELETED):
+        raise Refused(f'Session "{session.name}" is {session.status}: it is shredded.')
+
+
+@cache
+def _just_opened(most: int) -> Opened:
+    return Opened(most=most, seconds=OPENED_SECONDS)
+
+
 def segment(chunk: Chunk) -> bytes:
     """The recorded bytes of one chunk, verified and decrypted. Needs ENCRYPTION_PASSWORD.
+
+    What was verified and decrypted within the last seconds is not decrypted again; it is in memory only.
 
     Refused: no password, a wrong one, or the session was shredded. Tampered: the blob is not what was
     sealed for this place. Retryable: the store is away.
     """
     world = installation()
-    return open_chunk(chunk, world=world, key=session_identity(chunk.session_id, chunk.track, world=world))
+
+    def opened() -> bytes:
+        key = session_identity(chunk.session_id, chunk.track, world=world)
+        return open_chunk(chunk, world=world, key=key)
+
+    recent = _just_opened(int(settings.LUCID_PLAYBACK_CACHE_MIB * 1024**2))
+    return recent.get((world.keys_root, chunk.pk, chunk.blob, chunk.record), chunk.raw_length, open_=opened)
 
 
 def session_identity(session: UUID, track: str, *, world: Installation) -> archive.Identity:

@@ -61,6 +61,21 @@ def test_a_range_is_that_part_of_the_whole(session: Session, auditor: Any) -> No
         assert answer.content == whole[begin:end]
 
 
+def test_a_segment_is_decrypted_once_for_its_head_and_its_rest_and_not_after_it_is_shredded(
+    session: Session, auditor: Any, world: Installation
+) -> None:
+    chunk = Chunk.objects.filter(session=session)[0]
+    head = auditor.get(address(chunk), headers={"Range": "bytes=0-99"})
+    blob = next(Path(world.blobs_root).rglob(chunk.blob))
+    blob.rename(blob.with_name("away"))
+    # Its blob is gone, so this cannot have been decrypted again.
+    rest = auditor.get(address(chunk), headers={"Range": "bytes=100-"})
+    assert (head.status_code, rest.status_code) == (206, 206)
+    assert hashlib.sha256(head.content + rest.content).hexdigest() == chunk.raw_sha256
+    Chunk.objects.filter(pk=chunk.pk).update(state="expired")
+    assert auditor.get(address(chunk)).status_code == 409
+
+
 def test_a_range_beyond_the_end_is_416_with_the_size(session: Session, auditor: Any) -> None:
     chunk = Chunk.objects.filter(session=session)[0]
     answer = auditor.get(address(chunk), headers={"Range": "bytes=99999999-"})

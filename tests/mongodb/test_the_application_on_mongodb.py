@@ -16,6 +16,7 @@ SUITES = {
     "the domain": ["tests/recordings", "--ignore=tests/recordings/test_retention_interleaved.py"],
     "the journey": ["tests/journey"],
     "the chain": ["tests/tasks"],
+    "the API": ["tests/api/test_long_lists.py", "tests/operations/test_health_live.py"],
     "a database that dies": ["tests/faults/test_mongodb.py"],
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -29,7 +29,6 @@ from .ranges import UNCACHED, Whatever
 from .witnessed import Witnessed
 
 LINK_OR_TOKEN: Any = [LinkAuthentication, *APIView.authentication_classes]
-PIECE = 256 * 1024
 BLOB = "application/octet-stream"
 RANGE = OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="One range.")
 LINK = OpenApiParameter("link", str, description="Instead of a token: from `/links`, good once.")
@@ -88,7 +87,7 @@ class Downloads(Witnessed, ViewSet):
             **ONE_SESSION_ERRORS,
         },
     )
-    def media(self, request: Request, session_id: UUID, chunk_id: UUID) -> HttpResponse:
+    def media(self, request: Request, session_id: UUID, chunk_id: UUID) -> HttpResponseBase:
         """Download what was recorded, verified and decrypted."""
         chunk = _archived(request, session_id, chunk_id)
         with refused_as(SEALED):
@@ -100,8 +99,10 @@ class Downloads(Witnessed, ViewSet):
 
 
 def _archived(request: Request, session_id: UUID, chunk_id: UUID) -> Chunk:
-    chunk = chunk_of(session_of(request.user, session_id), chunk_id)
+    session = session_of(request.user, session_id)
+    chunk = chunk_of(session, chunk_id)
     with refused_as(SEALED):
+        playback.must_be_kept(session)
         if chunk.state not in ARCHIVED:
             raise Refused(
                 f"Chunk {chunk} is {chunk.state}: there is something to download once it is stored."
@@ -142,7 +143,7 @@ def _pieces(file: BinaryIO, begin: int, end: int) -> Iterator[bytes]:
     with file:
         file.seek(begin)
         while begin < end:
-            piece = file.read(min(PIECE, end - begin))
+            piece = file.read(min(ranges.PIECE, end - begin))
             if not piece:
                 return
             begin += len(piece)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -68,10 +68,12 @@ class Playback(Witnessed, ViewSet):
             **ONE_SESSION_ERRORS,
         },
     )
-    def segment(self, request: Request, session_id: UUID, chunk_id: UUID) -> HttpResponse:
+    def segment(self, request: Request, session_id: UUID, chunk_id: UUID) -> HttpResponseBase:
         """Get one segment's media, or a range of it. Nothing is sent that was not verified first."""
-        chunk = chunk_of(session_of(request.user, session_id), chunk_id)
+        session = session_of(request.user, session_id)
+        chunk = chunk_of(session, chunk_id)
         with refused_as(SEALED):
+            playback.must_be_kept(session)
             _check_playable(chunk)
             media = playback.segment(chunk)
         return ranges.answer(request, media, tag=f'"{chunk.raw_sha256}"', content_type=MEDIA)

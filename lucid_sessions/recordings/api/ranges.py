@@ -1,10 +1,10 @@
 """Byte ranges of RFC 9110, one range a request: what of the bytes is wanted."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 
@@ -12,6 +12,8 @@ from .problems import MEDIA_TYPE, NO_SUCH_RANGE, document
 
 # Decrypted recordings stay out of every cache on the way and on disk.
 UNCACHED = "private, no-store"
+# How much of a file is in memory for one that receives it.
+PIECE = 256 * 1024
 
 _SINGLE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
@@ -64,7 +66,7 @@ def unsatisfiable(
     return JsonResponse(body, status=416, headers=more, content_type=MEDIA_TYPE)
 
 
-def answer(request: Request, media: bytes, *, tag: str, content_type: str) -> HttpResponse:
+def answer(request: Request, media: bytes, *, tag: str, content_type: str) -> HttpResponseBase:
     """The media, or the one range of it that was asked for."""
     headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": UNCACHED}
     header = asked(request, tag=tag)
@@ -72,8 +74,19 @@ def answer(request: Request, media: bytes, *, tag: str, content_type: str) -> Ht
         part = wanted(header, length=len(media))
     except Unsatisfiable:
         return unsatisfiable(request, header, length=len(media), headers=headers)
-    if part is None:
-        return HttpResponse(media, content_type=content_type, headers=headers)
-    begin, end = part
-    headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(media)}"
-    return HttpResponse(media[begin:end], status=206, content_type=content_type, headers=headers)
+    begin, end = part or (0, len(media))
+    status = 206 if part else 200
+    headers["Content-Length"] = str(end - begin)
+    if part:
+        headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(media)}"
+    if end - begin <= PIECE:
+        return HttpResponse(media[begin:end], status=status, content_type=content_type, headers=headers)
+    pieces = _pieces(media, begin, end)
+    return StreamingHttpResponse(pieces, status=status, content_type=content_type, headers=headers)
+
+
+def _pieces(media: bytes, begin: int, end: int) -> Iterator[bytes]:
+    """All viewers share the one content; what each of them costs is a piece of it on its way."""
+    with memoryview(media) as whole:
+        for first in range(begin, end, PIECE):
+            yield bytes(whole[first : min(end, first + PIECE)])
