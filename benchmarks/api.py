@@ -1,4 +1,4 @@
-"""`python -m benchmarks.api [--seconds N]`: the REST API under load, beside a view that does nothing.
+"""`python -m benchmarks.api [--long]`: the REST API under load, beside a view that does nothing.
 
 wrk with 32 connections on loopback against granian with two workers, 10,000 sessions in the database. The
 machine is shared by client and server, and perhaps by others: so each address is asked in turns with the
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from . import home as homes
+from . import long_lists
 
 SESSIONS = 10_000
 CHUNKS = 500
@@ -65,6 +66,8 @@ def main(arguments: list[str]) -> int:
     """Print the table; 0 whatever the figures are, since the machine decides them too."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.api", description=__doc__)
     parser.add_argument("--seconds", type=int, default=2, help="how long each turn takes")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each address; the median counts")
+    parser.add_argument("--long", action="store_true", help="only pages of a list of 1,000,000 chunks")
     asked = parser.parse_args(arguments)
     if shutil.which("wrk") is None:
         print("There is no wrk: install Debian's package `wrk`.", file=sys.stderr)
@@ -75,11 +78,17 @@ def main(arguments: list[str]) -> int:
         import django
 
         django.setup()
-        token, session = _furnish()
+        token, session = _furnish(asked.long)
+        database = "MongoDB" if mongodb else "SQLite"
+        print(f"load before: {Path('/proc/loadavg').read_text().rsplit(' ', 2)[0]}")
         with _server() as (url, server):
-            asker = Asker(url, server, token, Path(folder), asked.seconds)
+            if asked.long:
+                print(f"{database}, a page of 50 chunks, one at a time")
+                print(long_lists.table(url, token))
+                return 0
+            asker = Asker(url, server, token, Path(folder), asked.seconds, asked.rounds)
             lines = [_in_turns(asker, name, path, body=body) for name, path, body in _addresses(session)]
-    print(f"{'MongoDB' if mongodb else 'SQLite'}, {SESSIONS} sessions, {CONNECTIONS} connections")
+    print(f"{database}, {SESSIONS} sessions, {CONNECTIONS} connections")
     print(_table(lines))
     return 0
 
@@ -96,8 +105,8 @@ def _addresses(session: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _furnish() -> tuple[str, str]:
-    """A user with a token, many sessions, one of them with chunks."""
+def _furnish(long: bool = False) -> tuple[str, str]:
+    """A user with a token, many sessions, one of them with chunks; `long`: two with few and very many."""
     from django.contrib.auth.models import Group
 
     from lucid_sessions.access import tokens
@@ -106,6 +115,9 @@ def _furnish() -> tuple[str, str]:
 
     user = User.objects.create(username="bench", password="!")  # noqa: S106 - none
     user.groups.add(Group.objects.get(name="session_manager"))
+    if long:
+        long_lists.furnish(user)
+        return tokens.sign_in(user).access, ""
     row = {"source": "synthetic://", "owner": user, "project": "payments", "tags": ["db", "deploy"]}
     rows = [Session(name=f"session {number}", **row) for number in range(SESSIONS)]
     Session.objects.bulk_create(rows, batch_size=500)
@@ -120,12 +132,14 @@ def _furnish() -> tuple[str, str]:
 
 @contextmanager
 def _server() -> Iterator[tuple[str, int]]:
+    from lucid_sessions.operations import programs
     from lucid_sessions.operations.private_redis import free_port
 
     port = free_port()
     command = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
-        *("--workers", str(WORKERS), "--blocking-threads", "4", "--no-ws", "--log-level", "error"),
+        *("--workers", str(WORKERS), "--blocking-threads", str(programs.API_THREADS), "--no-ws"),
+        *("--log-level", "error"),
         "benchmarks.api_site:application",
     ]
     server = subprocess.Popen(command, env={**os.environ, "LOG_LEVEL": "ERROR"})
@@ -158,6 +172,7 @@ class Asker:
     token: str
     folder: Path
     seconds: int
+    rounds: int = ROUNDS
 
     def ask(self, name: str, path: str, body: str) -> Line:
         """One address under load for `seconds`."""
@@ -178,12 +193,12 @@ class Asker:
 def _in_turns(asker: Asker, name: str, path: str, *, body: str) -> Line:
     """The median round of the address, beside the median round of the bare view in the same turns."""
     bare, own = [], []
-    for _ in range(ROUNDS):
+    for _ in range(asker.rounds):
         bare.append(asker.ask("bare", "/bare", ""))
         own.append(asker.ask(name, path, body))
     bare.sort(key=lambda line: line.rate)
     own.sort(key=lambda line: line.rate)
-    middle, beside = own[ROUNDS // 2], bare[ROUNDS // 2]
+    middle, beside = own[len(own) // 2], bare[len(bare) // 2]
     return replace(middle, bare_rate=beside.rate, bare_cpu=beside.cpu)
 
 

@@ -23,6 +23,7 @@ def address_of(request: HttpRequest) -> str:
     return speaker
 
 
+@lru_cache(maxsize=4096)
 def _plain(text: str) -> str:
     try:
         return str(ip_address(text.strip()))

@@ -1,0 +1,56 @@
+"""What the most frequent questions need of the database: a session's version, and which are the newest.
+
+Everything else about them is text that was made for that version before.
+"""
+
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from lucid_sessions.access.roles import sees_all
+
+from ..models import Session
+from .prepared import Prepared
+
+NEWEST = ("id", "version", "created_at")
+TIME = NEWEST.index("created_at")
+
+
+def version_of(user: Any, pk: UUID) -> list[dict[str, Any]]:
+    """Id and version of the session, if there is one that the user may see."""
+    rows = _ANY.rows(pk) if sees_all(user) else _OWN.rows(pk, user.pk)
+    return [{"id": pk, "version": version} for (version,) in rows]
+
+
+def newest(user: Any, number: int) -> list[dict[str, Any]]:
+    """So many of the sessions that the user may see, the newest first; the last but one with its time."""
+    own = not sees_all(user)
+    asked = _newest(number, own=own)
+    rows = asked.rows(*([user.pk] if own else []), without=TIME)
+    found = [dict(zip(NEWEST, row, strict=True)) for row in rows]
+    if len(found) == number > 1:
+        # Behind this one the next page begins: of no other is the time asked.
+        found[-2]["created_at"] = asked.converted(rows[-2], TIME)
+    return found
+
+
+def _version(pk: UUID) -> "QuerySet[Session, Any]":
+    return Session.objects.filter(pk=pk).order_by().values_list("version")
+
+
+def _own_version(pk: UUID, owner: UUID) -> "QuerySet[Session, Any]":
+    return _version(pk).filter(owner=owner)
+
+
+_ANY, _OWN = Prepared(_version, ids=1), Prepared(_own_version, ids=2)
+
+
+@cache
+def _newest(number: int, *, own: bool) -> Prepared:
+    """One for each length of page, of which there are few hundred."""
+    rows = Session.objects.order_by(*(Session._meta.ordering or ())).values_list(*NEWEST)
+    if own:
+        return Prepared(lambda owner: rows.filter(owner=owner)[:number], ids=1)
+    return Prepared(lambda: rows[:number], ids=0)

@@ -1,0 +1,108 @@
+"""Queries that are asked all the time: compiled by the ORM once, then asked again with other values.
+
+For one row by its key the ORM takes several times as long to say what it wants as the database to find it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.models import QuerySet, UUIDField
+
+from lucid_sessions.mongodb.failures import readable
+
+Row = tuple[Any, ...]
+Ask = Callable[[list[Any]], Sequence[Any]]
+_UUIDS = UUIDField()
+
+
+class Prepared:
+    """The rows of `build(*ids)`, a queryset of `values_list` columns, for whichever ids."""
+
+    def __init__(self, build: Callable[..., "QuerySet[Any, Any]"], *, ids: int) -> None:
+        """`build` is called once, with `ids` ids that stand in for those to come."""
+        self._build = build
+        self._ids = ids
+        self._ask: Ask | None = None
+        self._converters: dict[int, Any] = {}
+
+    def rows(self, *ids: UUID, without: int = -1) -> list[Row]:
+        """The rows, asked for now; a database's failure is Django's.
+
+        The values in the place `without` stay as the database keeps them, until `converted` is asked for one:
+        making 20 times of 20 texts costs as much as asking for them.
+        """
+        if self._ask is None:
+            self._compile()
+        assert self._ask is not None  # noqa: S101 - just compiled
+        steps = [(place, one) for place, one in self._converters.items() if place != without]
+        rows = self._ask([_kept(one) for one in ids])
+        return [_converted(row, steps) for row in rows] if steps else [tuple(row) for row in rows]
+
+    def converted(self, row: Row, place: int) -> Any:
+        """The value that was left as it is kept."""
+        known = self._converters.get(place)
+        return _converted(row, [(place, known)])[place] if known else row[place]
+
+    def _compile(self) -> None:
+        marks = [uuid4() for _ in range(self._ids)]
+        compiler = self._build(*marks).query.get_compiler(DEFAULT_DB_ALIAS)
+        compile_ = _on_mongodb if connection.vendor == "mongodb" else _on_sql
+        ask, columns = compile_(compiler, [_kept(mark) for mark in marks])
+        self._converters = compiler.get_converters(columns)
+        self._ask = ask
+
+
+def _kept(one: UUID) -> Any:
+    return _UUIDS.get_db_prep_value(one, connection)
+
+
+def _on_sql(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
+    sql, constants = compiler.as_sql()
+
+    def ask(ids: list[Any]) -> Sequence[Any]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _filled(constants, marks, ids))
+            return cursor.fetchall()
+
+    return ask, [column for column, *_ in compiler.select]
+
+
+def _on_mongodb(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
+    compiler.pre_sql_setup()
+    columns = tuple(compiler.columns)
+    pipeline = compiler.build_query(columns).get_pipeline()
+    stages = {name: what for stage in pipeline for name, what in stage.items()}
+    unknown = set(stages) - {"$match", "$sort", "$limit", "$project"}
+    if unknown:
+        raise NotImplementedError(f"{unknown} cannot be prepared")
+    table, order = compiler.query.get_meta().db_table, list(stages.get("$sort", {}).items()) or None
+    match, most = stages.get("$match", {}), stages.get("$limit", 0)
+
+    @readable
+    def ask(ids: list[Any]) -> Sequence[Any]:
+        given = _filled(match, marks, ids)
+        database: Any = connection
+        more = {"sort": order, "limit": most, "session": database.session}
+        found = database.get_collection(table).find(given, stages["$project"], **more)
+        return [compiler._make_result(one, columns) for one in found]
+
+    return ask, [column for _, column in columns]
+
+
+def _filled(what: Any, marks: list[Any], ids: list[Any]) -> Any:
+    """The same, with the ids where their marks were."""
+    if isinstance(what, dict):
+        return {name: _filled(one, marks, ids) for name, one in what.items()}
+    if isinstance(what, list | tuple):
+        return [_filled(one, marks, ids) for one in what]
+    return ids[marks.index(what)] if what in marks else what
+
+
+def _converted(row: Sequence[Any], steps: list[tuple[int, Any]]) -> Row:
+    values = list(row)
+    for place, (converters, expression) in steps:
+        for convert in converters:
+            values[place] = convert(values[place], expression, connection)
+    return tuple(values)
