@@ -7,7 +7,7 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run drill test test-mongodb test-313 check bench bench-lifecycle validate-deploy image-root sbom faults clean
+.PHONY: help demo run drill test test-mongodb test-313 check bench bench-lifecycle bench-api contract validate-deploy image-root sbom faults clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -55,6 +55,13 @@ image-root: .venv/.installed-test ## The images' content as var/image/root, with
 sbom: image-root ## CycloneDX list of what is in it: var/image/sbom.json
 	@deploy/docker/sbom.py var/image/root lucid-sessions > var/image/sbom.json
 	@echo var/image/sbom.json
+
+contract: .venv/.installed-test ## schemathesis: 500 cases an operation against a live API (ARGS="-n 50")
+	@$(BIN)/python -m tests.api.live.contract $(ARGS)
+
+bench-api: .venv/.installed-test ## The REST API under load, beside a bare view (needs wrk)
+	@$(BIN)/python -m benchmarks.api $(ARGS)
+	@$(BIN)/python -m tests.servers mongod -- $(BIN)/python -m benchmarks.api $(ARGS)
 
 faults: .venv/.installed-test ## The fault matrix: what was tried, what was lost (ARGS=--full: hours)
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -189,6 +189,8 @@ LUCID_REASON_REQUIRED: list[str] = env.list("LUCID_REASON_REQUIRED", default=[])
 LUCID_TOKEN_CACHE_SECONDS = env.float("LUCID_TOKEN_CACHE_SECONDS", 5.0)
 # Requests are counted in the cache Redis (CACHE_URL); without one nothing is limited.
 RATE_LIMIT_ENABLED = env.bool("RATE_LIMIT_ENABLED", bool(CACHE_URL))
+# What was just decrypted for players stays in memory for some seconds, so much at most in a process.
+LUCID_PLAYBACK_CACHE_MIB = env.float("LUCID_PLAYBACK_CACHE_MIB", 24.0)
 # Private networks that webhooks may go to (plain http only there); when a dead endpoint is disabled; how
 # long the log of deliveries is kept; how long before a session goes webhooks are told of it (0: not at all).
 LUCID_WEBHOOK_ALLOW: list[str] = env.list("LUCID_WEBHOOK_ALLOW", default=[])
@@ -208,6 +210,9 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # OPTIONS says nothing that the OpenAPI document does not say better.
+    "DEFAULT_METADATA_CLASS": "lucid_sessions.recordings.api.methods.Methods",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lucid_sessions.recordings.api.methods.Usual",
     "EXCEPTION_HANDLER": "lucid_sessions.recordings.api.problems.as_problem",
 }
 SIMPLE_JWT = {
@@ -231,6 +236,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # What is sent is refused more strictly than what is answered.
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "lucid_sessions.recordings.api.schema_rules.complete",
+    ],
     # Two things have a status: each gets its own name.
     "ENUM_NAME_OVERRIDES": {
         "SessionStatus": "lucid_sessions.recordings.api.bodies.STATUSES",

@@ -75,7 +75,7 @@ def test_a_vnc_desktop_is_created_with_a_password_or_without(operator: Any, worl
         ({"rdp_config": RDP | {"gateway": "x"}}, "rdp_config.gateway", "not known here"),
         ({"rdp_config": {"host": "h", "username": "u"}}, "rdp_config.password", "required"),
         ({"source": {"kind": "vnc"}}, "source.host", "needed for vnc"),
-        ({"source": {"kind": "synthetic", "password": PASSWORD}}, "source.password", "vnc only"),
+        ({"source": {"kind": "synthetic", "password": PASSWORD}}, "source.password", "vnc and rtsp only"),
     ],
 )
 def test_a_desktop_that_cannot_be_meant_is_refused(operator: Any, given: Any, field: str, says: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from lucid_sessions.access.models import ApiToken, FailedSignIns, Replay
+from lucid_sessions.access.models import ApiToken, FailedSignIns, Replay, User
 from lucid_sessions.recordings.api import rates
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
@@ -169,7 +169,69 @@ def test_a_list_is_walked_by_cursor_without_missing_or_repeating_a_row(operator:
 @pytest.mark.parametrize("cursor", ["x", "W10", "e30", "W1siLWNyZWF0ZWRfYXQiLCItaWQiXSxbMSwyXV0"])
 def test_a_cursor_that_was_made_up_is_refused(operator: Any, cursor: str) -> None:
     answer = operator.get(f"{URL}/sessions", {"cursor": cursor})
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
+    assert (answer.status_code, answer.json()["code"]) == (404, "LUCID_ERR_1012")
+    assert answer.json()["detail"].startswith("cursor: ")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "created_after=",
+        "created_after=2026-01-31",
+        "created_before=2026-01-31T12:00:00",
+        "status=",
+        "status=x",
+        "status=created&status=created",
+        "ordering=name",
+        "limit=1&limit=2",
+    ],
+)
+def test_a_filter_that_is_not_in_its_form_is_refused_rather_than_passed_over(
+    operator: Any, query: str
+) -> None:
+    answer = operator.get(f"{URL}/sessions?{query}")
+    assert answer.status_code == 400, answer.content
+    assert answer.json()["errors"][0]["field"] == query.partition("=")[0]
+
+
+def test_rows_of_one_moment_are_not_lost_between_pages(operator: Any) -> None:
+    moment = timezone.now()
+    owner = User.objects.get(username="session_operator")
+    Session.objects.bulk_create(
+        Session(name=f"s{n}", source="synthetic://", owner=owner, created_at=moment) for n in range(5)
+    )
+    for ordering in ("created_at", "-created_at"):
+        seen, cursor = [], ""
+        while cursor is not None:
+            query = {"limit": 2, "cursor": cursor, "ordering": ordering}
+            page = operator.get(f"{URL}/sessions", query).json()
+            seen += [one["name"] for one in page["items"]]
+            cursor = page["pagination"]["next_cursor"]
+        assert sorted(seen) == ["s0", "s1", "s2", "s3", "s4"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": 7}, "name"),
+        ({"name": " \u001c "}, "name"),
+        ({"name": "x" * 190 + " " * 20}, "name"),
+        ({"recording_config": {"frame_rate": "10"}}, "recording_config.frame_rate"),
+        ({"recording_config": {"frame_rate": True}}, "recording_config.frame_rate"),
+        ({"recording_config": {"cursor_enabled": "yes"}}, "recording_config.cursor_enabled"),
+        ({"storage_config": {"max_size_gb": "1"}}, "storage_config.max_size_gb"),
+        ({"metadata": {"tags": [1]}}, "metadata.tags"),
+    ],
+)
+def test_json_types_count(operator: Any, body: dict[str, Any], field: str) -> None:
+    answer = operator.post(f"{URL}/sessions", NEW | body, format="json")
+    assert answer.status_code == 400, answer.content
+    assert answer.json()["errors"][0]["field"] == field
+
+
+def test_options_says_the_methods_and_nothing_else(operator: Any) -> None:
+    answer = operator.options(f"{URL}/sessions")
+    assert (answer.status_code, answer["Allow"]) == (200, "GET, POST, HEAD, OPTIONS")
 
 
 def test_flower_is_for_administrators_and_managers() -> None:

@@ -124,8 +124,10 @@ def test_the_ledger_is_read_and_checked_over_http(world: Installation, auditor: 
         new_root=newest.root,
         proof=[bytes.fromhex(one) for one in proof["proof"]],
     )
-    for query in ({}, {"old": "0"}, {"old": "x"}, {"old": "999"}):
+    for query in ({}, {"old": "0"}, {"old": "x"}):
         assert auditor.get(f"{URL}/ledger/consistency", query).status_code == 400, query
+    for query in ({"old": "999"}, {"old": "2", "new": "1"}):
+        assert auditor.get(f"{URL}/ledger/consistency", query).status_code == 404, query
 
 
 def test_a_link_opens_one_download_once_without_a_token(world: Installation, auditor: Any) -> None:

@@ -75,7 +75,7 @@ OPEN = {"token", "refresh", "logout", "schema"}
 OWN = {"api-tokens", "api-token", "job", "job-cancel", "job-result"}
 # Past the door: done, or refused for the state that the session is in.
 # The log is empty here: no checkpoint, no record, no proof of growth.
-EMPTY_LOG = {"consistency": 400, "checkpoint": 404, "record": 404}
+EMPTY_LOG = {"consistency": 404, "checkpoint": 404, "record": 404}
 # There is no endpoint either.
 EMPTY_LOG |= {rule: 404 for rule in RULES if rule.startswith("webhook") and not rule.startswith("webhooks")}
 LET_IN = {200, 201, 202, 204, 409}

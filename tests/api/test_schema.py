@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from django.core.management import call_command
+from jsonschema import Draft202012Validator
 
 ANSWERS_WITHOUT_BODY = {"204"}
 
@@ -42,3 +43,49 @@ def test_every_operation_names_its_problems(document: Any) -> None:
         assert "401" in problems, name
         for code in problems:
             assert list(operation["responses"][code]["content"]) == ["application/problem+json"], (name, code)
+
+
+def bodies(operation: Any) -> Any:
+    """Every JSON body that the operation takes or gives."""
+    asked = operation.get("requestBody", {"content": {}})
+    for part in (asked, *operation["responses"].values()):
+        for media, body in part.get("content", {}).items():
+            if media in ("application/json", "application/problem+json"):
+                yield media, body
+
+
+def test_every_body_has_an_example_that_its_schema_allows(document: Any) -> None:
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    registry = {"$schema": dialect, "components": document["components"]}
+    seen = 0
+    for name, operation in operations(document):
+        if "/schema/" in name:
+            continue
+        for media, body in bodies(operation):
+            examples = [one["value"] for one in body.get("examples", {}).values()] or [body["example"]]
+            for example in examples:
+                faults = list(Draft202012Validator(registry | body["schema"]).iter_errors(example))
+                assert not faults, (name, media, faults[0].message)
+                seen += 1
+    assert seen > 200
+
+
+def test_every_request_body_is_closed_and_bounded(document: Any) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        if not name.endswith("Request"):
+            continue
+        for one in schema.get("oneOf", [schema]):
+            assert one["additionalProperties"] is False, name
+            for field, described in one["properties"].items():
+                if described.get("type") == "string":
+                    assert {"pattern", "const", "enum", "format"} & set(described), (name, field)
+
+
+def test_refusals_that_every_such_operation_can_give_are_named(document: Any) -> None:
+    for name, operation in operations(document):
+        if "/schema/" in name:
+            continue
+        if "requestBody" in operation:
+            assert {"400", "415"} <= set(operation["responses"]), name
+        if any(one["name"] == "cursor" for one in operation.get("parameters", [])):
+            assert {"400", "404"} <= set(operation["responses"]), name

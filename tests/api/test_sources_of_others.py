@@ -63,5 +63,5 @@ def test_sound_is_refused_where_there_is_none_also_later(operator: Any) -> None:
     assert set(SessionKey.objects.values_list("track", flat=True)) == {"screen", "thumb", "input"}
     change = {"recording_config": {"audio_enabled": True}}
     later = operator.patch(f"{URL}/{session}", change, format="json")
-    assert later.status_code == 400, later.content
+    assert later.status_code == 409, later.content
     assert "vnc:// carries no sound" in later.json()["detail"]

@@ -7,7 +7,7 @@ import django_filters
 from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -18,6 +18,7 @@ from lucid_sessions.access.models import AuditEvent
 
 from . import rendering
 from .documents import CONFIGURATION_ERRORS, Described
+from .filters import Narrowing
 from .pagination import Pages
 from .permissions import Audits
 from .ranges import Whatever
@@ -48,7 +49,7 @@ class EventBody(serializers.Serializer[Any]):
     batch = serializers.IntegerField(allow_null=True, help_text="The batch that the ledger fixed it by.")
 
 
-class EventFilter(django_filters.FilterSet):
+class EventFilter(Narrowing):
     """Filters of the audit: exact matches on indexed columns, and a time range."""
 
     action = django_filters.CharFilter()
@@ -62,6 +63,7 @@ class EventFilter(django_filters.FilterSet):
         model = AuditEvent
         fields: list[str] = []
 
+    @extend_schema_field(OpenApiTypes.UUID)
     def by_session(self, rows: "QuerySet[AuditEvent]", _name: str, value: Any) -> "QuerySet[AuditEvent]":
         """The events of one session."""
         return rows.filter(session=str(value))

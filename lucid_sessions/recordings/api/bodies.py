@@ -10,6 +10,7 @@ from .. import sessions
 from ..lifecycle import Status
 from ..models import Chunk, Session
 from .configuration import (
+    KINDS,
     Metadata,
     RecordingConfig,
     ShownSource,
@@ -24,6 +25,7 @@ from .strict import Strict
 # Named for the OpenAPI document.
 STATUSES = [(status.value, status.value) for status in Status]
 NO_RDP = "cannot change. Create another session."
+SILENT = [kind for kind in KINDS if "audio" not in sessions.TRACKS[kind]]
 ONE_OF = "Give either a `source` or an `rdp_config`."
 
 
@@ -37,6 +39,20 @@ class NewSession(Strict):
     recording_config = RecordingConfig(required=False)
     storage_config = StorageConfig(required=False)
     metadata = Metadata(required=False)
+
+    @classmethod
+    def describe(cls, schema: dict[str, Any]) -> None:
+        """One thing to record: JSON Schema's way of saying either, or."""
+        schema["if"] = {"required": ["rdp_config"]}
+        schema["then"] = {"not": {"required": ["source"]}}
+        schema["else"] = {"required": ["source"]}
+        sound = {"properties": {"audio_enabled": {"const": True}}, "required": ["audio_enabled"]}
+        silent = {
+            "properties": {"source": {"properties": {"kind": {"enum": SILENT}}}},
+            "required": ["source"],
+        }
+        heard = {"properties": {"recording_config": sound}, "required": ["recording_config"]}
+        schema["allOf"] = [{"not": {"allOf": [silent, heard]}}]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """One thing to record."""

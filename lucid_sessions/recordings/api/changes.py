@@ -13,7 +13,7 @@ from ..models import Session
 from .configuration import recording_defaults, source_of
 from .ownership import session_of
 from .preconditions import require_match
-from .problems import CONFLICT, INVALID, NOT_IN_STATE, Problem, refused_as
+from .problems import CONFLICT, NOT_IN_STATE, Problem, refused_as
 
 # A change reads, merges and writes; another's write in between starts it over, this many times.
 ATTEMPTS = 5
@@ -84,7 +84,7 @@ def _different(session: Session, changes: dict[str, Any]) -> dict[str, Any]:
     changes = {name: value for name, value in changes.items() if getattr(session, name) != value}
     if "recording_config" in changes:
         _require_created(session)
-        with refused_as(INVALID):
+        with refused_as(CONFLICT):
             sessions.check_audible(session.source, changes["recording_config"])
     return changes
 

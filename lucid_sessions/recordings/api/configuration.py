@@ -11,11 +11,10 @@ from rest_framework import serializers
 from lucid_sessions.errors import Refused
 from recorder.settings import LARGEST_SIDE, QUALITIES, SMALLEST_SIDE
 from recorder.sources import RECONNECTED
-from recorder.sources.target import HOST
 
 from .. import sessions
 from . import desktops
-from .strict import Strict
+from .strict import OnlyNull, OnlyTrue, Strict
 
 # What a client may make a recorder open: never a path of its host.
 KINDS = ("synthetic", "x11", "vnc", "rtsp")
@@ -28,10 +27,34 @@ NEEDED = {"x11": "display", "vnc": "host", "rtsp": "host"}
 FILE_REFUSED = "Files of the host are not opened for clients. Run `manage.py import_video FILE` there."
 PRIORITIES = ("low", "normal", "high")
 RETENTION_DAYS = 90
+# SMALLEST_SIDE to LARGEST_SIDE, as digits.
+SIDE = "(1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|[1-7][0-9]{3}|80[0-9]{2}|81[0-8][0-9]|819[0-2])"
+RESOLUTION = f"^{SIDE}x{SIDE}$"
 
 
 class Source(Strict):
     """What is recorded."""
+
+    @classmethod
+    def describe(cls, schema: dict[str, Any]) -> None:
+        """One of several, each with the fields that go with its kind."""
+        fields = schema.pop("properties")
+        about = fields.pop("kind").get("description", "")
+        schema["oneOf"] = [
+            {
+                "type": "object",
+                "title": f"{kind.capitalize()}Source",
+                "properties": {
+                    "kind": {"type": "string", "enum": [kind], "description": about},
+                    **{name: field for name, field in fields.items() if kind in GOES_WITH.get(name, (kind,))},
+                },
+                "required": ["kind", *([NEEDED[kind]] if kind in NEEDED else [])],
+                "additionalProperties": False,
+            }
+            for kind in KINDS
+        ]
+        for name in ("type", "required", "additionalProperties"):
+            schema.pop(name, None)
 
     kind = serializers.ChoiceField(
         choices=KINDS,
@@ -39,14 +62,16 @@ class Source(Strict):
         "vnc: a VNC server. rtsp: a camera or an encoder. For RDP give `rdp_config` instead of a source.",
     )
     display = serializers.RegexField(
-        r"^:\d{1,5}(\.\d{1,2})?$", required=False, help_text="For x11: the display, such as `:0`."
+        r"^:[0-9]{1,5}(\.[0-9]{1,2})?$", required=False, help_text="For x11: the display, such as `:0`."
     )
-    host = serializers.RegexField(HOST, max_length=253, required=False, help_text=desktops.HOST_HELP)
+    host = serializers.RegexField(desktops.HOST, max_length=253, required=False, help_text=desktops.HOST_HELP)
     port = serializers.IntegerField(
         min_value=1, max_value=65535, required=False, help_text="For vnc: 5900. For rtsp: 554."
     )
     password = desktops.password_field(required=False, help_text="For vnc: its first 8 bytes count.")
-    username = serializers.CharField(max_length=256, required=False, help_text="For rtsp, where it asks.")
+    username = serializers.RegexField(
+        desktops.USER, max_length=256, required=False, help_text="For rtsp, where it asks."
+    )
     path = serializers.RegexField(
         r"^/[!-~]*$", max_length=1000, required=False, help_text="For rtsp: which of its streams."
     )
@@ -115,8 +140,12 @@ class RecordingConfig(Strict):
     """How the source is recorded. What is not given has the installation's default."""
 
     frame_rate = serializers.IntegerField(min_value=1, max_value=60, required=False)
-    resolution = serializers.CharField(
-        max_length=9, required=False, help_text="WIDTHxHEIGHT, where the source can choose: `1280x720`."
+    resolution = serializers.RegexField(
+        RESOLUTION,
+        max_length=9,
+        required=False,
+        help_text="WIDTHxHEIGHT, where the source can choose, each 16 to 8192: `1280x720`.",
+        error_messages={"invalid": "WIDTHxHEIGHT is needed, such as 1280x720, each 16 to 8192 pixels."},
     )
     quality = serializers.ChoiceField(choices=QUALITIES, required=False)
     compression = serializers.ChoiceField(choices=sessions.COMPRESSIONS, required=False)
@@ -129,7 +158,7 @@ class RecordingConfig(Strict):
     audio_enabled = serializers.BooleanField(
         required=False, help_text="RDP, X11 and RTSP: what is to be heard, in a track of its own."
     )
-    bitrate = serializers.IntegerField(
+    bitrate = OnlyNull(
         allow_null=True, required=False, help_text="Only null: `quality` steers the encoder in this release."
     )
     maximum_seconds = serializers.FloatField(
@@ -192,7 +221,7 @@ class StorageConfig(Strict):
         required=False,
         help_text="Where the recorder's disk runs full: go on into the spool, or end the recording.",
     )
-    encryption_enabled = serializers.BooleanField(required=False, help_text="Only true: it cannot be off.")
+    encryption_enabled = OnlyTrue(required=False, help_text="Only true: it cannot be off.")
 
     def validate_encryption_enabled(self, value: bool) -> bool:
         """There is no unencrypted archive."""

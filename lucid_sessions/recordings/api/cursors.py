@@ -1,7 +1,7 @@
 """Cursors: where a page ended, so that the next begins behind it, however deep in the list.
 
 A cursor holds the last row's ordering columns, one of which is unique. It grants nothing: whoever makes one
-up gets rows that he may list anyway.
+up gets rows that he may list anyway, or 404.
 """
 
 import base64
@@ -13,9 +13,10 @@ from uuid import UUID
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import DateTimeField, Q, QuerySet, UUIDField
-from rest_framework.exceptions import ValidationError
 
-WRONG = ValidationError({"cursor": "is none that this list gave with this ordering."})
+from .problems import NO_SUCH_THING, Problem
+
+WRONG = Problem(NO_SUCH_THING, "cursor: is none that this list gave with this ordering.")
 
 
 def ordering_of(rows: "QuerySet[Any]") -> tuple[str, ...]:
@@ -34,7 +35,7 @@ def write(row: Any, ordering: tuple[str, ...]) -> str:
 
 
 def behind(rows: "QuerySet[Any]", cursor: str) -> "QuerySet[Any]":
-    """The rows behind the cursor; all of them for an empty one. ValidationError for one of another list."""
+    """The rows behind the cursor; all of them for an empty one. 404 for one of another list."""
     if not cursor:
         return rows
     ordering = ordering_of(rows)

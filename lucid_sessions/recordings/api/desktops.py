@@ -8,10 +8,26 @@ from rest_framework import serializers
 
 from lucid_sessions.archive import LONGEST_PASSWORD
 from recorder.errors import BadSource
-from recorder.sources.target import HOST, PORTS, Target, fingerprint_of, parse
+from recorder.sources.target import PORTS, Target, fingerprint_of, parse
 
-from .strict import Strict
+from .strict import OnlyTrue, Strict
 
+LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HEX = "[0-9A-Fa-f]{1,4}"
+# RFC 4291, 2.2: all eight groups, or fewer with `::` for those that are zero.
+_IPV6 = "|".join(
+    (
+        f"({_HEX}:){{7}}({_HEX}|:)",
+        *(f"({_HEX}:){{{n}}}(:|(:{_HEX}){{1,{7 - n}}})" for n in range(1, 7)),
+        f":(:{_HEX}){{1,7}}",
+        "::",
+    )
+)
+HOST = rf"^({LABEL}(\.{LABEL})*|{_IPV6})$"
+# As the recorder takes them (recorder/sources/target.py), without spaces around.
+USER = r"^[^\x00-\x20\x7f/+\s\x80-\xa0\ufeff-][^\x00-\x1f\x7f/]*$"
+DOMAIN = r"^([^\x00-\x20\x7f/+\s\x80-\xa0\ufeff-][^\x00-\x1f\x7f/]*)?$"
+FINGERPRINT = r"^((sha256:)?[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31})?$"
 HOST_HELP = "Name or address; never of the recorder's own host or network, unless LUCID_TARGET_ALLOW says so."
 SHOWN = {
     "host": {"type": "string"},
@@ -33,16 +49,25 @@ def password_field(**more: Any) -> serializers.CharField:
 class RdpConfig(Strict):
     """A desktop to be recorded by RDP."""
 
+    @classmethod
+    def describe(cls, schema: dict[str, Any]) -> None:
+        """A certificate is pinned or ignored, not both."""
+        ignored = {"properties": {"ignore_cert": {"const": True}}, "required": ["ignore_cert"]}
+        pinned = {"properties": {"fingerprint": {"minLength": 1}}, "required": ["fingerprint"]}
+        schema["not"] = {"allOf": [ignored, pinned]}
+
     host = serializers.RegexField(HOST, max_length=253, help_text=HOST_HELP)
     port = serializers.IntegerField(min_value=1, max_value=65535, default=PORTS["rdp"])
-    username = serializers.CharField(max_length=256)
+    username = serializers.RegexField(USER, max_length=256)
     password = password_field(help_text="Never answered, listed or logged; gone when the session ends.")
-    domain = serializers.CharField(max_length=256, allow_blank=True, default="")
-    use_tls = serializers.BooleanField(default=True, help_text="Only true: TLS or NLA, always.")
+    domain = serializers.RegexField(DOMAIN, max_length=256, allow_blank=True, default="")
+    use_tls = OnlyTrue(default=True, help_text="Only true: TLS or NLA, always.")
     ignore_cert = serializers.BooleanField(
         default=False, help_text="Accept any certificate. It is written into the session's evidence."
     )
-    fingerprint = serializers.CharField(
+    fingerprint = serializers.RegexField(
+        FINGERPRINT,
+        error_messages={"invalid": "Write the SHA-256 as its 64 hexadecimal digits, colons or not."},
         max_length=110,
         allow_blank=True,
         default="",

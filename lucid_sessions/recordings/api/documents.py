@@ -79,7 +79,8 @@ ACCEPTED = {
 
 ONCE = OpenApiParameter(
     "Idempotency-Key",
-    str,
+    # Printable ASCII; spaces around a header's value are lost on the way.
+    {"type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "minLength": 1, "maxLength": 255},
     OpenApiParameter.HEADER,
     description="Of your choosing: the same request with the same key is answered again, and made once.",
 )

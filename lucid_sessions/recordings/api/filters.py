@@ -1,17 +1,49 @@
 """What a list can be narrowed to, and how it can be ordered: plain indexed columns, one value each."""
 
-from typing import Any
+import re
+from typing import Any, cast
 
 import django_filters
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
+from django.http import QueryDict
+from rest_framework.exceptions import ValidationError
 
 from ..lifecycle import State, Status
 from ..models import Chunk, Session
 from ..tags import tagged
 
+FORMS = {
+    django_filters.IsoDateTimeFilter: (
+        re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII),
+        "is no time of RFC 3339, such as 2026-01-31T12:00:00Z.",
+    ),
+    django_filters.BooleanFilter: (re.compile("true|false"), "is neither true nor false."),
+    django_filters.UUIDFilter: (
+        re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"),
+        "is no UUID.",
+    ),
+    django_filters.ChoiceFilter: (re.compile(".+"), "is empty: leave it out."),
+}
 
-class SessionFilter(django_filters.FilterSet):
+
+class Narrowing(django_filters.FilterSet):
+    """Filters that refuse what they would otherwise pass over: a list that is too long misleads."""
+
+    def is_valid(self) -> bool:
+        """True when every filter is in its documented form; ValidationError for one that is not."""
+        given = cast(QueryDict, self.data)
+        for name, one in self.filters.items():
+            values = given.getlist(name) if name in given else []
+            if len(values) > 1:
+                raise ValidationError({name: "is given more than once."})
+            form, why = FORMS.get(type(one), (None, ""))
+            if values and form is not None and not form.fullmatch(values[0]):
+                raise ValidationError({name: f"{values[0][:100]!r} {why}"})
+        return super().is_valid()
+
+
+class SessionFilter(Narrowing):
     """Filters of the session list."""
 
     status = django_filters.ChoiceFilter(choices=[(s.value, s.value) for s in Status])
@@ -23,11 +55,19 @@ class SessionFilter(django_filters.FilterSet):
     text = django_filters.CharFilter(method="by_text", help_text="Part of the name or description.")
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
-    ordering = django_filters.OrderingFilter(fields=["created_at"], help_text="Newest first without it.")
+    ordering = django_filters.ChoiceFilter(
+        method="in_order",
+        choices=[("created_at", "oldest first"), ("-created_at", "newest first")],
+        help_text="Newest first without it.",
+    )
 
     class Meta:
         model = Session
         fields: list[str] = []
+
+    def in_order(self, rows: "QuerySet[Session]", _name: str, value: str) -> "QuerySet[Session]":
+        """By creation; the id decides between those of one moment, so that a cursor loses none."""
+        return rows.order_by(value, value.replace("created_at", "id"))
 
     def by_text(self, rows: "QuerySet[Session]", _name: str, value: str) -> "QuerySet[Session]":
         """Sessions whose name or description has this in it, in any case."""
@@ -43,7 +83,7 @@ class SessionFilter(django_filters.FilterSet):
         return rows.none() if owner is None else rows.filter(owner=owner.pk)
 
 
-class ChunkFilter(django_filters.FilterSet):
+class ChunkFilter(Narrowing):
     """Filters of a session's chunk list."""
 
     track = django_filters.CharFilter(help_text="screen, input, audio or thumb.")

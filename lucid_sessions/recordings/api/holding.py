@@ -3,7 +3,7 @@
 from typing import Any, cast
 from uuid import UUID
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,6 +31,7 @@ class HoldBody(serializers.Serializer[Any]):
     released_at = serializers.DateTimeField(required=False)
 
 
+@extend_schema_serializer(many=False)
 class HoldsBody(serializers.Serializer[Any]):
     """Whether a session is held, and every hold it ever had."""
 

@@ -18,7 +18,7 @@ from lucid_sessions.access.roles import sees_all
 
 from .. import jobs
 from .documents import COMMON, ONCE, ONCE_ERRORS, ONE_SESSION_ERRORS, Described, problem
-from .downloads import BLOB, LINK, LINK_OR_TOKEN, RANGE, sent
+from .downloads import LINK, LINK_OR_TOKEN, RANGE, sent
 from .ownership import session_of
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, NO_SUCH_THING, NOT_READY, Problem
@@ -28,6 +28,7 @@ from .strict import Strict
 from .witnessed import Witnessed, tell
 
 LISTED = 200
+VIDEO, BUNDLE = "video/mp4", "application/zip"
 NO_JOB = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: there is none, or it is another's.")}
 
 
@@ -147,8 +148,7 @@ class Jobs(Witnessed, ViewSet):
     @extend_schema(
         parameters=[RANGE, LINK],
         responses={
-            (200, BLOB): OpenApiTypes.BINARY,
-            (206, BLOB): OpenApiTypes.BINARY,
+            **{(status, kind): OpenApiTypes.BINARY for status in (200, 206) for kind in (VIDEO, BUNDLE)},
             (409, MEDIA_TYPE): problem("LUCID_ERR_3012: not finished, or its result is gone."),
             (416, MEDIA_TYPE): problem("No byte of the range exists."),
             **NO_JOB,
@@ -162,7 +162,7 @@ class Jobs(Witnessed, ViewSet):
         path = jobs.result_path(job)
         if path is None or job.result is None:
             raise Problem(NOT_READY, f"Job {job.pk} is {job.status}, or its result is gone: ask for another.")
-        kind = "video/mp4" if path.suffix == ".mp4" else "application/zip"
+        kind = VIDEO if path.suffix == ".mp4" else BUNDLE
         file, facts = path.open("rb"), job.result
         return sent(
             request, file, length=facts["bytes"], tag=facts["sha256"], name=facts["name"], content_type=kind

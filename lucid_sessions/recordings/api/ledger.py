@@ -21,6 +21,9 @@ from .problems import INVALID, MEDIA_TYPE, NO_SUCH_THING, NOT_READY, Problem, re
 from .witnessed import Witnessed
 
 NOT_PROVEN = {(409, MEDIA_TYPE): problem("LUCID_ERR_3012: no checkpoint covers it yet.")}
+NO_SIZES = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: the log has not been of these sizes, in this order.")}
+# What fits in it is asked of the log; nothing larger is read.
+SIZE = {"type": "integer", "minimum": 1, "maximum": 10**15 - 1}
 NO_RECORD = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: the log has no such record.")}
 
 
@@ -105,18 +108,18 @@ class Ledger(Witnessed, ViewSet):
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("old", int, required=True, description="The size that you know."),
-            OpenApiParameter("new", int, description="A later size; the checkpoint's without it."),
+            OpenApiParameter("old", SIZE, required=True, description="The size that you know."),
+            OpenApiParameter("new", SIZE, description="A later size; the checkpoint's without it."),
         ],
-        responses={200: ConsistencyBody, (400, MEDIA_TYPE): problem("LUCID_ERR_3002: a size."), **COMMON},
+        responses={200: ConsistencyBody, **NO_SIZES, **COMMON},
     )
     def consistency(self, request: Request) -> Response:
         """Get the proof that the log has only grown since an earlier size."""
         text, tree = installation().log().published()
         old = _size(request, "old", None)
         new = _size(request, "new", tree.size)
-        if not 0 < old <= new <= tree.size:
-            raise Problem(INVALID, f"old, new: 0 < old <= new <= {tree.size} is needed.")
+        if not old <= new <= tree.size:
+            raise Problem(NO_SUCH_THING, f"old, new: old <= new <= {tree.size} is needed.")
         proof = [one.hex() for one in tree.consistency_proof(old, new)]
         return Response({"old": old, "new": new, "proof": proof, "checkpoint": text})
 
@@ -143,6 +146,6 @@ def _size(request: Request, name: str, default: int | None) -> int:
     text = request.query_params.get(name)
     if text is None and default is not None:
         return default
-    if text is None or not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise Problem(INVALID, f"{name}: a whole number is needed.")
+    if text is None or not (text.isascii() and text.isdecimal() and len(text) < 16 and int(text)):
+        raise Problem(INVALID, f"{name}: a whole number from 1 is needed.")
     return int(text)

@@ -21,12 +21,16 @@ from .witnessed import Witnessed, tell
 
 # What a link may lead to; whether its user may have it is asked when it is used.
 LINKED = ("chunk-download", "chunk-media", "job-result")
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+LEADS = rf"^/api/v1/(sessions/{_UUID}/chunks/{_UUID}/(download|media)|jobs/{_UUID}/result)$"
 
 
 class Wanted(Strict):
     """What the link shall lead to."""
 
-    path = serializers.CharField(max_length=300, help_text="The path of a download, as in this document.")
+    path = serializers.RegexField(
+        LEADS, max_length=300, help_text="The path of a download, as in this document."
+    )
 
 
 class LinkBody(serializers.Serializer[Any]):

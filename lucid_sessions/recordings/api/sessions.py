@@ -1,6 +1,8 @@
 """Sessions over HTTP: create, list, look at, change, delete, and tell the recorder what to do."""
 
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from lucid_sessions.access.roles import sees_all
 
 from .. import sessions, shredding
 from ..models import Session
-from . import rendering
+from . import known, rendering
 from .bodies import NewSession, SessionBody, SessionChanges, SessionReplacement
 from .changes import merged, replaced
 from .documents import (
@@ -36,10 +38,16 @@ from .permissions import Allowed
 from .preconditions import is_known, require_match, tag_of
 from .problems import HELD, INVALID, NOT_IN_STATE, Problem, refused_as
 from .replays import once
+from .strict import VISIBLE_TEXT
 from .witnessed import Witnessed, tell
 
 _VERB = extend_schema(request=None, responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED})
-_REASON = OpenApiParameter("reason", str, required=True, description="Why; it is kept in the audit.")
+_REASON = OpenApiParameter(
+    "reason",
+    {"type": "string", "minLength": 1, "maxLength": 500, "pattern": VISIBLE_TEXT},
+    required=True,
+    description="Why; it is kept in the audit.",
+)
 
 
 class Sessions(Witnessed, GenericViewSet[Session]):
@@ -86,11 +94,14 @@ class Sessions(Witnessed, GenericViewSet[Session]):
     @extend_schema(responses={200: SessionBody(many=True), **CONFIGURATION_ERRORS})
     def list(self, request: Request) -> HttpResponse:
         """List sessions, newest first."""
-        rows = self.get_queryset()
-        if not PAGING.issuperset(request.query_params):  # else there is nothing to filter by
-            rows = self.filter_queryset(rows)
-        page: Any = self.paginate_queryset(rendering.columns(rows, ("id", "version", "created_at")))
         paginator: Any = self.paginator
+        page: Any = None
+        if PAGING.issuperset(request.query_params):  # there is nothing to filter by
+            newest = partial(known.newest, request.user)
+            page = paginator.first_page(request, self, newest=newest, of=self.get_queryset)
+        if page is None:
+            rows = self.filter_queryset(self.get_queryset())
+            page = self.paginate_queryset(rendering.columns(rows, known.NEWEST))
         return paginator.of_texts(rendering.session_texts(page))
 
     @extend_schema(
@@ -119,7 +130,7 @@ class Sessions(Witnessed, GenericViewSet[Session]):
     @extend_schema(responses={200: SessionBody, **ONE_SESSION_ERRORS})
     def retrieve(self, request: Request, session_id: UUID) -> HttpResponse:
         """Look at one session. Its ETag goes into If-Match of changes, and into If-None-Match."""
-        found = list(self.get_queryset().filter(pk=session_id).order_by().values("id", "version"))
+        found = known.version_of(request.user, session_id)
         texts = rendering.session_texts(found)
         if not texts:
             session_of(request.user, session_id)
@@ -156,12 +167,13 @@ class Sessions(Witnessed, GenericViewSet[Session]):
     )
     def destroy(self, request: Request, session_id: UUID) -> Response:
         """Delete a session for good: its keys go first, then all bytes of it. What is held stays."""
-        why = request.query_params.get("reason", "").strip()
+        given = request.query_params.getlist("reason")
+        if len(given) != 1 or len(given[0]) > 500 or not re.fullmatch(VISIBLE_TEXT, given[0]):
+            raise Problem(INVALID, "reason: say in the query why, in at most 500 characters.")
+        why = given[0].strip()
         tell(request, why=why)
         session = session_of(request.user, session_id)
         require_match(request, session)
-        if not why or len(why) > 500:
-            raise Problem(INVALID, "reason: say in the query why, in at most 500 characters.")
         with refused_as(HELD if session.active_holds else NOT_IN_STATE):
             session = shredding.begin(session, cause="api", by=request.user, why=why)
         return _shown(session, status=202)

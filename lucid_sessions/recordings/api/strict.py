@@ -1,29 +1,87 @@
-"""Request bodies that say no to what they do not know, instead of silently dropping it."""
+"""Request bodies that say no to what they do not know, and to what has another type than the schema says."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+
+# NUL is in no text that is sent; in fields that may not be blank a character can be seen. Written so that
+# all dialects of regular expressions agree on it: the OpenAPI document says the same.
+ANY_TEXT = r"^[^\x00]*$"
+VISIBLE_TEXT = r"^[^\x00]*[^\s\x00-\x1f\x7f-\x9f\ufeff][^\x00]*$"
+_VISIBLE = re.compile(VISIBLE_TEXT)
+
+
+@extend_schema_field({"type": "boolean", "const": True})
+class OnlyTrue(serializers.BooleanField):
+    """Something that cannot be turned off."""
+
+
+@extend_schema_field({"type": "integer", "const": None})
+class OnlyNull(serializers.IntegerField):
+    """Something that cannot be chosen in this release."""
 
 
 class Strict(serializers.Serializer[Any]):
-    """A body of which every field must be known and settable. `refused` gives known ones their own reason."""
+    """A body of which every field must be known and settable. `refused` gives known ones their own reason.
+
+    JSON types count: the text "1" is no number, and the number 1 no text.
+    """
 
     refused: Mapping[str, str] = {}
+
+    @classmethod
+    def describe(cls, schema: dict[str, Any]) -> None:
+        """Add to the body's JSON schema what its fields cannot say one by one."""
 
     def to_internal_value(self, data: Any) -> Any:
         """The checked values; every fault with its field."""
         if isinstance(data, Mapping):
-            faults = {str(name): why for name in data if (why := self._why_not(str(name)))}
+            faults = {str(name): why for name, value in data.items() if (why := self._why_not(name, value))}
             if faults:
                 raise serializers.ValidationError(faults)
         return super().to_internal_value(data)
 
-    def _why_not(self, name: str) -> str | None:
+    def _why_not(self, key: Any, value: Any) -> str | None:
+        name = str(key)
         if name in self.refused:
             return self.refused[name]
         field = self.fields.get(name)
         if field is None:
             known = ", ".join(known for known, field in self.fields.items() if not field.read_only)
             return f"is not known here. Known: {known}."
-        return "cannot be set." if field.read_only else None
+        return "cannot be set." if field.read_only else _fault(field, value)
+
+
+def _fault(field: Any, value: Any) -> str | None:
+    """Why the value cannot be this field's; None where only the field itself can tell."""
+    if value is None or isinstance(field, serializers.ChoiceField | serializers.BaseSerializer):
+        return None
+    if isinstance(field, serializers.ListField) and isinstance(value, list):
+        return next((why for one in value if (why := _fault(field.child, one))), None)
+    if isinstance(field, serializers.BooleanField):
+        return None if isinstance(value, bool) else "Must be true or false."
+    if isinstance(field, serializers.IntegerField):
+        whole = isinstance(value, float) and value.is_integer()
+        return None if _is_number(value, int) or whole else "A whole number is needed."
+    if isinstance(field, serializers.FloatField):
+        return None if _is_number(value, int | float) else "A number is needed."
+    if isinstance(field, serializers.CharField):
+        return _fault_of_text(field, value)
+    return None
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _fault_of_text(field: serializers.CharField, value: Any) -> str | None:
+    if not isinstance(value, str):
+        return "A text is needed."
+    if field.max_length is not None and len(value) > field.max_length:
+        return f"At most {field.max_length} characters, spaces included."
+    if value and not field.allow_blank and field.trim_whitespace and not _VISIBLE.search(value):
+        return "Needs a character that can be seen."
+    return None

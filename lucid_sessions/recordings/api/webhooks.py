@@ -13,6 +13,7 @@ from lucid_sessions.access.models import DeliveryStatus, WebhookDelivery, Webhoo
 
 from .. import events
 from ..webhooks import deliveries, endpoints
+from .desktops import LABEL
 from .documents import COMMON, CONFIGURATION_ERRORS, IF_MATCH, IF_MATCH_ERRORS, Described, problem
 from .pagination import Pages
 from .permissions import Administers
@@ -22,6 +23,10 @@ from .strict import Strict
 from .witnessed import Witnessed, tell
 
 NONE = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: there is none.")}
+FULL = {(409, MEDIA_TYPE): problem("LUCID_ERR_3003: there are as many as there can be.")}
+# What `sending.parse` takes apart: a host, perhaps a port, path and query of printable ASCII.
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+URL = rf"^https?://{LABEL}(\.{LABEL})*(:({_PORT}))?([/?][!-\x22$-~]*)?$"
 BUSY = {(409, MEDIA_TYPE): problem("LUCID_ERR_3012: it is on its way already.")}
 
 
@@ -40,13 +45,15 @@ class _Chosen(Strict):
 class NewEndpoint(_Chosen):
     """An endpoint to be made."""
 
-    url = serializers.CharField(max_length=500, help_text="https://, on the public network.")
+    url = serializers.RegexField(URL, max_length=500, help_text="https://, on the public network.")
 
 
 class EndpointChanges(_Chosen):
     """What can change of an endpoint."""
 
-    url = serializers.CharField(max_length=500, required=False, help_text="https://, on the public network.")
+    url = serializers.RegexField(
+        URL, max_length=500, required=False, help_text="https://, on the public network."
+    )
     enabled = serializers.BooleanField(required=False, help_text="While it is not, nothing is kept for it.")
 
 
@@ -118,13 +125,15 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
         page: Any = self.paginate_queryset(WebhookEndpoint.objects.order_by("-created_at", "-id"))
         return self.get_paginated_response(EndpointBody(page, many=True).data)
 
-    @extend_schema(request=NewEndpoint, responses={201: MadeEndpoint, **CONFIGURATION_ERRORS})
+    @extend_schema(request=NewEndpoint, responses={201: MadeEndpoint, **FULL, **CONFIGURATION_ERRORS})
     def create(self, request: Request) -> Response:
         """Make an endpoint. Its secret is in this answer only: keep it, to check signatures with."""
         body = NewEndpoint(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data
         user: Any = request.user
+        if WebhookEndpoint.objects.count() >= endpoints.MOST:
+            raise Problem(CONFLICT, f"There are {endpoints.MOST} endpoints already: delete one first.")
         with refused_as(INVALID):
             row, secret = endpoints.create(
                 given["url"],
@@ -148,9 +157,9 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
     def partial_update(self, request: Request, webhook_id: UUID) -> Response:
         """Change an endpoint, disable it, or enable it again."""
         row = _one(webhook_id)
-        require_match(request, row)
         body = EndpointChanges(data=request.data)
         body.is_valid(raise_exception=True)
+        require_match(request, row)
         tell(request, facts=dict(body.validated_data))
         with refused_as(INVALID):
             return _shown(endpoints.change(row, **body.validated_data))

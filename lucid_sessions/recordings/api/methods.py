@@ -1,0 +1,25 @@
+"""What OPTIONS and Accept lead to, by itself: DRF loads it while its views are still being defined."""
+
+from typing import Any
+
+from rest_framework.metadata import BaseMetadata
+from rest_framework.negotiation import DefaultContentNegotiation
+
+
+class Methods(BaseMetadata):
+    """The `Allow` header is all; what each method takes is said by the OpenAPI document."""
+
+    def determine_metadata(self, request: Any, view: Any) -> dict[str, str]:  # noqa: ARG002 - its signature
+        """Where the rest is said."""
+        return {"schema": "/api/v1/schema/"}
+
+
+class Usual(DefaultContentNegotiation):
+    """Most callers take anything, or ask for what they would get anyway: then there is nothing to weigh."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
+        """The renderer and its media type; NotAcceptable when there is none."""
+        first = renderers[0]
+        if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type) and not format_suffix:
+            return first, first.media_type
+        return super().select_renderer(request, renderers, format_suffix)

@@ -1,0 +1,96 @@
+"""The last touch on the OpenAPI document: what `Strict`, filters and the whole API promise everywhere.
+
+What is said here once would have to be said at each view, and would be forgotten at the next.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .examples import example_of
+from .problems import MEDIA_TYPE
+from .strict import ANY_TEXT, VISIBLE_TEXT, Strict
+
+Json = dict[str, Any]
+EXPRESSED = {"pattern", "enum", "const", "format", "readOnly", "oneOf", "anyOf"}
+UNREADABLE = "The body is not JSON."
+INVALID = "LUCID_ERR_3002: a field, parameter or header is wrong."
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+def complete(result: Json, generator: Any, request: Any, public: bool) -> Json:  # noqa: ARG001 - its signature
+    """drf-spectacular's hook: the document, completed."""
+    components = result["components"]["schemas"]
+    for body in _bodies(Strict):
+        for name in (f"{body.__name__}Request", f"Patched{body.__name__}Request"):
+            if name in components:
+                _close(components[name])
+                body.describe(components[name])
+    for item in result["paths"].values():
+        for operation in _operations(item):
+            _bound_parameters(operation)
+            _name_refusals(operation)
+            _show_examples(operation, components)
+    return result
+
+
+def _operations(item: Json) -> Iterator[Json]:
+    yield from (operation for method, operation in item.items() if method in METHODS)
+
+
+def _bodies(base: type[Strict]) -> Iterator[type[Strict]]:
+    for one in base.__subclasses__():
+        yield one
+        yield from _bodies(one)
+
+
+def _close(schema: Json) -> None:
+    """A body of the `Strict` kind: nothing unknown, and no text that it would refuse."""
+    schema["additionalProperties"] = False
+    for field in schema.get("properties", {}).values():
+        _bound_text(field)
+        _bound_text(field.get("items", {}))
+
+
+def _bound_text(field: Json) -> None:
+    if field.get("type") == "string" and not EXPRESSED & set(field):
+        field["pattern"] = VISIBLE_TEXT if field.get("minLength") and not field.get("writeOnly") else ANY_TEXT
+
+
+def _bound_parameters(operation: Json) -> None:
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "query":
+            _bound_text(parameter["schema"])
+
+
+def _name_refusals(operation: Json) -> None:
+    responses, given = operation["responses"], operation.get("parameters", [])
+    if "requestBody" in operation or any(one["in"] != "path" for one in given):
+        responses.setdefault("400", _refusal(INVALID))
+    if any(one["name"] == "cursor" for one in given):
+        responses.setdefault("404", _refusal("LUCID_ERR_1012: a cursor that this list did not give."))
+    if any(one["in"] == "path" for one in given):
+        responses.setdefault("404", _refusal("LUCID_ERR_1004: there is nothing at this address."))
+    if "requestBody" in operation:
+        responses.setdefault("415", _refusal(UNREADABLE))
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _refusal(text: str) -> Json:
+    body = {"schema": {"$ref": "#/components/schemas/ProblemBody"}}
+    return {"content": {MEDIA_TYPE: body}, "description": text}
+
+
+def _show_examples(operation: Json, components: Json) -> None:
+    """Each JSON body, asked or answered, with an example that its schema allows."""
+    contents = [operation["requestBody"]["content"]] if "requestBody" in operation else []
+    for status, answer in operation["responses"].items():
+        content = answer.get("content", {})
+        contents.append(content)
+        if MEDIA_TYPE in content:
+            content[MEDIA_TYPE].setdefault(
+                "example", example_of(content[MEDIA_TYPE]["schema"], components, status)
+            )
+    for content in contents:
+        body = content.get("application/json")
+        if body is not None and not {"example", "examples"} & set(body):
+            body["example"] = example_of(body.get("schema", {}), components)
