@@ -107,6 +107,10 @@ class FileBlobs:
                 found = _listed(second)
                 yield from sorted(name for name in found if name > after and is_blob_name(name))
 
+    def sizes(self, *, after: str = "") -> Iterator[tuple[str, int]]:
+        """The same, each with its length in bytes."""
+        return ((name, self.size(name)) for name in self.names(after=after))
+
     def free_bytes(self) -> int:
         """How much may still be written, in bytes, by a user who is not root."""
         with blaming("measure", self.root):

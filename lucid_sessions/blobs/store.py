@@ -56,6 +56,9 @@ class Blobs(Protocol):
     def names(self, *, after: str = "") -> Iterator[str]:
         """Every blob's name behind `after`, in order."""
 
+    def sizes(self, *, after: str = "") -> Iterator[tuple[str, int]]:
+        """The same, each with its length in bytes."""
+
     def free_bytes(self) -> int | None:
         """How much may still be written; None where nobody can say."""
 
@@ -140,6 +143,11 @@ class Layered:
         """Every blob's name behind `after`, in order, once."""
         every = heapq.merge(*(layer.names(after=after) for layer in self.layers))
         return (name for name, _ in groupby(every))
+
+    def sizes(self, *, after: str = "") -> Iterator[tuple[str, int]]:
+        """The same, each with its length in bytes."""
+        every = heapq.merge(*(layer.sizes(after=after) for layer in self.layers))
+        return (next(same) for _, same in groupby(every, key=lambda one: one[0]))
 
     def free_bytes(self) -> int | None:
         """How much the front may still take."""
