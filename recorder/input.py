@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from recorder.screen import Picture
 
 TRACK = "input"
+PRESSED = ("key", "button")
 
 
 class Listener(Protocol):
@@ -78,3 +80,9 @@ class InputTrack:
 
     def _head(self) -> dict[str, Any]:
         return {"keys": self._policy, "hears": self._listener.hears, **self._listener.head()}
+
+
+def pressed_in(lines: bytes) -> int:
+    """How often a key or a button was pressed, by a segment's lines, which are sound."""
+    facts = (json.loads(text) for text in lines.splitlines())
+    return sum(1 for fact in facts if fact["k"] in PRESSED and fact.get("down") is True)

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from lucid_sessions.access.models import Keyed
 
+from .host_models import RecorderHost as RecorderHost
 from .ledger_models import Checkpoint as Checkpoint
 from .ledger_models import LedgerRecord as LedgerRecord
 from .ledger_models import LedgerRequest as LedgerRequest
@@ -211,6 +212,9 @@ class Chunk(Keyed):
 
     raw_sha256 = models.CharField(max_length=64, blank=True, default="")
     frames = models.PositiveIntegerField(default=0)
+    # Of a small picture: the parts of the screen that changed, added up; of input: how often something was
+    # pressed; null where nobody has counted.
+    activity = models.FloatField(null=True, blank=True)
     # Bytes at the segment's head that describe the track; the media follow.
     init_length = models.PositiveIntegerField(default=0)
     codec = models.CharField(max_length=4, blank=True, default="")

@@ -22,13 +22,8 @@ from django.utils import timezone
 
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
-from recorder.errors import RecorderError
-from recorder.export import split_init
-from recorder.lines import check_lines
-from recorder.probe import probe
-from recorder.thumb import read_thumb
 
-from . import failpoints, leases, leaving, observation, setbacks
+from . import content, failpoints, leases, leaving, observation, setbacks
 from .installation import Installation
 from .lifecycle import STAGES, State
 from .models import Chunk, Session
@@ -173,32 +168,8 @@ def capture(work: Work) -> None:
         raise Tampered(
             f"{work.chunk.path} does not have the {work.chunk.raw_length} bytes that were acknowledged."
         )
-    if work.chunk.path.endswith(".mp4"):
-        work.facts |= _video_facts(work.chunk, work.raw)
-    else:
-        _check(work.chunk, work.raw)
+    work.facts |= content.facts_of(work.chunk, work.raw)
     work.facts["raw_sha256"] = hashlib.sha256(work.raw).hexdigest()
-
-
-def _video_facts(chunk: Chunk, raw: bytes) -> dict[str, int]:
-    try:
-        found, init = probe(raw), split_init(raw)[0]
-    except RecorderError as error:
-        raise setbacks.Final(str(error)) from error
-    if chunk.track == "screen" and not found.starts_with_key:
-        raise setbacks.Final(f"{chunk.path} does not begin with a key frame.")
-    return {"frames": found.frames, "init_length": len(init)}
-
-
-def _check(chunk: Chunk, raw: bytes) -> None:
-    """Final unless lines are facts of the segment's time, and a small picture decodes."""
-    try:
-        if chunk.path.endswith(".jsonl"):
-            check_lines(raw, start_us=chunk.start_us, end_us=chunk.end_us)
-        elif chunk.path.endswith(".webp"):
-            read_thumb(raw)
-    except RecorderError as error:
-        raise setbacks.Final(f"{chunk.path}: {error}") from error
 
 
 def compress(work: Work) -> None:

@@ -10,6 +10,7 @@ from django.conf import settings as django_settings
 from lucid_sessions.recordings import intake, reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Gap
+from lucid_sessions.recordings.sessions import POSTER_WIDTH
 from tests import factories
 from tests.api.people import client_of, person
 
@@ -67,6 +68,7 @@ def test_a_recording_plays_and_goes_on_behind_its_gap(
     assert page.locator("#verified").get_attribute("class") == "good"
     assert "Sealed" in page.locator(".checks").inner_text()
     clean(page)
+    _steered_by_the_filmstrip(page)
     picture = _picture(tmp_path)
     page.keyboard.press("k")
     page.screenshot(path=picture)
@@ -78,6 +80,25 @@ def test_a_recording_plays_and_goes_on_behind_its_gap(
 def _picture(tmp_path: Path) -> Path:
     """Where the screenshot goes: into the documents only when that is wanted."""
     return PICTURE if os.environ.get("LUCID_RENEW_PICTURES") else tmp_path / "player.png"
+
+
+def _steered_by_the_filmstrip(page: Any) -> None:
+    """A small picture for each part; resting on one shows it large, clicking goes there."""
+    slots = page.locator("#strip button")
+    loaded = "Array.from(document.querySelectorAll('#strip img'), (one) => one.naturalWidth)"
+    desk.until(lambda: page.evaluate(loaded) == [POSTER_WIDTH] * slots.count())
+    assert slots.count() >= 5
+    assert page.locator("#curve-changed").get_attribute("d")
+    chosen = slots.nth(slots.count() - 2)
+    chosen.hover()
+    desk.until(lambda: page.locator("#preview-picture img").count() == 1)
+    assert page.locator("#preview-text").inner_text().startswith("0:")
+    page.keyboard.press("k")
+    chosen.click()
+    goes_to = chosen.get_attribute("aria-label").removeprefix("Go to ")
+    is_at(page, goes_to[:4])
+    desk.until(lambda: "current" in (chosen.get_attribute("class") or ""))
+    page.keyboard.press("k")
 
 
 def _steered_by_keys(page: Any, gap: Gap) -> None:

@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView
 from .auditing import Audit
 from .chunks import Chunks
 from .downloads import Downloads
+from .filmstrip import Filmstrip, Posters
 from .holding import Holding
 from .jobs import Jobs
 from .ledger import Ledger
@@ -57,6 +58,8 @@ _media = [
     path(f"{CHUNK}/media", Downloads.as_view({"get": "media"}), name="chunk-media"),
     path(f"{ONE}/playback.m3u8", Playback.as_view({"get": "playlist"}), name="playlist"),
     path(f"{ONE}/segments/<uuid:chunk_id>.mp4", Playback.as_view({"get": "segment"}), name="segment"),
+    path(f"{ONE}/filmstrip", Filmstrip.as_view({"get": "index"}), name="filmstrip"),
+    path(f"{ONE}/posters/<uuid:chunk_id>.webp", Posters.as_view({"get": "poster"}), name="poster"),
     path(f"{ONE}/export", Jobs.as_view({"post": "export"}), name="export"),
     path(f"{ONE}/evidence", Jobs.as_view({"post": "evidence"}), name="evidence"),
     path("jobs", Jobs.as_view({"get": "list"}), name="jobs"),

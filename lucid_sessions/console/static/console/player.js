@@ -1,4 +1,5 @@
 // The player: HLS through Media Source where the browser has it, else by the browser itself.
+import { Filmstrip } from "./filmstrip.js";
 import { Timeline, clock } from "./timeline.js";
 
 const GROWING_MS = 4000;
@@ -15,6 +16,7 @@ async function readTimeline() {
   timeline = new Timeline(await answer.json());
   placePieces();
   draw();
+  filmstrip.grow(timeline);
   if (timeline.facts.growing) setTimeout(() => readTimeline().catch(showAlarm), GROWING_MS);
 }
 
@@ -47,6 +49,7 @@ function follow() {
   bar.setAttribute("aria-valuetext", `${clock(now)} of ${clock(timeline.length)}`);
   const began = timeline.facts.began_ms;
   at("wall").textContent = began ? new Date(began + now / 1000).toLocaleString(undefined, WALL) : "";
+  filmstrip.mark(now);
   root.classList.toggle("playing", !video.paused);
   at("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
 }
@@ -176,6 +179,8 @@ at("speed").addEventListener("change", () => { video.playbackRate = Number(at("s
 at("bar").addEventListener("pointerdown", onBar);
 at("bar").addEventListener("pointermove", onBar);
 document.addEventListener("keydown", onKey);
+
+const filmstrip = new Filmstrip(root.dataset.filmstrip, { seek });
 
 readTimeline()
   .then(() => {
