@@ -7,7 +7,7 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run drill test test-mongodb test-313 check bench bench-lifecycle bench-api contract validate-deploy image-root sbom faults clean
+.PHONY: help demo run drill test test-mongodb test-313 check bench bench-recorder bench-lifecycle bench-api contract validate-deploy image-root sbom faults clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -44,6 +44,9 @@ bench: .venv/.installed-test ## The figures, with the machine
 bench-lifecycle: .venv/.installed-test ## Backup, check, restore beside restic and borg; nothing new over 100,000
 	@$(BIN)/python -m benchmarks.lifecycle --blobs 10000 --size 215000 $(ARGS)
 	@$(BIN)/python -m benchmarks.lifecycle --many 100000
+
+bench-recorder: .venv/.installed-test ## What recording costs, beside ffmpeg (ARGS=--quick)
+	@$(BIN)/python -m benchmarks.recorder $(ARGS)
 
 validate-deploy: .venv/.installed-test ## Every deployment file by its own checker
 	@deploy/scripts/validate

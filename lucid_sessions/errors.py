@@ -13,6 +13,10 @@ class Retryable(LucidError):
     """The environment failed (store, disk, database, spool, shutdown); the same call may succeed later."""
 
 
+class FullyUsed(Retryable):
+    """There is no room for one more now; nothing is broken."""
+
+
 class Refused(LucidError):
     """The thing itself is wrong and will stay so; a person has to look."""
 

@@ -158,6 +158,8 @@ DEFAULT_QUALITY = choice("DEFAULT_QUALITY", "high", "low", "medium", "high", "ul
 DEFAULT_COMPRESSION = choice("DEFAULT_COMPRESSION", "zstd", "none", "zstd", "lz4", "gzip")
 LUCID_SEGMENT_SECONDS = env.float("LUCID_SEGMENT_SECONDS", 4.0)
 LUCID_MAX_SESSIONS = env.int("LUCID_MAX_SESSIONS", 32)
+# Cores that a recorder's host may spend on recordings; 0: most of those that it may use.
+LUCID_RECORDER_CORES = env.float("LUCID_RECORDER_CORES", 0.0)
 # Networks that recorders may connect to although only this machine, or its cloud, should reach them.
 LUCID_TARGET_ALLOW = env.list("LUCID_TARGET_ALLOW", default=[])
 # Sealed passwords of desktops: the API writes, recorders open and remove. Empty: `targets` beside the keys.

@@ -26,10 +26,12 @@ OVER: dict[str, EventKind] = {"ended": "ended", "failed": "failed"}
 class Policy:
     """How a supervisor treats its children; seconds where not said otherwise.
 
+    `cores` is how much processor time all recordings may use together; None: nobody counts.
     `allowed_targets` are networks that recorders may connect to although they are unusual, such as loopback.
     """
 
     maximum_sessions: int = 16
+    cores: float | None = None
     minimum_free_bytes: int = 0
     stale_after: float = 10.0
     stop_within: float = 20.0

@@ -13,7 +13,7 @@ from recorder.idle import Idle
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.pace import NS, Pace, Slot
 from recorder.screen import TRACK, Segmenter
-from recorder.sources import LiveSource
+from recorder.sources import LiveSource, changed_rows
 from recorder.take import Take
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class LiveRecording:
         picture = self._source.grab(at_us)
         self._account(at_us)
         segment_us = self._segmenter.segment_us
-        pushed = self._segmenter.push(picture, at_us)
+        pushed = self._segmenter.push(picture, at_us, rows=changed_rows(self._source))
         if self._segmenter.segment_us != segment_us:
             self._companions.cut(self._segmenter.segment_us)
         if pushed and not self._recording:

@@ -7,24 +7,27 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
-import numpy as np
 from av.container import OutputContainer
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from recorder.clock import TICKS, ticks_of, us_of
 from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.planes import Planes, Rows
 from recorder.settings import Settings
 from recorder.take import Take
 from recorder.track import TrackWriter
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Picture = NDArray[np.uint8]  # height x width x 4: blue, green, red, unused
 
 TRACK = "screen"
 HEARTBEAT_TICKS = TICKS  # an unchanged screen still gives one frame a second: bounds what a crash loses
+# The muxer gives a segment out with the second frame of the next: who watches live does not wait for that.
+FOLLOW_TICKS = TICKS // 5
 X264 = "keyint=infinite:scenecut=0:bframes=0:repeat-headers=0:rc-lookahead=0:sliced-threads=0"
 
 
@@ -56,6 +59,7 @@ class Segmenter:
         self._writer: TrackWriter | None = None
         self._trouble: DiskFull | SpoolUnwritable | None = None
         self._size = (0, 0)
+        self._planes: Planes | None = None
         self._next_cut = 0
         self._last = -1
         self.frames = 0
@@ -70,16 +74,22 @@ class Segmenter:
         """Seconds until a frame is needed although nothing changed."""
         if self._writer is None:
             return 0.0
-        return max(0, min(self._next_cut, self._last + HEARTBEAT_TICKS) - ticks_of(now_us)) / TICKS
+        rest = FOLLOW_TICKS if self._last == self._segment_tick else HEARTBEAT_TICKS
+        return max(0, min(self._next_cut, self._last + rest) - ticks_of(now_us)) / TICKS
 
     @property
     def segment_us(self) -> int:
         """When the newest segment began, microseconds; negative before the first."""
         return us_of(self._segment_tick)
 
-    def push(self, picture: Picture, at_us: int) -> bool:
-        """Add what the screen showed from `at_us` on; False when it was no later than the one before."""
+    def push(self, picture: Picture, at_us: int, *, rows: Rows | None = None) -> bool:
+        """Add what the screen showed from `at_us` on; False when it was no later than the one before.
+
+        `rows` are those that may differ from the picture of the last call, whatever came of it; None: all.
+        """
         tick = ticks_of(at_us)
+        if self._planes is not None:
+            self._planes.note(rows)
         if tick <= self._last:
             return False
         size = self._encoded_size(picture)
@@ -103,6 +113,7 @@ class Segmenter:
         if self._writer is not None:
             self._close(tick)
         self._size, self._next_cut = size, tick
+        self._planes = Planes(*size) if self._preset.pixels == "yuv420p" else None
         self._writer = TrackWriter(
             self._take,
             TRACK,
@@ -161,10 +172,6 @@ class Segmenter:
         return width, height
 
     def _frame(self, picture: Picture) -> av.VideoFrame:
-        width, height = self._size
-        if picture.shape[:2] != (height, width):
-            picture = np.ascontiguousarray(picture[:height, :width])
-        frame = av.VideoFrame.from_numpy_buffer(picture, "bgra")
-        if self._preset.pixels == "bgr0":
-            return frame.reformat(format="bgr0")
-        return frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        if self._planes is not None:
+            return self._planes.of(picture)
+        return av.VideoFrame.from_numpy_buffer(picture, "bgra").reformat(format="bgr0")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from threading import Event as Flag
 from uuid import UUID
 
+from recorder.budget import Budget, Load
 from recorder.charge import Charge, Desk, Policy
 from recorder.errors import RecorderError, SpoolBusy
 from recorder.recovery import recover, unclosed
@@ -20,6 +23,7 @@ __all__ = [
     "Desired",
     "Event",
     "EventKind",
+    "Load",
     "Policy",
     "Supervisor",
     "Tenure",
@@ -39,7 +43,8 @@ class Supervisor:
     """Keeps this host's recordings as the view wants them. `run` until `stop`, which any thread may call.
 
     `committed(session, take)` is called soon after a child has committed a segment: a hint for whoever takes
-    segments out of the spool. What the view raises is logged, and tried again; it stops no recording.
+    segments out of the spool. `loaded(load)` is called with every beat. What the view raises is logged, and
+    tried again; it stops no recording.
     """
 
     def __init__(
@@ -50,9 +55,11 @@ class Supervisor:
         host: str,
         policy: Policy | None = None,
         committed: Callable[[UUID, int], None] | None = None,
+        loaded: Callable[[Load], None] | None = None,
     ) -> None:
-        self._spool, self._view = spool, view
+        self._spool, self._view, self._loaded = spool, view, loaded
         self._desk = Desk(spool, view, host, policy or Policy(), committed)
+        self._budget = Budget(self._desk.policy.cores)
         self._charges: dict[UUID, Charge] = {}
         self._unclosed: set[tuple[UUID, int]] = set()
         self._stopping = Flag()
@@ -102,12 +109,15 @@ class Supervisor:
             self._charges.setdefault(session, Charge(session, self._desk))
         for session, charge in list(self._charges.items()):
             if session not in unclosed_here:
-                charge.steer(by_session.get(session), room=self._no_room)
+                charge.steer(by_session.get(session), room=partial(self._no_room, session))
             if session not in by_session and charge.idle:
                 del self._charges[session]
 
-    def _no_room(self) -> str | None:
-        """Why no further session is admitted; None when one is."""
+    def _no_room(self, session: UUID | None = None) -> str | None:
+        """Why no further session is admitted; None when one is.
+
+        What was recorded here before goes on whatever it takes: a gap would be the greater loss.
+        """
         policy = self._desk.policy
         if len(self.children) >= policy.maximum_sessions:
             return (
@@ -120,7 +130,10 @@ class Supervisor:
                 f"The spool {self._spool.root} has {free / 2**30:.1f} GiB free, "
                 f"{policy.minimum_free_bytes / 2**30:.1f} GiB are needed. Free space there."
             )
-        return None
+        if session is not None and any(self._spool.takes_of(session)):
+            return None
+        refusal = self._budget.load(len(self.children)).refusal
+        return refusal and f"Host {self._desk.host} is fully used: {refusal}"
 
     def _keep_house(self, now: float) -> None:
         """Close the takes of dead recorders; hold the reserve again once there is room."""
@@ -157,6 +170,12 @@ class Supervisor:
             self._view.beat()
         except Exception:
             log.warning("The host's lease could not be renewed now.", exc_info=True)
+        self._budget.look(self.children)
+        if self._loaded is not None:
+            try:
+                self._loaded(replace(self._budget.load(len(self.children)), refusal=self._no_room()))
+            except Exception:
+                log.warning("What this host has to do could not be told now.", exc_info=True)
 
     def _close(self) -> None:
         """Have all children close their takes, wait for them, and deliver what can be delivered."""

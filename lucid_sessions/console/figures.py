@@ -1,5 +1,6 @@
 """What the pages show: sessions with their progress, and one session's timeline."""
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -55,9 +56,14 @@ def verbs_for(session: Session) -> tuple[str, ...]:
     return ("pause", "stop") if session.status in LIVE else ()
 
 
-def timeline_of(session: Session) -> dict[str, Any]:
-    """Segments and gaps of the screen track for the player's bar, in microseconds of the timeline."""
-    chunks = Chunk.objects.filter(session=session.pk, track="screen").order_by("sequence")
+def timeline_of(session: Session, *, since_us: int = 0) -> dict[str, Any]:
+    """Segments and gaps of the screen track for the player's bar, in microseconds of the timeline.
+
+    Only those that end after `since_us`. `now_us` is where the timeline is now, of a session that grows.
+    """
+    chunks = Chunk.objects.filter(session=session.pk, track="screen", end_us__gt=since_us).order_by(
+        "sequence"
+    )
     segments = [
         {
             "id": str(pk),
@@ -70,11 +76,12 @@ def timeline_of(session: Session) -> dict[str, Any]:
             "pk", "start_us", "end_us", "state", "quarantined_at"
         )
     ]
-    gaps = Gap.objects.filter(session=session.pk, track="screen").order_by("from_us")
+    gaps = Gap.objects.filter(session=session.pk, track="screen", to_us__gt=since_us).order_by("from_us")
     return {
         "status": session.status,
         "growing": session.status in GROWING,
         "began_ms": int(session.started_at.timestamp() * 1000) if session.started_at else None,
+        "now_us": _now_us(session) if session.status in LIVE else None,
         "sealed_revision": session.sealed_revision,
         "segments": segments,
         "gaps": [
@@ -82,3 +89,10 @@ def timeline_of(session: Session) -> dict[str, Any]:
             for gap in gaps
         ],
     }
+
+
+def _now_us(session: Session) -> int | None:
+    """By the newest segment's times; None before the first."""
+    chunks = Chunk.objects.filter(session=session.pk, track="screen").order_by("-sequence")
+    newest = chunks.values_list("start_us", "timestamp_ms").first()
+    return newest[0] + time.time_ns() // 1000 - newest[1] * 1000 if newest else None

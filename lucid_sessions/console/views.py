@@ -104,8 +104,9 @@ def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @require_safe
 @needs("play")
 def timeline(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """Segments and gaps, for the player's bar."""
-    facts = timeline_of(_visible(request, session_id))
+    """Segments and gaps, for the player's bar; with `since` only those that end later (microseconds)."""
+    since = request.GET.get("since", "")
+    facts = timeline_of(_visible(request, session_id), since_us=int(since) if since.isdecimal() else 0)
     _looked(request, "session.viewed", session_id)
     return JsonResponse(facts, headers={"Cache-Control": "no-store"})
 

@@ -4,6 +4,7 @@ Every method may fail while the database is away; the supervisor then keeps reco
 asks again.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,14 +22,14 @@ from lucid_sessions.errors import Refused, Tampered
 from recorder.names import COUNTER_BITS
 from recorder.sources import RECONNECTED
 from recorder.spool import Spool
-from recorder.supervisor import NO_TAKE, Event, Tenure, Wanted
+from recorder.supervisor import NO_TAKE, Event, Load, Tenure, Wanted
 
 from . import ledger_rows, sessions, targets
 from .events import CHANGED
 from .installation import installation
 from .intake import Intake
 from .lifecycle import LIVE, Desired, Status
-from .models import Chunk, Gap, Session, Take
+from .models import Chunk, Gap, RecorderHost, Session, Take
 from .spool_files import MOST_TAKES
 
 log = structlog.get_logger(__name__)
@@ -176,7 +177,10 @@ class DatabaseView:
             status, sources = RUNNING[event.kind]
             if self._is_newest(session, take):
                 self._status(session, status, sources)
-        elif not event.facts.get("refused"):
+        elif event.facts.get("refused"):
+            waiting = Session.objects.filter(pk=session, status=Status.STARTING)
+            waiting.update(statistics={"waiting": event.reason})
+        else:
             if self.intake.mirror:
                 # Told again until everything of it is acknowledged: a seal before that would miss it.
                 self.intake.mirror.acknowledge(self.spool, only=session)
@@ -206,6 +210,20 @@ class DatabaseView:
             self.intake.scan(session)
             for take in mine.filter(session=session):
                 self._end(take, reason="the session ended while this host was away")
+
+    def note_load(self, load: Load) -> None:
+        """Let everybody know whether this host takes a further session, and what its sessions use."""
+        figures = {"used": round(load.used, 3), "one_more": round(load.one_more, 3), "limit": load.limit}
+        facts = {
+            "name": self.host,
+            "seen_at": timezone.now(),
+            "sessions": load.sessions,
+            "refusal": load.refusal or "",
+            "figures": figures,
+        }
+        if not RecorderHost.objects.filter(spool=self.spool.identity).update(**facts):
+            with contextlib.suppress(IntegrityError):
+                RecorderHost.objects.create(spool=self.spool.identity, **facts)
 
     def _status(self, session: UUID, status: Status, sources: tuple[Status, ...]) -> None:
         rows = Session.objects.filter(pk=session, status__in=sources)

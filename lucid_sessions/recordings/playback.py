@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Count
 
 from lucid_sessions import archive
 from lucid_sessions.blobs import blob_name
@@ -36,6 +37,14 @@ def archived(session: Session, *, track: str = "screen") -> list[Chunk]:
         # While it is recorded the list may only grow at its end (RFC 8216, 6.2.1): one waits for another.
         return list(takewhile(lambda chunk: _is_published(chunk, newest), chunks))
     return [chunk for chunk in chunks if _is_published(chunk, newest)]
+
+
+def version_of(session: Session) -> str:
+    """Another text whenever one of the session's playlists is another; made without reading its chunks."""
+    newest = Checkpoint.objects.values_list("size", flat=True).first() or 0
+    rows = Chunk.objects.filter(session=session, state=State.ANCHORED, record__lt=newest).order_by()
+    counts = {row["track"]: row["number"] for row in rows.values("track").annotate(number=Count("pk"))}
+    return f"{session.status}-{counts.get('screen', 0)}-{counts.get('audio', 0)}"
 
 
 def _is_published(chunk: Chunk, size: int) -> bool:

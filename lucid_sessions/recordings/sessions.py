@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from lucid_sessions import archive
 from lucid_sessions.blobs import is_bucket
-from lucid_sessions.errors import Refused, Retryable
+from lucid_sessions.errors import FullyUsed, Refused, Retryable
 from recorder.errors import RecorderError, SourceAway
 from recorder.settings import Settings
 from recorder.sources import RECONNECTED, check_source
@@ -24,7 +25,7 @@ from . import events, quota, tags, targets
 from .events import CHANGED
 from .installation import installation
 from .lifecycle import ENDED, Desired, Status
-from .models import Session, SessionKey
+from .models import RecorderHost, Session, SessionKey
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,8 @@ TRACKS: dict[str, tuple[str, ...]] = {
     "file": ("screen", "thumb", "audio"),
 }
 POSTER_WIDTH = 320
+# Recorders write every two seconds how much they can take.
+HOST_SEEN_WITHIN = timedelta(seconds=15)
 COMPRESSIONS = ("none", "zstd", "lz4", "gzip")
 
 
@@ -226,6 +229,18 @@ def admit(project: str = "") -> None:
                 "Free space or lower LUCID_STORAGE_MIN_FREE_GIB."
             )
     quota.refuse_when_full(project)
+    _require_a_host()
+
+
+def _require_a_host() -> None:
+    """FullyUsed when every living recorder says that it cannot take one more."""
+    now = timezone.now()
+    living = RecorderHost.objects.filter(
+        seen_at__gt=now - HOST_SEEN_WITHIN, seen_at__lt=now + HOST_SEEN_WITHIN
+    )
+    refusals = list(living.values_list("refusal", flat=True))
+    if refusals and all(refusals):
+        raise FullyUsed(f"No new recording: {' '.join(refusals)}")
 
 
 def fail(session_id: Any, reason: str) -> None:

@@ -96,6 +96,12 @@ def check_source(url: str, *, access: Access = NO_ACCESS) -> None:
         file.check(url)
 
 
+def changed_rows(source: object) -> tuple[int, int] | None:
+    """Which rows the picture of the last `grab` has changed, where the source knows: first, one past last."""
+    rows: tuple[int, int] | None = getattr(source, "changed_rows", None)
+    return rows
+
+
 def evidence_of(source: object) -> dict[str, str]:
     """What a source can say about the server it records and how that was checked."""
     found: dict[str, str] = getattr(source, "evidence", {})

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xcffib.xfixes
 
+from recorder.planes import NO_ROWS, Rows
+
 if TYPE_CHECKING:
     from recorder.screen import Picture
 
@@ -19,6 +21,7 @@ class Cursor:
         fixes.SelectCursorInput(root, xcffib.xfixes.CursorNotifyMask.DisplayCursor)
         self._place = (-1, -1)
         self._changed = True
+        self._under: tuple[slice, slice, Picture] | None = None
         self._shape()
 
     def reshape(self) -> None:
@@ -34,8 +37,20 @@ class Cursor:
         self._place = place
         return changed
 
-    def draw(self, picture: Picture, *, origin: tuple[int, int] = (0, 0)) -> None:
-        """Blend the pointer into a picture whose upper left corner is at `origin` of the screen."""
+    def lift(self, picture: Picture) -> Rows:
+        """Put back what was under the pointer; the rows that it covered."""
+        if self._under is None:
+            return NO_ROWS
+        (rows, columns, pixels), self._under = self._under, None
+        picture[rows, columns, :3] = pixels
+        return rows.start, rows.stop
+
+    def forget(self) -> None:
+        """It was drawn on a picture that is gone."""
+        self._under = None
+
+    def draw(self, picture: Picture, *, origin: tuple[int, int] = (0, 0)) -> Rows:
+        """Blend the pointer into a picture whose upper left corner is at `origin` of the screen; the rows."""
         left = self._place[0] - self._hot[0] - origin[0]
         top = self._place[1] - self._hot[1] - origin[1]
         height, width = self._pixels.shape[:2]
@@ -43,13 +58,15 @@ class Cursor:
         columns = slice(max(0, left), max(0, min(picture.shape[1], left + width)))
         under = picture[rows, columns, :3]
         if not under.size:
-            return
+            return NO_ROWS
+        self._under = rows, columns, under.copy()
         part = self._pixels[
             rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
         ].astype(np.uint16)
         # The server's pixels are premultiplied by their opacity.
         blended = part[..., :3] + under.astype(np.uint16) * (255 - part[..., 3:]) // 255
         under[:] = blended.clip(0, 255)
+        return rows.start, rows.stop
 
     def _shape(self) -> None:
         image = self._fixes.GetCursorImage().reply()

@@ -92,6 +92,11 @@ class RdpSource:
         """Hears what passes through the client here, and what is copied there."""
         return self._screen.listen(policy, hears="client")
 
+    @property
+    def changed_rows(self) -> tuple[int, int] | None:
+        """Where the last picture differs from the one before, as the private display says."""
+        return self._screen.changed_rows
+
     def sound(self) -> dict[str, str]:
         """The environment in which what the remote desktop plays is heard."""
         return self._sound.environment if self._sound else {}

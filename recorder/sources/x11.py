@@ -22,6 +22,7 @@ import xcffib.xproto
 
 from recorder.errors import BadSource, SourceLost
 from recorder.keys import InputPolicy
+from recorder.planes import NO_ROWS, Rows, joined
 from recorder.pulse import of_users
 from recorder.sources.cursor import Cursor
 from recorder.sources.shared_image import SharedImage
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from recorder.screen import Picture
     from recorder.settings import Settings
 
+WHOLE_EVERY_US = 4_000_000  # at most so old is any row that was not read again
 POINTER_EVERY = 0.05  # seconds between looks at the pointer: it moves without damage
 ALL_PLANES, Z_PIXMAP = 0xFFFFFFFF, 2
 NEEDED = ("DAMAGE", "MIT-SHM", "XFIXES", "RANDR")
@@ -45,6 +47,10 @@ class X11Source:
     ) -> None:
         self._display, self._authority = display, authority
         self._dirty, self._resized = True, False
+        self._damaged: Rows = NO_ROWS
+        self._pointed = False
+        self._whole_us = -WHOLE_EVERY_US
+        self.changed_rows: Rows | None = None
         self._x = connect(display, authority=authority)
         try:
             with self._watched():
@@ -87,18 +93,32 @@ class X11Source:
                 select.select([self._x.get_file_descriptor()], [], [], patience)
         return True
 
-    def grab(self, _at_us: int) -> Picture:
-        """The screen now, with the pointer drawn in."""
+    def grab(self, at_us: int) -> Picture:
+        """The screen now, with the pointer drawn in. `changed_rows` says where it differs from the last."""
+        pixels = self._image.pixels
+        lifted = self._cursor.lift(pixels) if self._cursor else NO_ROWS
         with self._watched():
             self._changed()
-            if self._resized:
-                self._resize()
+            self._take_rows(at_us)
             self._damage.Subtract(self._damage_id, 0, 0)
             self._dirty = False
             self._read()
-        if self._cursor:
-            self._cursor.draw(self._image.pixels, origin=self._surface.origin)
-        return self._image.pixels
+        pixels = self._image.pixels
+        drawn = self._cursor.draw(pixels, origin=self._surface.origin) if self._cursor else NO_ROWS
+        if self._pointed and self.changed_rows is not None:
+            self.changed_rows = joined(self.changed_rows, joined(lifted, drawn))
+        self._pointed = False
+        return pixels
+
+    def _take_rows(self, at_us: int) -> None:
+        """What is to be read now: what was reported, or everything."""
+        self.changed_rows, self._damaged = self._damaged, NO_ROWS
+        if self._resized:
+            self._resize()
+        # Some drivers forget to report; and a window's damage is counted from another corner.
+        whole = at_us - self._whole_us >= WHOLE_EVERY_US or not isinstance(self._surface, WholeScreen)
+        if whole or self.changed_rows is None:
+            self.changed_rows, self._whole_us = None, at_us
 
     def close(self) -> None:
         """Leave the display."""
@@ -121,19 +141,21 @@ class X11Source:
         self._cursor = Cursor(self._x, fixes, root=screen.root) if cursor else None
         self._attach()
         self._damage_id = self._x.generate_id()
-        self._damage.Create(self._damage_id, self._surface.watched, xcffib.damage.ReportLevel.NonEmpty)
+        self._damage.Create(self._damage_id, self._surface.watched, xcffib.damage.ReportLevel.BoundingBox)
         self._x.flush()
 
     def _changed(self) -> bool:
         while (event := self._x.poll_for_event()) is not None:
             if isinstance(event, xcffib.damage.NotifyEvent):
                 self._dirty = True
+                area = event.area
+                self._damaged = joined(self._damaged, (max(0, area.y), area.y + area.height))
             elif self._surface.is_resized_by(event):
                 self._dirty = self._resized = True
             elif self._cursor and isinstance(event, xcffib.xfixes.CursorNotifyEvent):
                 self._cursor.reshape()
         if self._cursor and self._cursor.has_moved():
-            self._dirty = True
+            self._dirty = self._pointed = True
         return self._dirty
 
     def _attach(self) -> None:
@@ -150,7 +172,9 @@ class X11Source:
             self._image.forget_name()
 
     def _resize(self) -> None:
-        self._resized = False
+        self._resized, self.changed_rows = False, None
+        if self._cursor:
+            self._cursor.forget()
         self._shm.Detach(self._segment)
         outgrown = self._image
         self._attach()
@@ -165,8 +189,14 @@ class X11Source:
 
     def _get_image(self) -> None:
         image = self._image
-        where = 0, 0, image.width, image.height
-        self._shm.GetImage(self._surface.drawable, *where, ALL_PLANES, Z_PIXMAP, self._segment, 0).reply()
+        first, last = (0, image.height) if self.changed_rows is None else self.changed_rows
+        last = min(last, image.height)
+        if first >= last:
+            return
+        where = 0, first, image.width, last - first
+        offset = first * image.width * 4
+        drawable = self._surface.drawable
+        self._shm.GetImage(drawable, *where, ALL_PLANES, Z_PIXMAP, self._segment, offset).reply()
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -13,17 +13,16 @@ from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Session
-from recorder.supervisor import Supervisor
+from recorder.supervisor import Policy, Supervisor
 
 PATIENCE = 60
 
 
 @contextmanager
-def recorder(world: Installation) -> Iterator[None]:
+def recorder(world: Installation, *, policy: Policy | None = None) -> Iterator[None]:
     """A supervisor that records what is wanted while the block runs."""
-    supervisor = Supervisor(
-        world.spool, DatabaseView(world.spool, intake.Intake(world.spool), "test"), host="test"
-    )
+    view = DatabaseView(world.spool, intake.Intake(world.spool), "test")
+    supervisor = Supervisor(world.spool, view, host="test", policy=policy)
 
     def run() -> None:
         try:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import xcffib
 import xcffib.randr
@@ -34,10 +35,11 @@ class Display:
         environment = {**os.environ, "DISPLAY": self.name}
         return subprocess.run(argv, env=environment, check=True, capture_output=True, text=True).stdout
 
-    def start(self, *argv: str) -> subprocess.Popen[bytes]:
+    def start(self, *argv: str, cwd: Path | None = None, **more: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             argv,
-            env={**os.environ, "DISPLAY": self.name},
+            cwd=cwd,
+            env={**os.environ, "DISPLAY": self.name, **more},
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )

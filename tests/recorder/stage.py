@@ -25,7 +25,7 @@ from recorder.orders import Orders
 from recorder.probe import probe
 from recorder.settings import Settings
 from recorder.spool import Spool
-from recorder.supervisor import Event, Policy, Supervisor, Tenure, Wanted
+from recorder.supervisor import Event, Load, Policy, Supervisor, Tenure, Wanted
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "synthetic://320x180"
@@ -95,9 +95,16 @@ class MemoryView:
 
 
 @contextlib.contextmanager
-def supervising(spool: Spool, view: MemoryView, *, policy: Policy | None = None) -> Iterator[Supervisor]:
+def supervising(
+    spool: Spool,
+    view: MemoryView,
+    *,
+    policy: Policy | None = None,
+    loaded: Callable[[Load], None] | None = None,
+) -> Iterator[Supervisor]:
     """A supervisor in a thread; stopped in order at the end, whatever the test does."""
-    supervisor = Supervisor(spool, view, host="test-host", policy=policy or Policy(first_backoff=0.1))
+    policy = policy or Policy(first_backoff=0.1)
+    supervisor = Supervisor(spool, view, host="test-host", policy=policy, loaded=loaded)
     thread = threading.Thread(target=supervisor.run)
     thread.start()
     try:

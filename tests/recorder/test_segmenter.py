@@ -135,9 +135,13 @@ def test_a_picture_with_odd_sides_loses_only_its_last_line(tmp_path: Path) -> No
 
 def test_a_still_screen_asks_for_one_frame_a_second(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path, settings=Settings(quality="low"))
-    recorded.push(np.zeros((32, 32, 4), dtype=np.uint8), 0)
-    assert recorded.segmenter.due_in(250_000) == pytest.approx(0.75)
-    assert recorded.segmenter.due_in(1_000_000) == 0
+    picture = np.zeros((32, 32, 4), dtype=np.uint8)
+    recorded.push(picture, 0)
+    # The segment before is given out with the second frame of the next: that one comes soon.
+    assert recorded.segmenter.due_in(50_000) == pytest.approx(0.15)
+    recorded.push(picture, 200_000)
+    assert recorded.segmenter.due_in(450_000) == pytest.approx(0.75)
+    assert recorded.segmenter.due_in(1_200_000) == 0
     recorded.segmenter.close(1_500_000)
 
 

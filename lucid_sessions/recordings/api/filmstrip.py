@@ -113,8 +113,10 @@ class Posters(Witnessed, ViewSet):
     )
     def poster(self, request: Request, session_id: UUID, chunk_id: UUID) -> HttpResponse:
         """Get the small picture of how one segment begins. Nothing is sent that was not verified first."""
-        chunk = chunk_of(session_of(request.user, session_id), chunk_id)
+        session = session_of(request.user, session_id)
+        chunk = chunk_of(session, chunk_id)
         with refused_as(SEALED):
+            playback.must_be_kept(session)
             _require_picture(chunk)
             picture = playback.segment(chunk)
         return HttpResponse(picture, content_type=PICTURE, headers={"Cache-Control": ranges.UNCACHED})

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.http import HttpResponse, HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
@@ -39,9 +39,13 @@ class Playback(Witnessed, ViewSet):
     deeds = {"playlist": "session.played", "segment": "session.played"}
 
     @extend_schema(
-        parameters=[OpenApiParameter("track", str, enum=PLAYABLE, description="That track's own playlist.")],
+        parameters=[
+            OpenApiParameter("track", str, enum=PLAYABLE, description="That track's own playlist."),
+            OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="The ETag you have."),
+        ],
         responses={
             (200, PLAYLIST): OpenApiTypes.STR,
+            304: OpenApiResponse(description="Nothing was added since that ETag."),
             (400, MEDIA_TYPE): problem("LUCID_ERR_3002: no such track is played."),
             (409, MEDIA_TYPE): problem("LUCID_ERR_3009: nothing is archived yet, or it was shredded."),
             **ONE_SESSION_ERRORS,
@@ -53,9 +57,12 @@ class Playback(Witnessed, ViewSet):
         With sound it is a multivariant playlist, which names one for each track.
         """
         session = session_of(request.user, session_id)
+        headers = {"Cache-Control": UNCACHED, "ETag": f'"{playback.version_of(session)}"'}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return HttpResponse(status=304, headers=headers)
         with refused_as(SEALED):
             text = _playlist(session, request.query_params.get("track"))
-        return HttpResponse(text, content_type=PLAYLIST, headers={"Cache-Control": UNCACHED})
+        return HttpResponse(text, content_type=PLAYLIST, headers=headers)
 
     @extend_schema(
         parameters=[OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="One range.")],

@@ -14,7 +14,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from lucid_sessions.access.request_identity import request_id
-from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
+from lucid_sessions.errors import FullyUsed, LucidError, Refused, Retryable, Tampered
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,7 @@ KEY_REUSED = Kind("LUCID_ERR_1010", 422, "Idempotency-Key used before")
 IN_PROGRESS = Kind("LUCID_ERR_1011", 409, "Still being answered")
 NO_SUCH_THING = Kind("LUCID_ERR_1012", 404, "Not found")
 HELD = Kind("LUCID_ERR_3011", 409, "Under legal hold, or not to be held")
+FULLY_USED = Kind("LUCID_ERR_3013", 503, "Every recorder is fully used")
 NOT_READY = Kind("LUCID_ERR_3012", 409, "Not in that state")
 DEFECT = Kind("LUCID_ERR_1000", 500, "Something went wrong here")
 SESSION_NOT_FOUND = Kind("LUCID_ERR_3001", 404, "Session not found")
@@ -148,6 +149,8 @@ def _kind_of(error: Exception) -> Kind | None:
             return TAMPERED
         case Refused():
             return PIPELINE
+        case FullyUsed():
+            return FULLY_USED
         case Retryable() | OperationalError() | InterfaceError():
             return STORAGE
     return None

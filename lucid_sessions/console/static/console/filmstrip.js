@@ -44,7 +44,8 @@ export class Filmstrip {
 
   #draw() {
     const any = this.frames.length > 0 && this.length > 0;
-    for (const id of ["curve", "strip"]) at(id).hidden = !any;
+    // Of an SVG, `hidden` is an attribute only.
+    for (const id of ["curve", "strip"]) at(id).toggleAttribute("hidden", !any);
     if (!any) return;
     this.#drawCurve();
     this.#drawStrip();

@@ -1,5 +1,6 @@
 // The player: HLS through Media Source where the browser has it, else by the browser itself.
 import { Filmstrip } from "./filmstrip.js";
+import { Live, patient } from "./live.js";
 import { Timeline, clock } from "./timeline.js";
 
 const GROWING_MS = 4000;
@@ -10,14 +11,32 @@ const verified = new Set();
 let timeline = new Timeline({ segments: [], gaps: [] });
 let hls = null;
 
+let nextReading = 0;
+
 async function readTimeline() {
-  const answer = await fetch(root.dataset.timeline, { headers: { Accept: "application/json" } });
+  clearTimeout(nextReading);
+  const since = timeline.settled;
+  const answer = await fetch(`${root.dataset.timeline}?since=${since}`, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`The timeline could not be read (${answer.status}). Reload the page.`);
-  timeline = new Timeline(await answer.json());
+  timeline = timeline.grown(await answer.json(), since);
+  live.told(timeline.facts);
   placePieces();
   draw();
   filmstrip.grow(timeline);
-  if (timeline.facts.growing) setTimeout(() => readTimeline().catch(showAlarm), GROWING_MS);
+  if (!timeline.facts.growing) return;
+  clearTimeout(nextReading);
+  nextReading = setTimeout(() => readTimeline().then(begin).catch(showAlarm), GROWING_MS);
+}
+
+// The playlist has grown: the bar shows it too, and the live view knows how late it came.
+async function onUpdate() {
+  placePieces();
+  if (!timeline.facts.growing) return;
+  const known = timeline.pieces.length;
+  await readTimeline();
+  const listed = new Set(fragments().map((one) => idOf(one.url)));
+  const newest = timeline.pieces.findLast((piece) => listed.has(piece.id));
+  if (newest && timeline.pieces.length > known && known) live.arrived(newest);
 }
 
 function draw() {
@@ -56,6 +75,10 @@ function follow() {
 const WALL = { dateStyle: "medium", timeStyle: "medium" };
 
 const seek = (microseconds) => {
+  live.release();
+  go(microseconds);
+};
+const go = (microseconds) => {
   video.currentTime = timeline.toMedia(Math.min(Math.max(0, microseconds), timeline.length));
 };
 const step = (seconds) => seek(timeline.toSession(video.currentTime) + seconds * 1e6);
@@ -63,9 +86,13 @@ function toggle() {
   // Attaching the media would cut short a play that was asked for before it.
   if (at("play").disabled) return;
   if (video.paused) video.play().catch(showAlarm);
-  else video.pause();
+  else {
+    live.release();
+    video.pause();
+  }
 }
 const stepFrame = (direction) => {
+  live.release();
   video.pause();
   video.currentTime = Math.max(0, video.currentTime + direction / Number(root.dataset.frameRate));
 };
@@ -109,9 +136,10 @@ function countVerified(address) {
   at("verified").className = "good";
 }
 
+const fragments = () => hls?.levels?.[0]?.details?.fragments ?? [];
+
 function placePieces() {
-  const fragments = hls?.levels?.[0]?.details?.fragments ?? [];
-  timeline.place(new Map(fragments.map((one) => [idOf(one.url), one.start])));
+  timeline.place(new Map(fragments().map((one) => [idOf(one.url), one.start])));
 }
 
 function open() {
@@ -120,8 +148,14 @@ function open() {
     video.src = root.dataset.playlist;
     return;
   }
-  hls = new Hls({ enableWorker: false, maxBufferLength: 30, backBufferLength: 60, startPosition: 0 });
-  hls.on(Hls.Events.LEVEL_UPDATED, placePieces);
+  hls = new Hls({
+    enableWorker: false,
+    maxBufferLength: 30,
+    backBufferLength: 60,
+    startPosition: live.following ? timeline.toMedia(live.target) : 0,
+    pLoader: patient(Hls.DefaultConfig.loader),
+  });
+  hls.on(Hls.Events.LEVEL_UPDATED, () => onUpdate().catch(showAlarm));
   hls.on(Hls.Events.FRAG_LOADED, (_name, { frag }) => frag.type === "main" && countVerified(frag.url));
   hls.on(Hls.Events.ERROR, (_name, error) => {
     if (error.response?.code >= 400) explain(error.frag?.url ?? root.dataset.playlist);
@@ -181,10 +215,17 @@ at("bar").addEventListener("pointermove", onBar);
 document.addEventListener("keydown", onKey);
 
 const filmstrip = new Filmstrip(root.dataset.filmstrip, { seek });
+const live = new Live(video, {
+  place: () => timeline.toSession(video.currentTime),
+  edge: () => timeline.pieces.at(-1)?.to ?? 0,
+  seek: go,
+});
 
-readTimeline()
-  .then(() => {
-    if (timeline.pieces.length) open();
-    else at("veil").textContent = timeline.facts.growing ? "Nothing archived yet. Reload in a moment." : "Nothing to play.";
-  })
-  .catch(showAlarm);
+function begin() {
+  if (hls || video.src) return;
+  live.following = live.growing && timeline.facts.status !== "processing";
+  if (timeline.pieces.length) open();
+  else at("veil").textContent = timeline.facts.growing ? "Nothing is archived yet. It begins by itself." : "Nothing to play.";
+}
+
+readTimeline().then(begin).catch(showAlarm);

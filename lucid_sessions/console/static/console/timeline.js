@@ -26,6 +26,22 @@ export class Timeline {
     this.length = ends.reduce((last, end) => Math.max(last, end), 0);
   }
 
+  // From here on something may still change: what lies before need not be asked for again.
+  get settled() {
+    const open = this.facts.segments.find((segment) => segment.state !== "anchored");
+    return open ? open.from : (this.facts.segments.at(-1)?.to ?? 0);
+  }
+
+  // This timeline with what was read since.
+  grown(facts, since) {
+    const before = (parts) => parts.filter((part) => part.to <= since);
+    return new Timeline({
+      ...facts,
+      segments: [...before(this.facts.segments), ...facts.segments],
+      gaps: [...before(this.facts.gaps), ...facts.gaps],
+    });
+  }
+
   place(starts) {
     for (const piece of this.pieces) {
       piece.media = starts.get(piece.id) ?? piece.media;

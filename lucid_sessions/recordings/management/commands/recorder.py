@@ -18,6 +18,7 @@ from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
 from lucid_sessions.recordings.spool_mirror import mirror_of
+from recorder.budget import SHARE, usable_cores
 from recorder.errors import RecorderError
 from recorder.supervisor import Policy, Supervisor
 
@@ -45,10 +46,13 @@ class Command(Base):
         filing = Filing(intake.Intake(spool, mirror))
         policy = Policy(
             maximum_sessions=settings.LUCID_MAX_SESSIONS,
+            cores=settings.LUCID_RECORDER_CORES or SHARE * usable_cores(),
             allowed_targets=tuple(settings.LUCID_TARGET_ALLOW),
             minimum_free_bytes=int(settings.LUCID_STORAGE_MIN_FREE_GIB * 1024**3),
         )
-        supervisor = Supervisor(spool, view, host=view.host, policy=policy, committed=filing.soon)
+        supervisor = Supervisor(
+            spool, view, host=view.host, policy=policy, committed=filing.soon, loaded=view.note_load
+        )
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: supervisor.stop())
         filing.start()

@@ -1,0 +1,1 @@
+"""What recording costs, beside `ffmpeg -f x11grab` at the same settings."""

@@ -1,0 +1,87 @@
+"""Two recorders of a display, measured alike: ours as the supervisor starts it, and ffmpeg's x11grab."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from recorder.keeper import Keeper
+from recorder.orders import Orders
+from recorder.settings import Settings
+from recorder.spool import Spool
+
+from .scenes import Desktop
+
+HIGH = ("-preset", "veryfast", "-crf", "21", "-tune", "zerolatency")
+SEGMENT_SECONDS = 4
+
+
+@dataclass
+class Running:
+    """A recorder at work: its process, what it wrote so far, and what it counted."""
+
+    pid: int
+    began: float
+    files: list[Path] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def bytes_an_hour(self) -> float:
+        """By the size of all files; 10^6 bytes."""
+        return sum(path.stat().st_size for path in self.files) * 3600 / self.seconds / 1e6
+
+
+@contextmanager
+def ours(shown: Desktop, home: Path, *, settings: Settings) -> Iterator[Running]:
+    """Our recorder; its files and counts are there at the end."""
+    spool = Spool(home / f"spool-{uuid4()}")
+    keeper = Keeper(Orders(uuid4(), 1, str(spool.root), f"x11://{shown.name}", settings, "bench"))
+    running = Running(keeper.pid, 0.0)
+    try:
+        while not running.began:
+            for news in keeper.news():
+                if news.kind == "recording":
+                    running.began = time.time()
+            if keeper.exit_code is not None:
+                raise RuntimeError(f"the recorder ended with {keeper.exit_code}")
+            time.sleep(0.02)
+        yield running
+        running.seconds = time.time() - running.began
+        keeper.say("stop")
+        while keeper.exit_code is None:
+            time.sleep(0.05)
+        keeper.bury()
+        for news in keeper.news():
+            running.facts |= news.facts
+        running.files = [path for path, _ in spool.segments()]
+    finally:
+        keeper.kill()
+
+
+@contextmanager
+def ffmpeg(shown: Desktop, home: Path, *, settings: Settings) -> Iterator[Running]:
+    """ffmpeg at the settings of quality high: encoder, preset, rate, key frames, one thread."""
+    target, rate = home / f"{uuid4()}.mp4", settings.frame_rate
+    argv = ["ffmpeg", "-nostdin", "-loglevel", "error", "-f", "x11grab", "-framerate", str(rate)]
+    argv += ["-video_size", "{}x{}".format(*shown.size), "-draw_mouse", str(int(settings.cursor))]
+    argv += ["-i", shown.name, "-c:v", "libx264", *HIGH, "-g", str(rate * SEGMENT_SECONDS), "-threads", "1"]
+    argv += ["-pix_fmt", "yuv420p", str(target)]
+    process = subprocess.Popen(argv)
+    try:
+        while not target.exists() and process.poll() is None:
+            time.sleep(0.02)
+        running = Running(process.pid, time.time())
+        yield running
+        running.seconds = time.time() - running.began
+        process.terminate()
+        process.wait(30)
+        running.files = [target]
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        process.wait()

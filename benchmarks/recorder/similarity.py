@@ -1,0 +1,63 @@
+"""SSIM of decoded video against what the screen showed."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from .scenes import brightness
+
+BLOCK = 8
+# Of Wang et al. 2004, for 8 bits.
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+BEFORE, AFTER = 0.5, 0.6  # seconds around the moment, in which the screen was held for a while
+BT709 = 1
+
+
+def similarity(one: "np.ndarray[Any, Any]", other: "np.ndarray[Any, Any]") -> float:
+    """The mean SSIM of blocks of 8 by 8; 1.0 for the same picture."""
+    a, b = _blocks(one), _blocks(other)
+    mean_a, mean_b = a.mean(-1), b.mean(-1)
+    var_a, var_b = a.var(-1), b.var(-1)
+    both = (a * b).mean(-1) - mean_a * mean_b
+    alike = (2 * mean_a * mean_b + C1) * (2 * both + C2)
+    found = alike / ((mean_a**2 + mean_b**2 + C1) * (var_a + var_b + C2))
+    return float(found.mean())
+
+
+def best_near(files: Sequence[Path], moment: float, *, source: "np.ndarray[Any, Any]") -> float:
+    """The best SSIM of the pictures around a moment (seconds into the recording).
+
+    Both recorders get the same benefit: nobody knows their clocks better than to a tenth of a second.
+    """
+    return max((similarity(source, picture) for picture in _near(files, moment)), default=0.0)
+
+
+def _near(files: Sequence[Path], moment: float) -> "Iterator[np.ndarray[Any, Any]]":
+    last = None
+    for path in files:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                assert frame.time is not None
+                if frame.time > moment + AFTER:
+                    break
+                last = frame
+                if frame.time >= moment - BEFORE:
+                    yield _brightness(frame)
+                    last = None
+    if last is not None:  # shown for so long that it began before
+        yield _brightness(last)
+
+
+def _brightness(frame: av.VideoFrame) -> "np.ndarray[Any, Any]":
+    colours = "ITU709" if frame.colorspace == BT709 else "ITU601"
+    return brightness(frame.reformat(format="rgb24", src_colorspace=colours).to_ndarray())
+
+
+def _blocks(picture: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    high, wide = (side // BLOCK for side in picture.shape)
+    cut = picture[: high * BLOCK, : wide * BLOCK].reshape(high, BLOCK, wide, BLOCK)
+    found: np.ndarray[Any, Any] = cut.swapaxes(1, 2).reshape(high, wide, BLOCK * BLOCK)
+    return found

@@ -1,0 +1,142 @@
+// Following a session while it is recorded: as close behind as its archived and anchored segments allow.
+const at = (id) => document.getElementById(id);
+
+const LOOK_MS = 250;
+// A segment is there this long after its end until something else was seen; then fetching it takes a while.
+const FIRST_DELAY_S = 1.5;
+const LONGEST_DELAY_S = 3;
+const FETCH_S = 0.6;
+const JUMP_S = 2;
+
+export class Live {
+  // `place()` is where the picture is, `edge()` where the newest playable segment ends: microseconds.
+  constructor(video, { place, edge, seek }) {
+    Object.assign(this, { video, place, edge, seek });
+    this.growing = false;
+    this.following = false;
+    this.offset = 0;
+    this.delay = FIRST_DELAY_S;
+    this.segment = 4;
+    at("live").addEventListener("click", () => this.follow());
+    setInterval(() => this.#keepUp(), LOOK_MS);
+  }
+
+  // The server's clock, from a timeline that has just come.
+  told({ growing, now_us: now }) {
+    this.growing = growing && now !== null;
+    if (this.growing) this.offset = now - performance.now() * 1000;
+    at("live").hidden = !this.growing;
+    if (!this.growing) this.release();
+  }
+
+  // The playlist has grown: how late that was decides how close one can follow.
+  arrived(piece) {
+    const late = (this.now() - piece.to) / 1e6;
+    this.delay = Math.min(LONGEST_DELAY_S, Math.max(late, 0.9 * this.delay + 0.1 * late));
+    this.segment = piece.seconds;
+  }
+
+  now() {
+    return performance.now() * 1000 + this.offset;
+  }
+
+  // Seconds that the picture is behind what happens.
+  get lag() {
+    return (this.now() - this.place()) / 1e6;
+  }
+
+  get wanted() {
+    return this.segment + this.delay + FETCH_S;
+  }
+
+  follow() {
+    this.following = true;
+    this.#jump();
+    this.video.play();
+  }
+
+  release() {
+    this.following = false;
+    if (this.faster) this.#speed(1);
+  }
+
+  // Where to begin: microseconds.
+  get target() {
+    return Math.max(0, Math.min(this.now() - this.wanted * 1e6, this.edge() - 300_000));
+  }
+
+  #jump() {
+    this.seek(this.target);
+  }
+
+  #keepUp() {
+    if (!this.growing) return;
+    const { lag } = this;
+    at("live").classList.toggle("on", this.following);
+    at("live").dataset.lag = lag.toFixed(2);
+    at("lag").textContent = this.following && !this.video.paused ? `${lag.toFixed(0)} s behind` : "";
+    if (!this.following || this.video.paused || this.video.seeking) return;
+    const late = lag - this.wanted;
+    if (late > JUMP_S && this.target > this.place() + 1e6) this.#jump();
+    else if (late > 0.4) this.#speed(1.1);
+    else if (late < 0.05 && this.faster) this.#speed(1);
+  }
+
+  #speed(rate) {
+    this.faster = rate > 1;
+    this.video.playbackRate = rate;
+  }
+}
+
+// A loader of playlists for hls.js that answers when the playlist is another one than before.
+export function patient(Loader) {
+  const seen = new Map();
+  return class extends Loader {
+    load(context, config, callbacks) {
+      this.#ask(context, callbacks).catch((error) => {
+        if (!this.gone) callbacks.onError({ code: 0, text: String(error) }, context, null, this.stats);
+      });
+    }
+
+    abort() {
+      this.gone = true;
+    }
+
+    destroy() {
+      this.gone = true;
+    }
+
+    async #ask(context, callbacks) {
+      for (let tries = 0; !this.gone; tries += 1) {
+        const { stats } = this;
+        stats.loading.start = performance.now();
+        const known = seen.get(context.url);
+        const headers = known ? { "If-None-Match": known } : {};
+        const answer = await fetch(context.url, { headers, cache: "no-store", credentials: "same-origin" });
+        if (this.gone) return;
+        if (answer.status !== 304 && answer.status !== 429) {
+          await this.#give(answer, context, callbacks, seen);
+          return;
+        }
+        // Nothing new for long: it is paused, or the machine is busy. Too many questions are answered less.
+        const rest = answer.status === 429 ? 5000 : tries < 10 ? 500 : 2000;
+        await new Promise((resolve) => { setTimeout(resolve, rest); });
+      }
+    }
+
+    async #give(answer, context, callbacks, tags) {
+      const { stats } = this;
+      stats.loading.first = performance.now();
+      const text = await answer.text();
+      if (this.gone) return;
+      stats.loading.end = performance.now();
+      stats.loaded = stats.total = text.length;
+      if (!answer.ok) {
+        callbacks.onError({ code: answer.status, text: answer.statusText }, context, null, stats);
+        return;
+      }
+      tags.set(context.url, answer.headers.get("ETag"));
+      callbacks.onSuccess({ url: answer.url, data: text, code: answer.status }, stats, context, null);
+    }
+  };
+}

@@ -1,0 +1,77 @@
+"""A picture as encoders take it, kept from one to the next: only rows that have changed are converted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Rows = tuple[int, int]  # the first, and one past the last
+NO_ROWS: Rows = (0, 0)
+# Chroma is made of neighbouring rows, so a change reaches a little beyond itself.
+REACH = 4
+STEP = 64  # bands are of so many rows, so that few kinds of converters are needed
+BT709 = 1
+
+
+def joined(one: Rows, other: Rows) -> Rows:
+    """The rows from the first to the last of both."""
+    if one[0] >= one[1]:
+        return other
+    if other[0] >= other[1]:
+        return one
+    return min(one[0], other[0]), max(one[1], other[1])
+
+
+class Planes:
+    """Luma and chroma (BT.709, narrow range, 4:2:0) of a screen of even sides; at first all of it is new."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._width, self._height = width, height
+        self._changed: Rows = (0, height)
+        self._converters: dict[int, VideoReformatter] = {}
+        self._frame = av.VideoFrame(width, height, "yuv420p")
+        self._frame.colorspace = self._frame.color_range = BT709
+        self._planes = [_rows_of(plane) for plane in self._frame.planes]
+
+    def note(self, rows: Rows | None) -> None:
+        """These rows have changed; None: any may have."""
+        self._changed = joined(self._changed, (0, self._height) if rows is None else rows)
+
+    def of(self, picture: Pixels) -> av.VideoFrame:
+        """The picture, of which the rows that were noted are looked at. Good until the next call."""
+        first, last = self._changed
+        self._changed = NO_ROWS
+        last = min(last, self._height)
+        if first >= last:
+            return self._frame
+        first, last = max(0, first - REACH) & ~1, min(self._height, last + REACH + 1) & ~1
+        top, end = self._band(first, last)
+        converted = self._converted(picture[top:end, : self._width])
+        for plane, fresh, part in zip(self._planes, converted.planes, (1, 2, 2), strict=True):
+            rows = slice(first // part, last // part)
+            inside = slice((first - top) // part, (last - top) // part)
+            plane[rows] = _rows_of(fresh)[inside]
+        return self._frame
+
+    def _band(self, first: int, last: int) -> Rows:
+        """What is converted for these rows: some more around them, in steps, within the picture."""
+        wanted = last - first + 2 * REACH
+        length = min(self._height, -(-wanted // STEP) * STEP)
+        top = min(max(0, first - REACH), self._height - length) & ~1
+        return top, top + length
+
+    def _converted(self, band: Pixels) -> av.VideoFrame:
+        converter = self._converters.setdefault(len(band), VideoReformatter())
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(band), "bgra")
+        return converter.reformat(
+            frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+
+
+def _rows_of(plane: Any) -> Pixels:
+    whole = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    return whole[: plane.height, : plane.width]
