@@ -29,6 +29,7 @@ RANDOM = (
     "encryption_salt",
     "grafana_admin_password",
 )
+BLANK = ("s3_access_key_id", "s3_secret_access_key")
 MONGODB_OPTIONS = "authSource={database}&replicaSet=rs0&w=majority&journal=true&readConcernLevel=majority"
 
 
@@ -40,6 +41,8 @@ def make(into: Path, *, host: str, database: str) -> list[str]:
     made += [
         name for name, text in _derived(into, database=database).items() if _keep(into / name, text=text)
     ]
+    # Yours to fill in where blobs or backups lie in a bucket. A space, since Swarm takes no empty secret.
+    made += [name for name in BLANK if _keep(into / name, text=" ")]
     if not (into / "tls_key").exists():
         _self_signed(into, host=host)
         made += ["tls_certificate", "tls_key"]

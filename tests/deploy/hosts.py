@@ -1,7 +1,7 @@
 """Recording hosts as network namespaces on one machine: each with its own address, spool and workers.
 
-A namespace of its own holds the stores (a mongod and a Redis), the sealer and the switch that joins all of
-them; nothing is reachable from outside. What the hosts share as a file system (blobs, keys) is a directory.
+A namespace of its own holds the stores (a mongod, a Redis, an S3 service by moto), the sealer and the switch
+that joins all of them; nothing is reachable from outside. Keys and ledger are directories of this machine.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ from tests.servers import mongod_program, redis_program
 
 HUB = "10.213.0.1"
 MONGODB = f"mongodb://{HUB}:27017/lucid_sessions?replicaSet=rs0&w=majority&journal=true"
+BUCKET = f"s3://lucid/archive?endpoint=http://{HUB}:9000&region=us-east-1"
 STAGES = ("capture", "compress", "encrypt", "store")
 SECRET = "a key for tests only, long enough to be taken for one 0123456789"
 
@@ -87,10 +88,10 @@ class Site:
         self._end_all(name)
         shutil.rmtree(self.home / name)
 
-    def start_host(self, name: str, *, spool: str, most_sessions: int) -> None:
+    def start_host(self, name: str, *, spool: str, most_sessions: int, **more: str) -> None:
         """Its workers take the queues of its spool, and its recorder looks for sessions."""
         queues = ",".join(f"{stage}.{spool}" for stage in STAGES)
-        more = {"LUCID_MAX_SESSIONS": str(most_sessions)}
+        more |= {"LUCID_MAX_SESSIONS": str(most_sessions)}
         self.start(name, "worker", *_worker(queues, name), **more)
         self.start(name, "recorder", sys.executable, "manage.py", "recorder", **more)
 
@@ -129,10 +130,10 @@ class Site:
         assert ended.returncode == 0, said(ended)
         return ended.stdout
 
-    def ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """`manage.py` beside the stores, ended."""
-        command = ("ip", "netns", "exec", self._named("hub"), sys.executable, "manage.py", *words)
-        return run(*command, env=self.environment("hub"), cwd=ROOT)
+    def ask(self, *words: str, on: str = "hub", **more: str) -> "subprocess.CompletedProcess[str]":
+        """`manage.py` beside the stores, or on another host, ended."""
+        command = ("ip", "netns", "exec", self._named(on), sys.executable, "manage.py", *words)
+        return run(*command, env=self.environment(on) | more, cwd=ROOT)
 
     def environment(self, name: str) -> dict[str, str]:
         """What a program on that host is told."""
@@ -154,7 +155,8 @@ class Site:
             "SESSION_STORAGE_PATH": str(own / "spool"),
             "LUCID_KEYS_PATH": str(self.home / "keys"),
             "LUCID_LEDGER_PATH": str(self.home / "ledger"),
-            "CHUNK_STORAGE_PATH": str(self.home / "chunks"),
+            "STORAGE_URL": BUCKET,
+            **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "anybody-may-come-in"),
         }
 
     @contextlib.contextmanager
@@ -176,8 +178,9 @@ class Site:
         self.start("hub", "mongod", *mongod.split())
         redis = f"{redis_program()} --bind {HUB} --protected-mode no --appendonly no --dir {self.home}"
         self.start("hub", "redis", *redis.split(), "--save", "")
-        program, log = self.programs["hub mongod"], self.home / "hub mongod.log"
-        until(self._is_primary, program=program, log=log)
+        self.start("hub", "s3", sys.executable, "-m", "moto.server", "-H", HUB, "-p", "9000")
+        for what, ready in (("mongod", self._is_primary), ("s3", self._has_bucket)):
+            until(ready, program=self.programs[f"hub {what}"], log=self.home / f"hub {what}.log")
 
     def _is_primary(self) -> bool:
         with contextlib.suppress(PyMongoError), self._client() as client:
@@ -198,6 +201,18 @@ class Site:
             for name in [one for one in self.programs if one.startswith(f"{space} ")]:
                 self.programs.pop(name).wait()
             time.sleep(0.05)
+
+    def _has_bucket(self) -> bool:
+        made = f"import boto3; boto3.client('s3', endpoint_url='http://{HUB}:9000').create_bucket(Bucket='lucid')"
+        keys = {"AWS_DEFAULT_REGION": "us-east-1"} | self.environment("hub")
+        return (
+            run("ip", "netns", "exec", self._named("hub"), sys.executable, "-c", made, env=keys).returncode
+            == 0
+        )
+
+    def freeze(self, name: str) -> None:
+        """The program and those that it started stand still."""
+        os.killpg(self.programs[name].pid, signal.SIGSTOP)
 
     def _add_space(self, name: str) -> None:
         if os.geteuid() != 0:

@@ -9,8 +9,8 @@ import pytest
 from tests.deploy.parts import PORTS, ROOT, WORKERS, env_file, filled, run, said, services, system_tool
 
 SHOW = (
-    "from lucid_sessions import settings as s;"
-    "print(s.LUCID_PROFILE, bool(s.ENCRYPTION_PASSWORD), s.MONGO, s.REDIS_URL.split(':')[1])"
+    "from lucid_sessions import environment, settings as s;"
+    "print(environment.LUCID_PROFILE, bool(s.ENCRYPTION_PASSWORD), s.MONGO, s.REDIS_URL.split(':')[1])"
 )
 
 

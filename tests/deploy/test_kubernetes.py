@@ -9,6 +9,7 @@ import yaml
 from tests.deploy.parts import DEPLOY, PORTS, run, said, tool
 
 BASE = DEPLOY / "k8s/base"
+STORES = {"mongodb_url", "redis_url", "cache_url", "s3_access_key_id", "s3_secret_access_key"}
 FILES = sorted(path for path in BASE.glob("*.yaml") if path.name != "kustomization.yaml")
 
 
@@ -77,7 +78,7 @@ def test_a_pod_is_hardened_and_limited(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(PORTS) - {"session-api"}))
 def test_no_worker_gets_what_opens_recordings_or_signs_tokens(name: str) -> None:
-    assert _secret_items(name) == {"mongodb_url", "redis_url", "cache_url", "worker_secret_key"}
+    assert _secret_items(name) == STORES | {"worker_secret_key"}
 
 
 def test_private_keys_are_mounted_where_they_are_needed_and_nowhere_else() -> None:

@@ -31,7 +31,9 @@ def test_no_secret_is_shown_and_nobody_else_gets_into_the_directory(tmp_path: Pa
     into = tmp_path / "secrets"
     words = _make(into)
     assert stat.S_IMODE(into.stat().st_mode) == 0o700
-    assert [path.name for path in into.iterdir() if path.read_text() in words] == []
+    told = {path.name: path.read_text().strip() for path in into.iterdir()}
+    assert {name for name, text in told.items() if not text} == {"s3_access_key_id", "s3_secret_access_key"}
+    assert [name for name, text in told.items() if text and text in words] == []
 
 
 def test_a_container_of_another_user_can_read_its_file(tmp_path: Path) -> None:

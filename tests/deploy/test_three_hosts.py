@@ -1,8 +1,9 @@
-"""Three hosts, each in a network namespace with its own spool and workers, share MongoDB, Redis and a store.
+"""Hosts, each in a network namespace with its own spool and workers, share MongoDB, Redis and S3.
 
-Each records; a stage runs where its files are. Then one is cut off and one is destroyed: others go on with
-what they recorded, the one that was cut off hands in all that it had when it is back, and of the destroyed
-one everything is whole that the archive had. The bounds are a CI machine's; nothing is timed.
+Each records; a stage runs where its files are. Then one is cut off and two are destroyed: another goes on
+with what they recorded, and the one that was cut off hands in all that it had when it is back. Of the
+destroyed ones, that with LUCID_SPOOL=s3 loses nothing that it had acknowledged; of the other everything is
+whole that the archive had, and the rest is named. The bounds are a CI machine's; nothing is timed.
 """
 
 import json
@@ -10,12 +11,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from tests.deploy.hosts import Site
 
 pytestmark = [pytest.mark.xdist_group("hosts"), pytest.mark.timeout(600)]
+
+
+# By LUCID_SPOOL. The one that is to take over comes last: each of the others has a session by then.
+HOSTS = {"cut": "s3", "doomed": "s3", "burnt": "local", "calm": "s3"}
+DESTROYED = ("doomed", "burnt")
 
 
 def _until(true: Callable[[], bool], *, of: str, seconds: float = 180) -> None:
@@ -35,6 +42,8 @@ class Story:
     plain_queues: int = 0
     had_been_filed: int = 0
     recorded_while_away: int = 0
+    had_acknowledged: int = 0
+    adopted: dict[str, Any] | None = None
     given_up: dict[str, Any] | None = None
 
     def take_of(self, session: str, host: str) -> bool:
@@ -58,17 +67,22 @@ class Story:
         return str(found[_plain(self.sessions[name])])
 
 
+def _spellings(session: str) -> list[Any]:
+    return [session, _plain(session), UUID(session)]
+
+
 def _plain(identity: object) -> str:
     return str(identity).replace("-", "")
 
 
 def _begun(site: Site) -> Story:
-    spools = {name: site.add_host(name, number) for number, name in enumerate(("calm", "cut", "doomed"), 1)}
+    spools = {name: site.add_host(name, number) for number, name in enumerate(HOSTS, 1)}
     site.start_core()
     story = Story(site, spools, {})
-    # One session each: the host that is to take over has room for more, and comes last.
-    for name, most in (("cut", 1), ("doomed", 1), ("calm", 8)):
-        site.start_host(name, spool=spools[name], most_sessions=most)
+    # One session each: only the host that is to take over has room for more.
+    for name, spool in HOSTS.items():
+        most = 8 if name == "calm" else 1
+        site.start_host(name, spool=spools[name], most_sessions=most, LUCID_SPOOL=spool)
         told = json.loads(site.manage("record", "synthetic://320x240", "--name", name, "--json"))
         story.sessions[name] = told["session"]
         _until(lambda name=name: story.take_of(story.sessions[name], name), of=f"a take on {name}")  # type: ignore[misc]
@@ -82,18 +96,30 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         story = _begun(site)
         for name in story.spools:
             _until(lambda name=name: story.count(name, "anchored") >= 2, of=f"{name}'s chunks anchored")  # type: ignore[misc]
+        # What these acknowledge from now on is not archived, however fast workers are.
+        before = {name: story.count(name) for name in DESTROYED}
+        for name in DESTROYED:
+            site.freeze(f"{name} worker")
+        for name in DESTROYED:
+            _until(lambda name=name: story.count(name) > before[name] + 4, of=f"{name} goes on recording")  # type: ignore[misc]
         site.cut_off("cut")
-        site.destroy("doomed")
         story.had_been_filed = story.count("cut")
-        for name in ("cut", "doomed"):
+        story.had_acknowledged = story.count("doomed")
+        for name in DESTROYED:
+            site.destroy(name)
+        for name in ("cut", *DESTROYED):
             _until(
                 lambda name=name: story.take_of(story.sessions[name], "calm"), of=f"{name}'s session goes on"
             )  # type: ignore[misc]
-        segments = list((site.home / "cut/spool/takes").rglob("*.mp4"))
+        # With LUCID_SPOOL=s3 a segment is held until its second copy is made.
+        segments = [one for one in (site.home / "cut/spool/takes").rglob("*.mp4*") if one.suffix != ".part"]
         story.recorded_while_away = len(segments)
         site.join_again("cut")
         _until(lambda: story.count("cut") > story.had_been_filed, of="what was recorded meanwhile is filed")
-        story.given_up = json.loads(site.manage("lost_host", story.spools["doomed"], "--json"))
+        told = site.ask("spool", "adopt", story.spools["doomed"], "--json", on="calm", LUCID_SPOOL="s3")
+        assert told.returncode == 0, told.stdout + told.stderr
+        story.adopted = json.loads(told.stdout.splitlines()[-1])
+        story.given_up = json.loads(site.manage("lost_host", story.spools["burnt"], "--json"))
         for session in story.sessions.values():
             site.manage("stop", session)
         for name in story.spools:
@@ -106,9 +132,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 def test_each_host_recorded_into_its_own_spool_and_served_it(story: Story) -> None:
     with story.site.rows() as rows:
         hosts = {take["spool"]: take["host"] for take in rows.recordings_take.find()}
-    assert hosts == {spool: name for name, spool in story.spools.items()}
-    for name in story.spools:
-        assert story.count(name, "anchored") >= 2
+    # The take of the spool that was adopted has become its new host's.
+    for name in ("cut", "burnt"):
+        assert hosts[story.spools[name]] == name
     for name in ("calm", "cut"):
         log = (story.site.home / f"{name} worker.log").read_text()
         assert f"capture.{story.spools[name]}" in log
@@ -123,23 +149,34 @@ def test_a_host_that_was_cut_off_recorded_on_and_handed_in_everything(story: Sto
 
 
 def test_the_sessions_of_both_went_on_elsewhere(story: Story) -> None:
-    for name in ("cut", "doomed"):
+    for name in ("cut", *DESTROYED):
         assert story.take_of(story.sessions[name], "calm")
         assert story.status(name) == "completed"
 
 
-def test_of_the_host_that_was_destroyed_the_archive_has_what_it_had_and_names_the_rest(story: Story) -> None:
+def test_of_a_host_with_second_copies_nothing_is_lost_that_it_had_acknowledged(story: Story) -> None:
+    assert story.adopted is not None
+    assert story.adopted["segments"] > 2
+    with story.site.rows() as rows:
+        mine = {"session_id": {"$in": _spellings(story.sessions["doomed"])}, "sequence": {"$lt": 2 << 32}}
+        states = [one["state"] for one in rows.recordings_chunk.find(mine)]
+    assert len(states) >= story.had_acknowledged
+    assert set(states) == {"anchored"}
+
+
+def test_of_a_host_without_the_archive_has_what_it_had_and_names_the_rest(story: Story) -> None:
     assert story.given_up is not None
-    missing = _missing(story, "doomed")
+    assert story.given_up["chunks"] > 2
+    missing = _missing(story, "burnt")
     assert len(missing) >= story.given_up["chunks"]
     assert all("host" in one["reason"] for one in missing), missing
-    assert story.count("doomed", "anchored") >= 2
+    assert story.count("burnt", "anchored") >= 2
 
 
 def test_everything_that_is_in_the_archive_is_intact(story: Story) -> None:
     ended = story.site.ask("verify", "--all", "--deep", "--json")
     reports = json.loads(ended.stdout)["reports"]
-    assert len(reports) == 4
+    assert len(reports) == len(HOSTS) + 1
     assert [one for one in reports if not one["ok"]] == [], ended.stdout
 
 
