@@ -1,8 +1,10 @@
 """Whatever the OpenAPI document allows works on the live API, and whatever it does not allow is refused.
 
-schemathesis with all its checks; a few cases here, 500 an operation by `make contract`.
+schemathesis with all its checks. Here what the document's examples and the edges of its schemas give; `make
+contract` adds random and linked requests, 500 an operation.
 """
 
+import re
 import subprocess
 import sys
 
@@ -13,16 +15,11 @@ from tests.operations.processes import ROOT
 
 @pytest.mark.timeout(300)
 def test_the_live_api_is_what_its_document_says() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "tests.api.live.contract",
-        "-n",
-        "3",
-        "--seed",
-        "20260131",
-        "--no-shrink",
-    ]
+    cases = ["-n", "1", "--phases", "examples,coverage", "--seed", "20260131", "--no-shrink"]
+    command = [sys.executable, "-m", "tests.api.live.contract", *cases]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
-    assert "No issues found" in done.stdout, done.stdout[-2000:]
+    # Something was asked indeed, and all of it was as it should be.
+    found = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
+    assert found is not None, done.stdout[-2000:]
+    assert int(found[1]) == int(found[2]) > 1000
