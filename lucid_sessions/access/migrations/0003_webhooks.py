@@ -36,6 +36,7 @@ class Migration(migrations.Migration):
                 ('attempted_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
+                'verbose_name_plural': 'webhook deliveries',
                 'ordering': ['-created_at', '-id'],
                 'indexes': [models.Index(fields=['status', 'next_attempt_at'], name='webhook_due_ix'), models.Index(fields=['endpoint', 'status', 'created_at', 'id'], name='webhook_next_ix'), models.Index(fields=['endpoint', '-created_at', '-id'], name='webhook_log_ix'), models.Index(fields=['created_at'], name='webhook_old_ix')],
             },
