@@ -217,7 +217,7 @@ def test_a_recorders_host_is_destroyed_and_another_drains_all_of_it(
             [sys.executable, "manage.py", "recorder"], env=env, stdout=out, stderr=out, start_new_session=True
         )
     try:
-        until(lambda: Chunk.objects.filter(session=session).count() >= 3)
+        until(lambda: Chunk.objects.filter(session=session, track="screen").count() >= 3)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
