@@ -143,11 +143,13 @@ def test_recording_goes_on_while_the_database_is_away(ground: Ground) -> None:
     ground.finish()
 
 
+@pytest.mark.timeout(400)
 def test_the_row_on_mongodb_runs_in_a_process_of_its_own() -> None:
     if settings.MONGO:
         return
     mongod_program()
     command = [sys.executable, "-m", "tests.faults", "--ci", "--only", "5", "--mongodb-only"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=380, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "mongod killed" in done.stdout
+    assert "mongod away" in done.stdout

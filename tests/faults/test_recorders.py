@@ -171,9 +171,9 @@ def test_a_host_that_returns_adds_its_segments_and_ends_nobodys_recording(ground
             ground.extra.lost.append(f"the second host's recording was ended by the first: {session.status}")
         b.report(session.pk, 2, Event("ended", "stopped"))
         ground.strike(session)
-    for _ in range(3):
         reconcile.work_inline(second)
         reconcile.work_inline(first)
+        ground.note_recoveries()
     ground.finish()
 
 
