@@ -103,6 +103,11 @@ class Ground:
         if session is not None:
             self.struck[session.pk] = time.monotonic()
 
+    def archive(self) -> None:
+        """One round of all the work, for what was announced just now as well."""
+        Chunk.objects.filter(hinted_at__isnull=False).update(hinted_at=None)
+        reconcile.work_inline(self.world)
+
     def tick(self) -> None:
         """Between trials the engine goes on as beat lets it: every so often the reconciler and the sealer."""
         if time.monotonic() - self._ticked >= TICK_SECONDS:

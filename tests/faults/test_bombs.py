@@ -10,7 +10,7 @@ import pytest
 from lucid_sessions import archive
 from lucid_sessions.blobs import blob_name
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import playback, reconcile, verification
+from lucid_sessions.recordings import playback, verification
 from lucid_sessions.recordings.lifecycle import State
 from lucid_sessions.recordings.models import Chunk, Session
 from tests.archive.forging import Lie, forge
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 CODECS = {"zstd": 1, "lz4": 2, "gzip": 3}
 # A bomb holds 256 MiB. Whoever reads it has this much more memory than at the beginning.
-ROOM = 128 << 20
+ROOM = 192 << 20
 
 one_bomb = cache(bomb)
 
@@ -33,7 +33,7 @@ def test_a_bomb_is_named_and_takes_nobodys_memory(ground: Ground) -> None:
     for number in range(trials(300, 9)):
         _plant(ground, list(CODECS)[number % 3], stated=ground.rng.choice([0, 1000, 1 << 20, 64 << 20]))
         ground.trials += 1
-    reconcile.work_inline(ground.world)
+    ground.archive()
     assert not Chunk.objects.exclude(state=State.ANCHORED).exists()
     for session in Session.objects.all():
         if run_forked(partial(_read, ground, session)) != 0:

@@ -10,7 +10,7 @@ import pytest
 
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import pipeline, playback, reconcile, sealing, verification
+from lucid_sessions.recordings import pipeline, playback, sealing, verification
 from lucid_sessions.recordings.lifecycle import STAGES
 from lucid_sessions.recordings.models import Chunk
 from tests import factories
@@ -107,7 +107,7 @@ def test_an_input_output_error_at_any_call_costs_nothing_but_time(ground: Ground
 @pytest.mark.fault(8, "bit rot: each byte of one blob")
 def test_every_rotten_byte_of_a_chunk_is_noticed(ground: Ground) -> None:
     session = ground.session()
-    reconcile.work_inline(ground.world)
+    ground.archive()
     row = Chunk.objects.get(session=session)
     good = ground.world.blobs.get(row.blob)
     key = playback.session_identity(session.pk, "screen", world=ground.world)
@@ -132,7 +132,7 @@ def test_every_rotten_byte_of_a_chunk_is_noticed(ground: Ground) -> None:
 def test_every_rotten_file_is_named_by_verification(ground: Ground) -> None:
     session = ground.session(segments=trials(1000, 50))
     while Chunk.objects.exclude(state="anchored").exists():
-        reconcile.work_inline(ground.world)
+        ground.archive()
     rows = list(Chunk.objects.filter(session=session))
     for row in rows:
         path = next(ground.world.blobs_root.glob(f"*/*/{row.blob}"))
