@@ -3,6 +3,7 @@
 import ctypes.util
 import os
 import shutil
+from pathlib import Path
 from typing import Never
 
 import pytest
@@ -33,3 +34,12 @@ def lacking(why: str) -> Never:
     if os.environ.get("CI"):
         pytest.fail(why)
     pytest.skip(why)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that this one started, and what those started."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *descendants(child)]
+    return found

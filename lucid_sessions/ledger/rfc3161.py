@@ -88,7 +88,7 @@ class Authority:
             self.url, data=query, headers={"Content-Type": "application/timestamp-query"}
         )
         try:
-            with urllib.request.urlopen(asked, timeout=ANSWER_WITHIN) as answer:  # noqa: S310
+            with urllib.request.urlopen(asked, timeout=ANSWER_WITHIN) as answer:  # noqa: S310  # nosec B310
                 return _bounded(answer)
         except (OSError, HTTPException, ValueError) as error:
             raise Retryable(f"The time-stamp authority {self.name} at {self.url} failed: {error}.") from error

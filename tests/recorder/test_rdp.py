@@ -22,6 +22,7 @@ from recorder.sources.rdp_exit import why_ended
 from recorder.sources.target import Access
 from recorder.spool import Spool
 from recorder.supervisor import Policy, Supervisor
+from tests.programs import descendants
 
 from .remote import ALLOWED, MISSING, PASSWORD, USER, Server, framebuffer, free_port, shadow, shadowing, xrdp
 from .stage import MemoryView, eventually, pictures, segments, supervising
@@ -300,14 +301,6 @@ def strike(supervisor: Supervisor, session: UUID, name: str) -> None:
 def victims(supervisor: Supervisor, session: UUID, name: str) -> list[int]:
     child = supervisor.children.get(session)
     return [pid for pid in descendants(child) if comm(pid) == name] if child else []
-
-
-def descendants(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *descendants(child)]
-    return found
 
 
 def comm(pid: int) -> str:
