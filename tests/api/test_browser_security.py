@@ -87,8 +87,10 @@ def production(*argv: str) -> str:
         **{name: secrets.token_urlsafe(40) for name in ("SECRET_KEY", "JWT_SECRET_KEY")},
         **{name: secrets.token_urlsafe(40) for name in ("ENCRYPTION_PASSWORD", "ENCRYPTION_SALT")},
     }
+    # What a browser driver in this process asked Django to overlook.
+    inherited = {name: value for name, value in os.environ.items() if name != "DJANGO_ALLOW_ASYNC_UNSAFE"}
     done = subprocess.run(
-        [sys.executable, *argv], env=os.environ | own, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *argv], env=inherited | own, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -21,6 +21,7 @@ PACKAGE = "lucid_sessions_client"
 BYTES = "application/octet-stream"
 OVERRIDES = {
     "video/mp4": BYTES,
+    "image/webp": BYTES,
     "application/zip": BYTES,
     "application/vnd.apple.mpegurl": "text/plain",
 }

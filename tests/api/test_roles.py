@@ -43,6 +43,8 @@ RULES: dict[str, tuple[str, Any, set[str]]] = {
     "statistics": (f"get {ONE}/statistics", None, ALL),
     "playlist": (f"get {ONE}/playback.m3u8", None, PLAYS),
     "segment": (f"get {ONE}/segments/{{chunk}}.mp4", None, PLAYS),
+    "filmstrip": (f"get {ONE}/filmstrip", None, PLAYS),
+    "poster": (f"get {ONE}/posters/{{chunk}}.webp", None, PLAYS),
     "hold": (f"get {ONE}/hold", None, ALL),
     "hold place": (f"post {ONE}/hold", {"reason": "r"}, MANAGERS),
     "release": (f"post {ONE}/hold/0/release", {"reason": "r"}, MANAGERS),

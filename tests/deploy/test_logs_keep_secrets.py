@@ -85,8 +85,8 @@ def _secret_files(secrets: Path) -> dict[str, str]:
     found = {}
     for path in secrets.iterdir():
         text = path.read_text().strip()
-        if path.name.endswith(("_acl", "tls_certificate")):
-            continue
+        if path.name.endswith(("_acl", "tls_certificate")) or (path.name.startswith("s3_") and not text):
+            continue  # nothing, where no bucket is used
         found[path.name] = text.split("://")[1].split("@")[0].split(":")[1] if "://" in text else text[-60:]
     return found
 

@@ -201,7 +201,6 @@ def test_a_display_killed_while_the_recorder_connects_anew_is_replaced(tmp_path:
         assert view.last(session, "failed") is None
         eventually(lambda: list(spool.segments(spool.take_directory(session, view.takes[session]))))
     assert re.search("private display", closed(spool, session, 2).reason)
-    assert leftovers() == []
 
 
 def test_a_killed_child_takes_its_client_and_display_along(tmp_path: Path) -> None:
