@@ -21,12 +21,17 @@ def needed_library(name: str, *, package: str) -> None:
         lacking(f"lib{name} is not installed: install the Debian package {package}.")
 
 
-def without_libxcb(report: pytest.CollectReport) -> None:
-    """A module of tests that cannot even be imported without libxcb is skipped and says so; not in CI."""
-    missing = "cannot load library 'libxcb" in str(report.longrepr)
-    if report.failed and missing and not os.environ.get("CI"):
-        why = "libxcb is not installed: install the Debian package libxcb1."
-        report.outcome, report.longrepr = "skipped", (report.nodeid, 0, why)
+LIBRARIES = {"cannot load library 'libxcb": "libxcb1", "Unable to find libfuse": "fuse3"}
+
+
+def without_libraries(report: pytest.CollectReport) -> None:
+    """Tests that cannot even be imported without a system library are skipped and say so; not in CI."""
+    if not report.failed or os.environ.get("CI"):
+        return
+    for complaint, package in LIBRARIES.items():
+        if complaint in str(report.longrepr):
+            why = f"A library is not installed: install the Debian package {package}."
+            report.outcome, report.longrepr = "skipped", (report.nodeid, 0, why)
 
 
 def lacking(why: str) -> Never:
