@@ -1,5 +1,6 @@
 """A real authority stamps; nothing but its stamp over exactly these bytes is believed."""
 
+import contextlib
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -60,17 +61,14 @@ def test_a_stamp_by_somebody_whom_the_roots_do_not_vouch_for_is_refused(
 def test_changed_stamps_are_refused_but_for_bytes_that_nobody_signs(
     authority: Authority, stamp: bytes
 ) -> None:
-    believed = []
+    said, believed = authority.verify(stamp, NOTE), []
     for place in range(len(stamp)):
         changed = bytearray(stamp)
         changed[place] ^= 0x01
-        try:
-            authority.verify(bytes(changed), NOTE)
+        with contextlib.suppress(Tampered):
+            assert authority.verify(bytes(changed), NOTE) == said, "a change that counts was believed"
             believed.append(place)
-        except Tampered:
-            pass
     assert len(believed) <= 16
-    assert NOTE not in stamp
 
 
 def test_an_authority_that_is_away_slow_or_talks_nonsense_is_named(authority: Authority) -> None:
