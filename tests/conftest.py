@@ -14,7 +14,7 @@ from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.installation import Installation
 from tests import servers
 from tests.buckets import address_of, new_bucket
-from tests.programs import without_libraries
+from tests.programs import refuse_skips, without_libraries
 
 # A password's real hash takes half a second, in every test that makes somebody.
 django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -34,6 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
     without_libraries(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    refuse_skips(report)
     return report
 
 
