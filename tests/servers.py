@@ -1,4 +1,4 @@
-"""Real servers for tests: on loopback, on a free port, in a directory that goes when they stop.
+"""Real servers for tests: on loopback, on a port of our own, in a directory that goes when they stop.
 
     with mongod() as url: ...          # a one-node replica set, already primary
     with redis_server() as url: ...
@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.programs import needed_library
 
 START_SECONDS = 30
@@ -73,13 +74,6 @@ def s3_server() -> Iterator[str]:
         with _running(command, home=home) as check_running:
             _wait_until(lambda: _listens(port), check_running=check_running)
             yield f"http://127.0.0.1:{port}"
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def mongod_program() -> Path:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from lucid_sessions import archive
-from lucid_sessions.operations.private_redis import free_port
 from tests.operations.processes import ROOT, output, running, until
+from tests.ports import free_port
 
 PACKAGE = "lucid_sessions_client"
 # Media that the generator does not know by name.

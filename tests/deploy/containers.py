@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.parts import DEPLOY, ROOT, env_file, filled, run, said, services, system_tool
+from tests.ports import free_port
 from tests.programs import lacking
-from tests.servers import free_port
 
 NOBODY = 65532
 PROGRAM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

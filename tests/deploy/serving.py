@@ -1,14 +1,10 @@
-"""Real servers with the deployment's own configuration, on loopback and on free ports."""
+"""Real servers with the deployment's own configuration, on loopback and on ports of our own."""
 
 import contextlib
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from tests.servers import free_port
-
-__all__ = ["free_port", "started", "until"]
 
 
 @contextlib.contextmanager

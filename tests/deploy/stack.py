@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.deploy.parts import PORTS, ROOT, env_file, filled, run, said, services
-from tests.deploy.serving import free_port, until
+from tests.deploy.serving import until
+from tests.ports import free_port
 
 # The API as Kubernetes and Swarm run it: more than one, of which one is replaced at a time.
 SECOND_API = "session-api+2"

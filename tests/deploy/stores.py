@@ -14,7 +14,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from tests.deploy.parts import DEPLOY, ROOT, run, said, system_tool
-from tests.deploy.serving import free_port, started, until
+from tests.deploy.serving import started, until
+from tests.ports import free_port
 from tests.servers import mongod_program
 
 URLS = {"broker": "redis_url", "cache": "cache_url"}

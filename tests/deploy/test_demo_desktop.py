@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from tests.deploy.parts import DEPLOY, system_tool
-from tests.deploy.serving import free_port, started, until
+from tests.deploy.serving import started, until
+from tests.ports import free_port
 
 # The start of an RDP connection that asks for TLS (MS-RDPBCGR 2.2.1.1), and the answer's type.
 ASK_FOR_TLS = bytes.fromhex("030000130ee000000000000100080001000000")

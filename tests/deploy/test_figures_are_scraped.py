@@ -19,8 +19,9 @@ import yaml
 
 from lucid_sessions.recordings.lifecycle import STAGES
 from tests.deploy.parts import DEPLOY, PORTS, system_tool
-from tests.deploy.serving import free_port, started, until
+from tests.deploy.serving import started, until
 from tests.deploy.stack import Standing
+from tests.ports import free_port
 
 pytestmark = pytest.mark.xdist_group("services")
 

@@ -17,8 +17,9 @@ import pytest
 
 from tests.api.live import Live, live_api
 from tests.deploy.parts import run, said, tool
-from tests.deploy.serving import free_port, started, until
+from tests.deploy.serving import started, until
 from tests.deploy.test_nginx import Front, _copy, _healthy
+from tests.ports import free_port
 
 CONNECTIONS = int(os.environ.get("LUCID_IDLE_CONNECTIONS", "1000"))
 # So that neither ports nor nginx' limits for one address come into it.

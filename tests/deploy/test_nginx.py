@@ -22,7 +22,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.parts import DEPLOY, ROOT, run, said, system_tool, tool
-from tests.deploy.serving import free_port, started, until
+from tests.deploy.serving import started, until
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from tests.deploy.parts import ROOT, run, said, system_tool
-from tests.deploy.serving import free_port, started, until
+from tests.deploy.serving import started, until
+from tests.ports import free_port
 
 PROGRAM = """
 import json

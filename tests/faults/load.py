@@ -19,6 +19,7 @@ from tasks.celery import app
 from tasks.pipeline import CeleryPublisher
 from tests import factories, servers
 from tests.faults.ground import Ground
+from tests.ports import free_port
 from tests.tasks.workers import environment, until
 
 ALL = ",".join(QUEUES)
@@ -30,7 +31,7 @@ class Redis:
     """A redis-server that can be killed, stopped and started again on its port, with what it had saved."""
 
     home: Path
-    port: int = field(default_factory=servers.free_port)
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property

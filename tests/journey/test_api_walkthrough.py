@@ -6,8 +6,8 @@ from pathlib import Path
 
 from standardwebhooks import Webhook
 
-from lucid_sessions.operations.private_redis import free_port
 from tests.operations.processes import ROOT, output, running, until
+from tests.ports import free_port
 from tests.programs import needed
 from tests.recordings.receiver import receiving
 

@@ -11,7 +11,8 @@ from django.core.management import call_command
 from lucid_sessions.operations import doctor
 from lucid_sessions.recordings.installation import Installation
 from tests import factories
-from tests.servers import free_port, redis_server
+from tests.ports import free_port
+from tests.servers import redis_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from lucid_sessions.operations.premises import answers
-from lucid_sessions.operations.private_redis import free_port
 from tests.operations.processes import of_home, output, running, until
+from tests.ports import free_port
 
 HOST = "127.0.0.1"
 

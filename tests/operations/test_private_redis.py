@@ -11,6 +11,7 @@ from lucid_sessions.operations import private_redis
 from lucid_sessions.operations.children import Program
 from lucid_sessions.operations.private_redis import Redis, choose
 from lucid_sessions.operations.stack import Stack
+from tests.ports import free_port
 from tests.servers import redis_program
 
 WANTED = {
@@ -73,4 +74,4 @@ def test_it_is_ours_alone_keeps_every_message_and_writes_them_down(tmp_path: Pat
 
 
 def test_a_redis_that_is_not_there_does_not_answer(tmp_path: Path) -> None:
-    assert not private_redis.answers(f"redis://127.0.0.1:{private_redis.free_port()}/0")
+    assert not private_redis.answers(f"redis://127.0.0.1:{free_port()}/0")

@@ -5,11 +5,11 @@ import signal
 from pathlib import Path
 
 from lucid_sessions.operations.premises import answers
-from lucid_sessions.operations.private_redis import free_port
 from lucid_sessions.operations.services import SERVICES
 from lucid_sessions.recordings.lifecycle import QUEUES
 from tests.operations.processes import of_home, output, running, until
 from tests.operations.test_embedded_stack import HOST, asked
+from tests.ports import free_port
 from tests.servers import redis_server
 
 # DESIGN 2: port, and the queues that are served there; decision 19: exports and webhooks.

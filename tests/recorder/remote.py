@@ -19,6 +19,7 @@ import xcffib.xproto
 
 from recorder.sources import certificate
 from recorder.sources.reach import Endpoint
+from tests.ports import free_port
 
 NEEDED = ("Xvfb", "xfreerdp", "freerdp-shadow-cli", "xrdp", "Xvnc", "vncpasswd", "openssl")
 MISSING = [program for program in NEEDED if shutil.which(program) is None]
@@ -27,13 +28,6 @@ USER, PASSWORD = "operator", "Kerguelen-4711-cabbage"
 NT_HASH = "b6bc997ff4513586141a32867cfc5168"
 VNC_PASSWORD = "vncpw12"
 ALLOWED = ("127.0.0.0/8",)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

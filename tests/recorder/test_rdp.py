@@ -22,9 +22,10 @@ from recorder.sources.rdp_exit import why_ended
 from recorder.sources.target import Access
 from recorder.spool import Spool
 from recorder.supervisor import Policy, Supervisor
+from tests.ports import free_port
 from tests.programs import descendants
 
-from .remote import ALLOWED, MISSING, PASSWORD, USER, Server, framebuffer, free_port, shadow, shadowing, xrdp
+from .remote import ALLOWED, MISSING, PASSWORD, USER, Server, framebuffer, shadow, shadowing, xrdp
 from .stage import MemoryView, eventually, pictures, segments, supervising
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")

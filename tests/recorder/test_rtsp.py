@@ -18,8 +18,9 @@ from recorder.sources.target import Access, parse
 from recorder.spool import Spool
 from recorder.supervisor import Policy
 from recorder.thumb import read_thumb
+from tests.ports import free_port
 
-from .remote import ALLOWED, free_port
+from .remote import ALLOWED
 from .stage import (
     Child,
     MemoryView,

@@ -14,8 +14,8 @@ from uuid import uuid4
 import psutil
 
 from lucid_sessions.operations.premises import answers
-from lucid_sessions.operations.private_redis import free_port
 from tests.operations.processes import ROOT, environment, output, running, until
+from tests.ports import free_port
 from tests.servers import redis_server
 
 HOST = "127.0.0.1"

@@ -10,7 +10,7 @@ from django.db import OperationalError, connections
 from lucid_sessions.mongodb.base import DatabaseWrapper
 from lucid_sessions.mongodb.settings import database
 from tests.mongodb.project.shelf.models import Tape
-from tests.servers import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 

@@ -1,0 +1,33 @@
+"""No two test processes are given the same port, and none that the kernel may pick for somebody else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.ports import BLOCKS, EACH, FIRST, free_port
+
+ASK = "import sys; from tests.ports import free_port; print(free_port(), flush=True); sys.stdin.read()"
+
+
+def test_processes_side_by_side_have_ports_of_their_own() -> None:
+    asked = [
+        subprocess.Popen(
+            [sys.executable, "-c", ASK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    given = [int(one.stdout.readline()) for one in asked if one.stdout]
+    for one in asked:
+        one.communicate()
+    blocks = {(port - FIRST) // EACH for port in given}
+    assert len(blocks) == len(asked) + 1
+
+
+def test_a_port_comes_back_only_after_all_others() -> None:
+    given = [free_port() for _ in range(EACH // 2)]
+    assert len(set(given)) == len(given)
+
+
+def test_no_connection_of_anybody_can_take_one() -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert lowest >= FIRST + BLOCKS * EACH
