@@ -10,13 +10,9 @@ ASK = "import sys; from tests.ports import free_port; print(free_port(), flush=T
 
 
 def test_processes_side_by_side_have_ports_of_their_own() -> None:
-    asked = [
-        subprocess.Popen(
-            [sys.executable, "-c", ASK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
-    given = [int(one.stdout.readline()) for one in asked if one.stdout]
+    command, pipe = [sys.executable, "-c", ASK], subprocess.PIPE
+    asked = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+    given = [free_port(), *(int(one.stdout.readline()) for one in asked if one.stdout)]
     for one in asked:
         one.communicate()
     blocks = {(port - FIRST) // EACH for port in given}
