@@ -138,9 +138,14 @@ class Spool:
 
     def takes(self) -> Iterator[tuple[UUID, int, Path]]:
         """Every take that has a directory here: session, take, directory."""
+        for session in self.sessions():
+            yield from self.takes_of(session)
+
+    def sessions(self) -> Iterator[UUID]:
+        """Every session that has a directory here."""
         for folder in _files(self.root / "takes"):
             with contextlib.suppress(ValueError):
-                yield from self.takes_of(UUID(hex=folder.name))
+                yield UUID(hex=folder.name)
 
     def takes_of(self, session: UUID) -> Iterator[tuple[UUID, int, Path]]:
         """One session's takes, first to last."""

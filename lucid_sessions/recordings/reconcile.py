@@ -5,8 +5,9 @@ hint can be sent it does the work itself. Doubled or delayed ticks are harmless.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from django.conf import settings
@@ -102,16 +103,20 @@ def loop(world: Installation, *, rounds: int | None = None) -> None:
     scanner = intake.Intake(world.spool)
     done = 0
     while rounds is None or done < rounds:
-        try:
-            scanner.scan()
-            work_inline(world)
-            scanner.release()
-        except (LucidError, RecorderError, DatabaseFailure, OSError) as error:
-            log.warning("reconcile waits", reason=str(error))
-            close_old_connections()
+        # Each by itself: what cannot be filed now must not keep from its way what is filed.
+        for act in (scanner.scan, partial(work_inline, world), scanner.release):
+            _wait_out(act)
         done += 1
         if rounds is None or done < rounds:
             time.sleep(TICK_SECONDS)
+
+
+def _wait_out(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except (LucidError, RecorderError, DatabaseFailure, OSError) as error:
+        log.warning("reconcile waits", reason=str(error))
+        close_old_connections()
 
 
 def backlog() -> dict[str, int]:

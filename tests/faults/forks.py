@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from lucid_sessions.recordings import failpoints
 
 DEADLINE_SECONDS = 90.0
 KILLED = -signal.SIGKILL
+# Threads that go on when the call that began them has returned.
+OF_THE_PRODUCT = ("webhooks",)
 
 
 def run_forked(act: Callable[[], object], *, failpoint: str = "", straced: list[str] | None = None) -> int:
@@ -21,8 +24,7 @@ def run_forked(act: Callable[[], object], *, failpoint: str = "", straced: list[
 
     `straced`: arguments for strace, which is attached before the child begins (`inject=...`, `-o FILE`).
     """
-    # A database connection must not be shared with a child.
-    connections.close_all()
+    stand_alone()
     gate_out, gate_in = os.pipe()
     child = os.fork()
     if child == 0:
@@ -39,6 +41,18 @@ def run_forked(act: Callable[[], object], *, failpoint: str = "", straced: list[
         os.close(gate_in)
         if tracer is not None:
             tracer.wait(DEADLINE_SECONDS)
+
+
+def stand_alone() -> None:
+    """No thread of the product runs here now, and no database connection is open: this process may fork.
+
+    A thread in the middle of a query holds a lock of SQLite's: in the child nobody would ever release it. And
+    the child would take the locks on the file that the thread's connection holds for its own.
+    """
+    for thread in threading.enumerate():
+        if thread.name in OF_THE_PRODUCT:
+            thread.join(DEADLINE_SECONDS)
+    connections.close_all()
 
 
 def _act_and_leave(act: Callable[[], object], *, gate: int, failpoint: str) -> None:

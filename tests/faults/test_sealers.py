@@ -13,7 +13,7 @@ from lucid_sessions.recordings import pipeline, sealing
 from lucid_sessions.recordings.lifecycle import STAGES
 from lucid_sessions.recordings.models import Session
 from tests.blobs.deaths import die_at_step
-from tests.faults.forks import KILLED, run_forked
+from tests.faults.forks import KILLED, run_forked, stand_alone
 from tests.faults.ground import FULL, Ground, trials
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,7 +51,7 @@ def test_a_sealer_killed_at_any_file_operation_signs_one_history(ground: Ground)
     while True:
         session = _stored(ground)
         ground.remember_checkpoint()
-        connections.close_all()
+        stand_alone()
         if not die_at_step(step, lambda: sealing.seal(ground.world), below=ground.home):
             break
         ground.strike(session)

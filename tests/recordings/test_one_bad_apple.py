@@ -159,6 +159,26 @@ def test_the_reconciler_alone_without_a_broker_takes_files_to_the_seal(world: In
     assert list(world.spool.segments()) == []
 
 
+def test_a_session_whose_directory_cannot_be_listed_hides_no_other(world: Installation) -> None:
+    session = factories.recorded_session(world, segments=0)
+    factories.acknowledge(session, world, counter=1)
+    # Listing it fails (ELOOP), as on a disk with a bad place.
+    for name in ("0" * 32, "f" * 32):
+        (world.spool_root / "takes" / name).symlink_to(name)
+    assert [chunk.session_id for chunk in factories.file_spool(world)] == [session.pk]
+
+
+def test_a_spool_that_cannot_be_listed_keeps_nothing_from_its_seal(world: Installation) -> None:
+    session = factories.recorded_session(world, segments=1)
+    pipeline.run(STEPS, [chunk.pk for chunk in session.chunks.all()], world=world)
+    takes = world.spool_root / "takes"
+    takes.rename(world.spool_root / "moved")
+    takes.symlink_to(takes.name)
+    reconcile.loop(world, rounds=1)
+    session.refresh_from_db()
+    assert session.status == Status.COMPLETED
+
+
 def test_a_marker_that_cannot_be_hides_no_other_and_is_kept(world: Installation) -> None:
     session = factories.recorded_session(world, segments=1)
     directory = world.spool.take_directory(session.pk, 1)
