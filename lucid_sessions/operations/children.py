@@ -82,7 +82,7 @@ class Child:
 
     @property
     def keeps_ending(self) -> bool:
-        """True from its third end in a row on, until it has run for a while."""
+        """True from its second restart in a row on, until it has run for a while."""
         lasted = self._running is not None and time.monotonic() - self._began > HEALTHY_SECONDS
         return self._wait > 2 * FIRST_WAIT and not lasted
 

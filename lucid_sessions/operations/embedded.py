@@ -57,7 +57,7 @@ def logs() -> Path:
 
 def stack(layout: Layout, *, redis: Redis, say: Callable[[str], None]) -> Stack:
     """The embedded stack, not yet started."""
-    return Stack(_programs(layout, redis), logs=logs(), say=say)
+    return Stack(_programs(layout, redis), logs=logs(), say=say, home=settings.LUCID_HOME)
 
 
 def _programs(layout: Layout, redis: Redis) -> list[Program]:

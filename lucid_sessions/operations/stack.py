@@ -22,17 +22,34 @@ from lucid_sessions.errors import Retryable
 from .children import Child, Program
 
 TICK_SECONDS = 0.2
+# In LUCID_HOME, while programs keep ending: their names. A web server answers for those beside it.
+KEEP_ENDING = "keep-ending"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stack:
     """The programs, and the processes that they have now."""
 
-    def __init__(self, programs: Sequence[Program], *, logs: Path | None, say: Callable[[str], None]) -> None:
-        """Nothing runs yet; `logs` is where each program's output goes (None: to ours)."""
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        *,
+        logs: Path | None,
+        say: Callable[[str], None],
+        home: Path | None = None,
+    ) -> None:
+        """Nothing runs yet; `logs` is where each program's output goes (None: to ours).
+
+        Which programs keep ending is written into `home`, for whoever answers for all of them.
+        """
         self.children = [Child(one, logs / f"{one.name}.log" if logs else None) for one in programs]
         self.ticked = time.monotonic()
         self._say = say
+        self._told = home / KEEP_ENDING if home else None
+        self._keep_ending: list[str] = []
+        if self._told:
+            # An earlier run's.
+            self._told.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +73,21 @@ class Stack:
             if status is not None:
                 self._say(_obituary(child, status))
             child.restart_when_due()
+        self._tell()
+
+    @property
+    def keep_ending(self) -> list[str]:
+        """The names of the programs that end again and again."""
+        return [child.program.name for child in self.children if child.keeps_ending]
+
+    def _tell(self) -> None:
+        if self._told is None or self._keep_ending == self.keep_ending:
+            return
+        self._keep_ending = self.keep_ending
+        if self._keep_ending:
+            self._told.write_text("\n".join(self._keep_ending))
+        else:
+            self._told.unlink(missing_ok=True)
 
     def wait_until(self, ready: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Return once `ready()`; Retryable when that takes too long, or when a program keeps ending."""

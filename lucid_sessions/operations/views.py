@@ -9,11 +9,17 @@ from django.views.decorators.http import require_safe
 
 from . import health, metrics
 from .gauges import Gauges
+from .stack import KEEP_ENDING
 
 
 @cache
 def _health() -> health.Health:
-    return health.Health(health.checks(), service=settings.SERVICE)
+    return health.Health(health.checks(), service=settings.SERVICE, steady=_programs_stay_up)
+
+
+def _programs_stay_up() -> bool:
+    # The exporter beside a session-api; all the others, too, under `make run`.
+    return not (settings.LUCID_HOME / KEEP_ENDING).exists()
 
 
 @cache

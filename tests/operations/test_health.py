@@ -22,6 +22,7 @@ from lucid_sessions.operations import health, private_redis, side_server
 from lucid_sessions.operations.background import Watched
 from lucid_sessions.operations.children import Child, Program
 from lucid_sessions.operations.health import Health
+from lucid_sessions.operations.stack import KEEP_ENDING
 from tests.operations.processes import until
 
 # The specification names the database by its kind.
@@ -43,6 +44,19 @@ def test_a_service_whose_programs_keep_ending_is_not_healthy_and_alive_all_the_s
     one = Health({}, service="chunk-processor", steady=lambda: False)
     assert (one.health().status, one.health().body["status"]) == (503, "unhealthy")
     assert one.live().status == 200
+
+
+def test_an_api_beside_which_a_program_keeps_ending_says_so(client: Client) -> None:
+    told = settings.LUCID_HOME / KEEP_ENDING
+    assert client.get("/health").status_code == 200
+    told.write_text("exporter")
+    try:
+        answer = client.get("/health")
+        assert (answer.status_code, answer.json()["status"]) == (503, "unhealthy")
+        assert client.get("/health/live").status_code == 200
+    finally:
+        told.unlink()
+    assert client.get("/health").status_code == 200
 
 
 def test_a_program_that_cannot_stay_up_is_told_of_and_one_that_stays_is_not(tmp_path: Path) -> None:

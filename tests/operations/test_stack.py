@@ -11,7 +11,7 @@ import pytest
 
 from lucid_sessions.errors import Retryable
 from lucid_sessions.operations.children import Program
-from lucid_sessions.operations.stack import Stack
+from lucid_sessions.operations.stack import KEEP_ENDING, Stack
 from tests.operations.processes import ROOT, of_home, until
 
 # Writes its name when it starts and when it is asked to stop.
@@ -62,10 +62,16 @@ def test_programs_stop_in_the_reverse_of_the_order_they_started_in(tmp_path: Pat
 
 def test_a_program_that_dies_is_started_again_after_a_growing_wait(tmp_path: Path) -> None:
     said: list[str] = []
-    with Stack([program(tmp_path, "frail", "raise SystemExit(7)")], logs=tmp_path, say=said.append) as stack:
+    frail = program(tmp_path, "frail", "raise SystemExit(7)")
+    with Stack([frail], logs=tmp_path, say=said.append, home=tmp_path) as stack:
         stack.start()
-        tended(stack, lambda: stack.child("frail").restarts == 2)
+        tended(stack, lambda: stack.child("frail").restarts == 1)
+        assert not (tmp_path / KEEP_ENDING).exists()
         tended(stack, lambda: len(said) == 3)
+        # For the processes that answer for it.
+        assert (tmp_path / KEEP_ENDING).read_text() == "frail"
+    with Stack([frail], logs=tmp_path, say=said.append, home=tmp_path):
+        assert not (tmp_path / KEEP_ENDING).exists()
     waits = [line.split("again in ")[1].split(" s")[0] for line in said]
     assert waits == ["0.5", "1.0", "2.0"]
     assert all(line.startswith("frail ended with status 7") for line in said)

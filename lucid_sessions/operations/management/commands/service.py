@@ -37,7 +37,9 @@ class Command(Base):
         stop_on_signals()
         with (
             contextlib.suppress(KeyboardInterrupt),
-            Stack(service.parts(env, port), logs=None, say=self.stderr.write) as stack,
+            Stack(
+                service.parts(env, port), logs=None, say=self.stderr.write, home=settings.LUCID_HOME
+            ) as stack,
             _answering(name, service, port, stack),
         ):
             stack.start()
@@ -66,7 +68,7 @@ def _answering(name: str, service: Service, port: int, stack: Stack) -> Iterator
         health.checks(),
         service=name,
         started=lambda: all(child.pid for child in stack.children),
-        steady=lambda: not any(child.keeps_ending for child in stack.children),
+        steady=lambda: not stack.keep_ending,
     )
     figures = (lambda: metrics.exposition(*gauges)) if settings.PROMETHEUS_ENABLED else None
     with side_server.serving(EVERYWHERE, port, health=probes, exposition=figures):
