@@ -44,12 +44,22 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, rather than skip, what is about the other database: there it runs."""
+    """What is about the other database is left out rather than skipped; the rest is dealt out by file."""
     other = "sqlite_only" if django_settings.MONGO else "mongodb_only"
     foreign = [item for item in items if item.get_closest_marker(other)]
     config.hook.pytest_deselected(items=foreign)
-    items[:] = [item for item in items if not item.get_closest_marker(other)]
+    mine = [item for item in items if not item.get_closest_marker(other)]
+    items[:] = sorted(mine, key=lambda item: item.get_closest_marker("xdist_group") is None)
+    _keep_files_together(items)
+
+
+def _keep_files_together(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process, so that what they share is made once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(item.config.rootpath).as_posix()))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The house rules that a machine can hold: sizes, names, commitments. docs/decisions says why."""
 
 import ast
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,3 +84,9 @@ def test_every_direct_dependency_has_a_reason() -> None:
         if line.strip() and not line.startswith(("#", "-"))
     }
     assert sorted(name for name in wanted if f"`{name}`" not in reasons) == []
+
+
+def test_the_tests_of_a_file_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    # Without the group in its id a test goes wherever there is room, and shared servers start twice.
+    named = request.node.nodeid.endswith("@tests/test_house_rules.py")
+    assert named is ("PYTEST_XDIST_WORKER" in os.environ)
