@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Any
 
 from recorder.orders import Orders
+from recorder.xvfb import forget
 
 # What a child needs to find libraries and displays; passwords in the supervisor's environment stay here.
 GENERAL = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
@@ -97,8 +98,9 @@ class Keeper:
             self._child.send_signal(signal.SIGKILL)
 
     def bury(self) -> None:
-        """After its exit: read its last words and close the pipes."""
+        """After its exit: read its last words, close the pipes, remove what it could not remove itself."""
         self._reader.join(timeout=2)
+        forget(self.pid)
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):

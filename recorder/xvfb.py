@@ -146,6 +146,12 @@ def _need(program: str, *, package: str) -> None:
         raise BadSource(f"{program} is not installed on the recorder's host. Install the package {package}.")
 
 
+def forget(pid: int) -> None:
+    """Remove what the displays and sound servers of a process left that is gone, however it went."""
+    for path in Path(tempfile.gettempdir()).glob(f"lucid-*-{pid}-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def sweep(prefix: str) -> None:
     """Remove what recorders that were killed left behind: directories named by owners that are gone."""
     for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):

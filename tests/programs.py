@@ -8,11 +8,34 @@ from typing import Never
 
 import pytest
 
+# The Debian packages of programs that are not called as their package is.
+PACKAGES = {
+    "Xvfb": "xvfb",
+    "Xvnc": "tigervnc-standalone-server",
+    "freerdp-shadow-cli": "freerdp2-shadow-x11",
+    "ip": "iproute2",
+    "openssl": "openssl",
+    "pacat": "pulseaudio-utils",
+    "pactl": "pulseaudio-utils",
+    "parec": "pulseaudio-utils",
+    "vncpasswd": "tigervnc-tools",
+    "xfreerdp": "freerdp2-x11",
+    "xrdp-chansrv": "xrdp",
+}
+
 
 def needed(name: str, *, package: str = "") -> str:
     """The program's path; without it the test is skipped and says so, but in CI it fails."""
     found = shutil.which(name)
-    return found or lacking(f"{name} is not installed: install the Debian package {package or name}.")
+    return found or lacking(
+        f"{name} is not installed: install the Debian package {package or PACKAGES.get(name, name)}."
+    )
+
+
+def needed_root(why: str) -> None:
+    """Nothing, for root; else as `needed`."""
+    if os.geteuid() != 0:
+        lacking(f"Only root can do this: {why}.")
 
 
 def needed_library(name: str, *, package: str) -> None:

@@ -14,13 +14,12 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import QUEUES, Status
 from lucid_sessions.recordings.models import LedgerRecord, Session
 from tests import servers
-from tests.recorder.remote import ALLOWED, MISSING, PASSWORD, USER, shadow
+from tests.recorder.remote import ALLOWED, PASSWORD, USER, shadow
 from tests.tasks.workers import end, environment, until, workers
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.timeout(240),
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}"),
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import xcffib
 import xcffib.randr
 import xcffib.xproto
 
-MISSING = [program for program in ("Xvfb", "xterm", "xdotool") if shutil.which(program) is None]
+from tests.programs import needed
 
 
 class Display:
@@ -22,22 +21,24 @@ class Display:
 
     def __init__(self, *options: str) -> None:
         reading, writing = os.pipe()
-        argv = ["Xvfb", "-displayfd", str(writing), "-nolisten", "tcp", "-noreset", *options]
+        argv = [needed("Xvfb"), "-displayfd", str(writing), "-nolisten", "tcp", "-noreset", *options]
         self.server = subprocess.Popen(argv, pass_fds=[writing], stderr=subprocess.DEVNULL)
         os.close(writing)
         with os.fdopen(reading) as answer:
             self.name = f":{answer.readline().strip()}"
 
-    def run(self, *argv: str) -> None:
+    def run(self, program: str, *arguments: str) -> None:
+        argv = [needed(program), *arguments]
         subprocess.run(argv, env={**os.environ, "DISPLAY": self.name}, check=True, capture_output=True)
 
-    def ask(self, *argv: str) -> str:
+    def ask(self, program: str, *arguments: str) -> str:
         environment = {**os.environ, "DISPLAY": self.name}
+        argv = [needed(program), *arguments]
         return subprocess.run(argv, env=environment, check=True, capture_output=True, text=True).stdout
 
     def start(self, *argv: str, cwd: Path | None = None, **more: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            argv,
+            [needed(argv[0]), *argv[1:]],
             cwd=cwd,
             env={**os.environ, "DISPLAY": self.name, **more},
             stderr=subprocess.DEVNULL,

@@ -2,7 +2,6 @@
 
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -11,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import xcffib
@@ -20,9 +20,8 @@ import xcffib.xproto
 from recorder.sources import certificate
 from recorder.sources.reach import Endpoint
 from tests.ports import free_port
+from tests.programs import lacking, needed, needed_root
 
-NEEDED = ("Xvfb", "xfreerdp", "freerdp-shadow-cli", "xrdp", "Xvnc", "vncpasswd", "openssl")
-MISSING = [program for program in NEEDED if shutil.which(program) is None]
 USER, PASSWORD = "operator", "Kerguelen-4711-cabbage"
 # MD4 of the password in UTF-16, which Python's hashlib does not always have.
 NT_HASH = "b6bc997ff4513586141a32867cfc5168"
@@ -101,7 +100,7 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server, once it listens; ended at the end."""
     process = subprocess.Popen(
-        argv,
+        [needed(argv[0]), *argv[1:]],
         env={"PATH": os.environ["PATH"], **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -125,7 +124,8 @@ def running(
 def framebuffer(size: str = "640x480") -> Iterator[str]:
     """An Xvfb; its name."""
     reading, writing = os.pipe()
-    argv = ["Xvfb", "-displayfd", str(writing), "-nolisten", "tcp", "-noreset", "-screen", "0", f"{size}x24"]
+    options = f"-displayfd {writing} -nolisten tcp -noreset -screen 0 {size}x24"
+    argv = [needed("Xvfb"), *options.split()]
     server = subprocess.Popen(argv, pass_fds=[writing], stderr=subprocess.DEVNULL)
     os.close(writing)
     try:
@@ -139,6 +139,7 @@ def framebuffer(size: str = "640x480") -> Iterator[str]:
 @contextmanager
 def shadow(folder: Path, *, size: str = "640x480", port: int | None = None) -> Iterator[Server]:
     """freerdp-shadow of an Xvfb, which wants NLA."""
+    needed("xfreerdp")  # which recorders of it start
     port = port or free_port()
     with framebuffer(size) as display, shadowing(display, folder, port=port) as process:
         server = Server(port, display, process)
@@ -163,11 +164,13 @@ def xvnc(
     """TigerVNC's server, with a password or open."""
     folder.mkdir(exist_ok=True)
     secret = folder / "vnc-password"
-    packed = subprocess.run(["vncpasswd", "-f"], input=VNC_PASSWORD.encode(), capture_output=True, check=True)
+    packed = subprocess.run(
+        [needed("vncpasswd"), "-f"], input=VNC_PASSWORD.encode(), capture_output=True, check=True
+    )
     secret.write_bytes(packed.stdout)
     port = port or free_port()
     reading, writing = os.pipe()
-    argv = ["Xvnc", "-displayfd", str(writing), "-rfbport", str(port), "-interface", "127.0.0.1"]
+    argv = [needed("Xvnc"), "-displayfd", str(writing), "-rfbport", str(port), "-interface", "127.0.0.1"]
     argv += ["-SecurityTypes", "VncAuth" if password else "None", "-PasswordFile", str(secret)]
     argv += ["-geometry", size, "-depth", "24", "-AlwaysShared", "-nolisten", "tcp"]
     process = subprocess.Popen(argv, pass_fds=[writing], stderr=subprocess.DEVNULL, start_new_session=True)
@@ -184,38 +187,66 @@ def xvnc(
         process.wait()
 
 
+@cache
+def self_signed() -> bytes:
+    """A certificate for localhost and its key."""
+    wanted = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout - -out -"
+    argv = [needed("openssl"), *wanted.split(), "-addext", "subjectAltName=DNS:localhost"]
+    return subprocess.run(argv, check=True, capture_output=True).stdout
+
+
 @contextmanager
 def xrdp(folder: Path, *, sound: bool = False) -> Iterator[Server]:
     """xrdp with TLS, whose desktop is an Xvnc; with `sound` its channel server runs beside it."""
+    with xvnc(folder) as desktop, ExitStack() as stack:
+        section = VNC.format(port=desktop.port, password=VNC_PASSWORD)
+        if sound:
+            needed_root("the channel server of xrdp keeps its sockets where root writes")
+            section += f"chansrvport=DISPLAY({desktop.display[1:]})\n"
+            SOCKETS.mkdir(parents=True, exist_ok=True)
+            homes = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "DISPLAY": desktop.display}
+            stack.enter_context(running("xrdp-chansrv", **homes))
+        port, process = stack.enter_context(_xrdp_to(section, folder))
+        yield Server(port, desktop.display, process, [desktop.process])
+
+
+@contextmanager
+def xorgxrdp(folder: Path) -> Iterator[Server]:
+    """xrdp with TLS, whose desktop is an Xorg with the modules of xorgxrdp."""
+    if not XORG.exists():
+        lacking("xorgxrdp is not installed: install the Debian package xorgxrdp.")
+    needed_root("Xorg with xorgxrdp keeps its sockets where root writes")
+    SOCKETS.mkdir(parents=True, exist_ok=True)
+    reading, writing = os.pipe()
+    argv = [needed("Xorg", package="xserver-xorg-core"), "-displayfd", str(writing), "-config", str(XORG)]
+    argv += ["-noreset", "-nolisten", "tcp", "-logfile", str(folder / "xorg.log")]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(
+        argv, pass_fds=[writing], env={**os.environ, "XRDP_SOCKET_PATH": str(SOCKETS)}, **quiet
+    )
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as answer:
+            number = answer.readline().strip()
+        assert number, "Xorg did not start"
+        section = UP.format(socket=SOCKETS / f"xrdp_display_{number}")
+        with _xrdp_to(section, folder) as (port, process):
+            yield Server(port, f":{number}", process, [server])
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def _xrdp_to(section: str, folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """xrdp on a port of its own, with one desktop to offer."""
+    needed("xfreerdp")  # which recorders of it start
     folder.mkdir(exist_ok=True)
-    key, pem = folder / "key.pem", folder / "cert.pem"
-    make = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    make += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(pem)]
-    subprocess.run(make, check=True, capture_output=True)
-    port = free_port()
-    with xvnc(folder) as desktop:
-        settings = folder / "xrdp.ini"
-        settings.write_text(XRDP.format(port=port, folder=folder, vnc=desktop.port, password=VNC_PASSWORD))
-        with ExitStack() as stack:
-            if sound:
-                with settings.open("a") as file:
-                    file.write(f"chansrvport=DISPLAY({desktop.display[1:]})\n")
-                Path("/run/xrdp/sockdir").mkdir(parents=True, exist_ok=True)
-                homes = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "DISPLAY": desktop.display}
-                stack.enter_context(running("xrdp-chansrv", **homes))
-            process = stack.enter_context(running("xrdp", "--nodaemon", "-c", str(settings), port=port))
-            yield Server(port, desktop.display, process, [desktop.process])
+    (folder / "cert.pem").write_bytes(self_signed())
+    port, settings = free_port(), folder / "xrdp.ini"
+    settings.write_text(XRDP.format(port=port, folder=folder) + section)
+    with running("xrdp", "--nodaemon", "-c", str(settings), port=port) as process:
+        yield port, process
 
 
 class XrdpSound:
@@ -268,9 +299,9 @@ tcp_nodelay=true
 security_layer=tls
 crypt_level=high
 certificate={folder}/cert.pem
-key_file={folder}/key.pem
+key_file={folder}/cert.pem
 ssl_protocols=TLSv1.2, TLSv1.3
-autorun=vnc
+autorun=desk
 allow_channels=true
 max_bpp=32
 new_cursors=true
@@ -283,11 +314,11 @@ EnableSyslog=false
 drdynvc=true
 rdpsnd=true
 cliprdr=true
-[vnc]
-name=vnc
-lib=libvnc.so
+[desk]
+name=desk
 ip=127.0.0.1
-port={vnc}
 username=na
-password={password}
 """
+VNC = "lib=libvnc.so\nport={port}\npassword={password}\n"
+UP = "lib=libxup.so\nport={socket}\npassword=na\ncode=20\n"
+SOCKETS, XORG = Path("/run/xrdp/sockdir"), Path("/etc/X11/xrdp/xorg.conf")

@@ -32,12 +32,12 @@ SMALL = "synthetic://320x180"
 QUICK = Settings(frame_rate=10, quality="low", segment_seconds=0.5)
 
 
-def eventually(condition: Callable[[], Any], *, within: float = 30) -> Any:
+def eventually(condition: Callable[[], Any], *, within: float = 30, every: float = 0.05) -> Any:
     """The condition's first true value; fails with the condition's name when it does not come."""
     until = time.monotonic() + within
     while not (value := condition()):
         assert time.monotonic() < until, f"it never came true: {condition}"
-        time.sleep(0.05)
+        time.sleep(every)
     return value
 
 

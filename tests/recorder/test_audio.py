@@ -1,7 +1,6 @@
 """What a desktop plays is recorded beside what it shows, and comes out with it."""
 
 import fcntl
-import shutil
 import subprocess
 import termios
 import time
@@ -19,22 +18,36 @@ from recorder.export import Sound, write_mp4
 from recorder.pulse import PrivateSound
 from recorder.settings import Settings
 from recorder.spool import Spool
+from tests.programs import needed
 
-from .displays import MISSING, Display, display
+from .displays import Display, display
 from .stage import Child, assert_gapless, eventually, segments
 from .test_export_with_sound import came_on
 
-NEEDED = [program for program in ("pulseaudio", "parec", "pacat") if shutil.which(program) is None]
-pytestmark = pytest.mark.skipif(bool(MISSING + NEEDED), reason=f"not installed: {MISSING + NEEDED}")
-
 HEARD = Settings(frame_rate=60, quality="low", segment_seconds=1, cursor=False, sound=True)
+
+
+@contextmanager
+def private_sound() -> Iterator[PrivateSound]:
+    """A sound server of this test's own."""
+    for program in ("pulseaudio", "parec"):
+        needed(program)
+    with closing(PrivateSound()) as sound:
+        yield sound
 
 
 class Speaker:
     """A program that is ready to play, and beeps when it is told."""
 
     def __init__(self, sound: PrivateSound) -> None:
-        argv = ["pacat", "--raw", "--format=s16le", "--rate=48000", "--channels=2", "--latency-msec=10"]
+        argv = [
+            needed("pacat"),
+            "--raw",
+            "--format=s16le",
+            "--rate=48000",
+            "--channels=2",
+            "--latency-msec=10",
+        ]
         self._program = subprocess.Popen(argv, stdin=subprocess.PIPE, env=sound.environment)
         self._write(bytes(9600))
         # What waits in the pipe while the player starts would be heard first.
@@ -84,13 +97,13 @@ def light(x: xcffib.Connection) -> None:
 
 def publish(shown: Display, sound: PrivateSound) -> None:
     """As desktops do it: the display names the server that its programs play to."""
-    argv = ["pactl", "load-module", "module-x11-publish", f"display={shown.name}"]
+    argv = [needed("pactl"), "load-module", "module-x11-publish", f"display={shown.name}"]
     subprocess.run(argv, env=sound.environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def test_a_beep_and_a_flash_are_within_50_ms_in_the_export(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
-    with display() as shown, closing(PrivateSound()) as sound:
+    with display() as shown, private_sound() as sound:
         publish(shown, sound)
         with (
             closing(Speaker(sound)) as speaker,

@@ -1,5 +1,7 @@
 """A host takes no more sessions than it has processor time for; each is measured, none is guessed."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +26,7 @@ def test_what_a_sessions_programs_use_counts_too() -> None:
         children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
     finally:
         for pid in (program.pid, *map(int, children)):
-            subprocess.run(["kill", "-9", str(pid)], check=True)
+            os.kill(pid, signal.SIGKILL)
         program.wait()
 
 
@@ -81,7 +83,7 @@ def test_what_was_recorded_here_goes_on_however_busy_the_host_is(tmp_path: Path)
     with supervising(Spool(tmp_path), view, policy=policy) as supervisor:
         eventually(lambda: "recording" in view.kinds(keeps))
         child = supervisor.children[keeps]
-        subprocess.run(["kill", "-9", str(child)], check=True)
+        os.kill(child, signal.SIGKILL)
         eventually(lambda: supervisor.children.get(keeps) not in (None, child))
         assert not any(event.facts.get("refused") for _, _, event in view.events)
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -11,20 +10,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import UUID
 
-import pytest
-
 from recorder.settings import Settings
 from recorder.spool import Spool
 from recorder.supervisor import Policy
+from tests.programs import needed, needed_root
 
-from .remote import MISSING, NT_HASH, PASSWORD, USER, framebuffer, running
+from .remote import NT_HASH, PASSWORD, USER, framebuffer, running
 from .stage import MemoryView, eventually, segments, supervising
 
-NEEDED = [*MISSING, *(program for program in ("ip",) if shutil.which(program) is None)]
-pytestmark = [
-    pytest.mark.skipif(bool(NEEDED), reason=f"not installed: {NEEDED}"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root to make it"),
-]
 SHARP = Settings(frame_rate=10, quality="low", segment_seconds=1, cursor=False, width=640, height=480)
 POLICY = Policy(first_backoff=0.2, longest_backoff=0.5, restarts=100)
 RDP, VNC = 3389, 5900
@@ -67,6 +60,8 @@ class Network:
 
 @contextmanager
 def network() -> Iterator[Network]:
+    needed("ip")
+    needed_root("a network of its own")
     laid = Network(os.getpid() % 250 + 1)
     try:
         laid.lay()
@@ -78,6 +73,8 @@ def network() -> Iterator[Network]:
 @contextmanager
 def desktops(away: Network, folder: Path) -> Iterator[None]:
     """An RDP server and a VNC server over there."""
+    for program in ("freerdp-shadow-cli", "xfreerdp", "Xvnc"):
+        needed(program)
     (folder / "sam").write_text(f"{USER}:::{NT_HASH}:::\n")
     bind = f"/bind-address:{away.there}"
     rdp = ["freerdp-shadow-cli", f"/port:{RDP}", bind, f"/sam-file:{folder / 'sam'}", "+auth", "/sec:nla"]

@@ -9,7 +9,7 @@ import pytest
 from recorder.planes import NO_ROWS, Planes, joined
 from recorder.sources.x11 import X11Source
 
-from .displays import MISSING, display, program
+from .displays import display, program
 
 WHOLE = {"format": "yuv420p", "dst_colorspace": "ITU709", "dst_color_range": "MPEG"}
 
@@ -50,7 +50,6 @@ def test_rows_noted_several_times_are_all_looked_at() -> None:
     assert joined((3, 5), (1, 2)) == (1, 5)
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
 def test_a_display_read_where_it_changed_is_the_display(tmp_path: Path) -> None:
     with display("-screen", "0", "640x400x24") as shown:
         source, seen = X11Source(shown.name, cursor=True), 0

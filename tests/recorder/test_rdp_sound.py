@@ -1,7 +1,6 @@
 """What a remote desktop plays is heard by its recorder alone, and stays with what it shows."""
 
 import os
-import shutil
 import tempfile
 from contextlib import closing
 from itertools import pairwise
@@ -17,16 +16,12 @@ from recorder.settings import Settings
 from recorder.sources import open_source
 from recorder.sources.target import Access
 from recorder.spool import Spool
+from tests.programs import needed
 
-from .remote import ALLOWED, MISSING, PASSWORD, USER, Server, XrdpSound, shadow, xrdp
+from .remote import ALLOWED, PASSWORD, USER, Server, XrdpSound, shadow, xrdp
 from .stage import Child, assert_gapless, eventually, segments
 from .test_audio import beep
 
-NEEDED = [program for program in ("pulseaudio", "parec", "xrdp-chansrv") if shutil.which(program) is None]
-pytestmark = [
-    pytest.mark.skipif(bool(MISSING + NEEDED), reason=f"not installed: {MISSING + NEEDED}"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="xrdp's channel server keeps its sockets where root writes"),
-]
 HEARD = Settings(frame_rate=60, quality="low", segment_seconds=1, cursor=False, sound=True)
 BLACK, WHITE = 0x000000, 0xFFFFFF
 
@@ -43,6 +38,8 @@ def came_on(path: Path) -> tuple[list[float], list[float]]:
 
 
 def child_of(server: Server, spool: Spool, *, settings: Settings = HEARD) -> Child:
+    for program in ("pulseaudio", "parec"):
+        needed(program)
     source = f"rdp://{USER}@127.0.0.1:{server.port}?fingerprint={server.fingerprint}"
     access = {"secret": PASSWORD, "allowed": ALLOWED}
     return Child(spool, source, settings=settings, access=access)

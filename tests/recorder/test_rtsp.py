@@ -1,6 +1,5 @@
 """A stream that a real RTSP server sends is taken over as it is, on the session's clock, and found again."""
 
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,13 +18,13 @@ from recorder.spool import Spool
 from recorder.supervisor import Policy
 from recorder.thumb import read_thumb
 from tests.ports import free_port
+from tests.programs import lacking, needed
 
 from .remote import ALLOWED
 from .stage import (
     Child,
     MemoryView,
     assert_gapless,
-    draw_video,
     eventually,
     packet_hashes,
     segments,
@@ -36,8 +35,6 @@ from .test_export_with_sound import came_on, flash_and_beep
 PYTHON = "/usr/bin/python3"  # the system's, for which Debian packages GStreamer's server
 SERVER = Path(__file__).with_name("media_server.py")
 ASKED = "import gi; gi.require_version('GstRtspServer', '1.0')"
-IS_HERE = subprocess.run([PYTHON, "-c", ASKED], capture_output=True, check=False).returncode == 0
-pytestmark = pytest.mark.skipif(not IS_HERE, reason="not installed: gir1.2-gst-rtsp-server-1.0, python3-gi")
 ACCESS = Access("", ALLOWED)
 ONE_SECOND = Settings(segment_seconds=1, poster_width=64, sound=True)
 POLICY = Policy(first_backoff=0.2, longest_backoff=0.5, restarts=40, allowed_targets=ALLOWED)
@@ -47,25 +44,28 @@ POLICY = Policy(first_backoff=0.2, longest_backoff=0.5, restarts=40, allowed_tar
 def sending(film: Path, *account: str, port: int | None = None) -> Iterator[tuple[int, Any]]:
     """A server that sends the film: its port, its process."""
     port = port or free_port()
+    needed(PYTHON, package="python3-gi")
     argv = [PYTHON, str(SERVER), str(port), str(film), *account]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
+        if process.stdout.readline() != b"ready\n":
+            _say_what_is_missing()
         yield port, process
     finally:
         process.kill()
         process.wait()
 
 
+def _say_what_is_missing() -> None:
+    if subprocess.run([PYTHON, "-c", ASKED], check=False).returncode:
+        lacking("GStreamer's server is missing: install gir1.2-gst-rtsp-server-1.0 and python3-gi.")
+    raise AssertionError("GStreamer's server did not start")
+
+
 def child_of(port: int, spool: Spool, **more: Any) -> Child:
     access = {"secret": "", "allowed": ALLOWED}
     return Child(spool, f"rtsp://127.0.0.1:{port}/live", settings=ONE_SECOND, access=access, **more)
-
-
-@pytest.fixture
-def film(tmp_path: Path) -> Path:
-    return draw_video(tmp_path / "film.mp4", "libx264", seconds=40, sound="aac", g="25")
 
 
 def test_packets_are_taken_over_as_they_are_and_cut_at_key_frames(tmp_path: Path, film: Path) -> None:
@@ -95,9 +95,12 @@ def test_packets_are_taken_over_as_they_are_and_cut_at_key_frames(tmp_path: Path
 
 def test_picture_and_sound_stay_together(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
-    film = flash_and_beep(tmp_path / "film.mp4", at=3)
-    with sending(film) as (port, _), child_of(port, spool) as child:
-        child.end(None)  # the film is over after five seconds
+    flash = flash_and_beep(tmp_path / "flash.mp4", at=2)
+    with sending(flash) as (port, _), child_of(port, spool) as child:
+        eventually(
+            lambda: any(name.track == "audio" and name.end_us > 2_500_000 for _, name in spool.segments())
+        )
+        assert child.end() == 0
     seen, heard = segments(spool, child.directory), segments(spool, child.directory, track="audio")
     sound = Sound([path.read_bytes() for path, _ in heard])
     write_mp4(tmp_path / "out.mp4", [path.read_bytes() for path, _ in seen], sound=sound)
@@ -124,18 +127,6 @@ def test_a_killed_server_is_found_again_after_a_gap(tmp_path: Path, film: Path) 
     (gap,) = [gap for gap in spool.gaps(spool.take_directory(session, take)) if gap.track == "screen"]
     first = segments(spool, spool.take_directory(session, take))[0][1]
     assert (gap.from_us, gap.to_us, gap.reason) == (closed.end_us, first.start_us, closed.reason)
-
-
-def test_a_frozen_server_is_noticed_within_ten_seconds(tmp_path: Path, film: Path) -> None:
-    spool = Spool(tmp_path / "spool")
-    with sending(film) as (port, server), child_of(port, spool) as child:
-        eventually(lambda: list(spool.segments()))
-        server.send_signal(signal.SIGSTOP)
-        child.end(None)
-    heard = child.heard("interrupted")
-    assert heard is not None
-    assert "hangs or is cut off: nothing came for 8 s" in heard["reason"]
-    assert heard["facts"]["lost"] is True
 
 
 def test_a_server_that_asks_for_a_password_gets_it_and_nobody_else(tmp_path: Path, film: Path) -> None:

@@ -12,10 +12,8 @@ from recorder.settings import Settings
 from recorder.sources import LiveSource, check_source, open_source
 from recorder.spool import Spool
 
-from .displays import MISSING, display, program
+from .displays import display, program
 from .stage import MemoryView, Policy, eventually, pictures, probe, segments, supervising
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
 
 
 def test_a_still_display_asks_for_nothing_and_a_change_is_seen() -> None:

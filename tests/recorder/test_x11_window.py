@@ -9,10 +9,9 @@ from recorder.errors import BadSource, SourceLost
 from recorder.settings import Settings
 from recorder.sources import open_source
 
+from .displays import display
 from .stage import eventually
-from .test_x11 import MISSING, display
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
 PLAIN = Settings(cursor=False)
 
 
