@@ -32,6 +32,7 @@ WEBP = {"quality": "60", "compression_level": "2", "preset": "text"}
 FIGURES = b"LCDA"
 SAMPLED = 8  # one pixel of eight by eight tells what changed: the smallest letter has about one
 COLOURS = 0x00FFFFFF
+PAINTED = 0.02  # part of a picture that is not of one colour, once there is something to be seen
 ADVICE = "It is damaged; keep it and look at it, and check the spool's disk."
 
 
@@ -57,6 +58,7 @@ class ThumbTrack:
         self._poster: _Poster | None = None
         self._start_us = self._frames = 0
         self._changed = 0.0
+        self._is_blank = False
         self._seen: NDArray[np.uint32] | None = None
 
     def look(self, now_us: int) -> None:
@@ -69,11 +71,15 @@ class ThumbTrack:
         self._frames, self._changed = 0, 0.0
 
     def shown(self, picture: Picture) -> None:
-        """Count what this picture changed; keep the first of a segment."""
+        """Count what this picture changed; keep the first of a segment that shows something.
+
+        A desktop that has just been logged on to is black until its server has painted it.
+        """
         self._frames += 1
-        self._changed += self._share_changed(picture)
-        if self._poster is None:
-            self._poster = _small(picture, self._width)
+        changed = self._share_changed(picture)
+        self._changed += changed
+        if self._poster is None or (self._is_blank and changed):
+            self._poster, self._is_blank = _small(picture, self._width), self._shows_nothing()
 
     def skipped(self) -> None:
         """Count a picture that was not looked at."""
@@ -93,6 +99,11 @@ class ThumbTrack:
         if before is None or before.shape != sample.shape:
             return 1.0
         return float(np.count_nonzero(before != sample) / sample.size)
+
+    def _shows_nothing(self) -> bool:
+        """Whether nearly all of the newest picture has one colour."""
+        seen = self._seen
+        return seen is not None and bool((seen != seen[0, 0]).mean() < PAINTED)
 
     def _write(self, end_us: int) -> None:
         if self._poster is None or end_us <= self._start_us:

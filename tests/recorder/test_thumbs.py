@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
 
+from recorder.clock import Timeline
 from recorder.errors import Unreadable
 from recorder.spool import Spool
-from recorder.thumb import read_thumb, webp
+from recorder.take import Take
+from recorder.thumb import ThumbTrack, read_thumb, webp
 
-from .displays import MISSING, display, program
+from .displays import display, program
 from .stage import QUICK, SMALL, Child, eventually, pictures, segments
 
 WITH_POSTERS = replace(QUICK, poster_width=160)
@@ -46,7 +49,6 @@ def test_a_thumb_shows_what_its_segment_begins_with(tmp_path: Path) -> None:
     assert np.abs(first - small).mean() < 8
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
 def test_the_figures_tell_a_still_screen_from_a_busy_one(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=WITH_POSTERS) as child:
@@ -55,6 +57,21 @@ def test_the_figures_tell_a_still_screen_from_a_busy_one(tmp_path: Path) -> None
         with program(shown, "xterm", "-geometry", "50x18+0+0", "-e", "while :; do date +%N; done"):
             eventually(lambda: [thumb for thumb in thumbs() if thumb.changed > 0.1])
         assert child.end() == 0
+
+
+def test_a_desktop_that_is_not_painted_yet_is_no_poster(tmp_path: Path) -> None:
+    take = Take(Spool(tmp_path), uuid4(), take=1)
+    take.begin(Timeline.starting_now(), host="here")
+    track, picture = ThumbTrack(take, width=160), np.zeros((180, 320, 4), dtype=np.uint8)
+    track.cut(0)
+    for bright in (0, 0, 200, 90):  # a black desktop is painted, and then changes as desktops do
+        picture[40:, :, :3] = bright
+        track.shown(picture)
+    track.close(1_000_000)
+    ((thumb, _),) = take.spool.segments()
+    (small,) = pictures(thumb)
+    assert small[:15].max() < 30
+    assert abs(int(small[60, 80].mean()) - 200) < 10
 
 
 def test_damaged_thumbs_are_refused() -> None:
