@@ -68,6 +68,11 @@ class Companions:
         self._is_on = False
         self.trouble: DiskFull | None = None
 
+    @property
+    def stirred(self) -> int:
+        """How much has been done at the desktop since the tracks that know of it began."""
+        return sum(getattr(place.running, "stirred", 0) for place in self._places)
+
     def look(self, now_us: int) -> None:
         """Let each take in what has come."""
         for place in self._places:

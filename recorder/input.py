@@ -48,6 +48,7 @@ class InputTrack:
     ) -> None:
         self._listener, self._policy, self._timeline = listener, policy, timeline
         self._lines = LineTrack(take, TRACK, start_us=start_us, head=self._head)
+        self.stirred = 0
 
     def look(self, now_us: int) -> None:
         """Take in what has happened."""
@@ -77,6 +78,7 @@ class InputTrack:
     def _take_in(self, facts: Any) -> None:
         for ns, fact in facts:
             self._lines.add((ns - self._timeline.origin_ns) // 1000, fact)
+            self.stirred += 1
 
     def _head(self) -> dict[str, Any]:
         return {"keys": self._policy, "hears": self._listener.hears, **self._listener.head()}

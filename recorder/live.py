@@ -19,6 +19,8 @@ from recorder.take import Take
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from recorder.screen import Picture
+
 NAP = 0.1  # seconds: the longest wait before commands are looked at again
 
 
@@ -37,6 +39,8 @@ class LiveRecording:
         self._missing = orders.missing
         self._pace = Pace(orders.settings.frame_rate)
         self._idle = Idle(orders.settings.idle_seconds)
+        quiet = orders.settings.quiet_segment_seconds
+        self._quiet, self._stirred = Idle(orders.settings.segment_seconds if quiet else None), 0
         self._next_beat_ns = self._began_us = self._told_segments = 0
         self._recording = False
 
@@ -106,7 +110,8 @@ class LiveRecording:
         picture = self._source.grab(at_us)
         self._account(at_us)
         segment_us = self._segmenter.segment_us
-        pushed = self._segmenter.push(picture, at_us, rows=changed_rows(self._source))
+        quiet = self._is_quiet(picture, at_us)
+        pushed = self._segmenter.push(picture, at_us, rows=changed_rows(self._source), quiet=quiet)
         if self._segmenter.segment_us != segment_us:
             self._companions.cut(self._segmenter.segment_us)
         if pushed and not self._recording:
@@ -119,6 +124,14 @@ class LiveRecording:
         slot = Slot(began_ns, time.monotonic_ns() - began_ns)
         # A picture counts as dropped only when there was one to be seen.
         self._pace.took(slot, missed=slot.spent_ns >= self._pace.interval_ns and self._source.wait(0))
+
+    def _is_quiet(self, picture: Picture, at_us: int) -> bool:
+        """Whether a segment's length long nothing was shown, and nothing done, that counts."""
+        self._quiet.shown(picture, at_us)
+        if self._companions.stirred != self._stirred:
+            self._stirred = self._companions.stirred
+            self._quiet.begin(at_us)
+        return self._quiet.is_over(at_us)
 
     def _pause(self, now_us: int) -> None:
         if self._recording:

@@ -56,14 +56,16 @@ class Segmenter:
         self._take, self._settings = take, settings
         self._preset = PRESETS[settings.quality]
         self._segment_ticks = round(settings.segment_seconds * TICKS)
+        self._quiet_ticks = round((settings.quiet_segment_seconds or 0) * TICKS)
         self._writer: TrackWriter | None = None
         self._trouble: DiskFull | SpoolUnwritable | None = None
         self._size = (0, 0)
         self._planes: Planes | None = None
         self._next_cut = 0
+        self._is_drawn_out = False
         self._last = -1
         self.frames = 0
-        self._segment_tick = -1
+        self._segment_tick = self._opened_tick = -1
 
     @property
     def trouble(self) -> DiskFull | SpoolUnwritable | None:
@@ -82,10 +84,11 @@ class Segmenter:
         """When the newest segment began, microseconds; negative before the first."""
         return us_of(self._segment_tick)
 
-    def push(self, picture: Picture, at_us: int, *, rows: Rows | None = None) -> bool:
+    def push(self, picture: Picture, at_us: int, *, rows: Rows | None = None, quiet: bool = False) -> bool:
         """Add what the screen showed from `at_us` on; False when it was no later than the one before.
 
         `rows` are those that may differ from the picture of the last call, whatever came of it; None: all.
+        While it is `quiet` a segment may be drawn out, and is cut as soon as it is not.
         """
         tick = ticks_of(at_us)
         if self._planes is not None:
@@ -95,15 +98,25 @@ class Segmenter:
         size = self._encoded_size(picture)
         if self._writer is None or size != self._size:
             self._open(size, tick)
-        cut = tick >= self._next_cut
-        while tick >= self._next_cut:
-            self._next_cut += self._segment_ticks
+        cut = self._cuts(tick, quiet=quiet)
         if cut:
             self._segment_tick = tick
         self._last = tick
         self._encode(self._frame(picture), tick, cut=cut)
         self.frames += 1
         return True
+
+    def _cuts(self, tick: int, *, quiet: bool) -> bool:
+        due, is_first = tick >= self._next_cut, self._last < self._opened_tick
+        if due and quiet and not is_first and tick - self._segment_tick < self._quiet_ticks:
+            due, self._is_drawn_out = False, True
+            self._next_cut += self._segment_ticks
+        elif self._is_drawn_out and not quiet:
+            due, self._next_cut = True, tick
+        while due and tick >= self._next_cut:
+            self._next_cut += self._segment_ticks
+        self._is_drawn_out = self._is_drawn_out and not due
+        return due
 
     def close(self, at_us: int) -> int:
         """End the epoch: its last frame lasts until `at_us`; where the track ended, microseconds."""
@@ -112,7 +125,7 @@ class Segmenter:
     def _open(self, size: tuple[int, int], tick: int) -> None:
         if self._writer is not None:
             self._close(tick)
-        self._size, self._next_cut = size, tick
+        self._size, self._next_cut, self._opened_tick = size, tick, tick
         self._planes = Planes(*size) if self._preset.pixels == "yuv420p" else None
         self._writer = TrackWriter(
             self._take,

@@ -24,6 +24,8 @@ class Settings:
     `idle_seconds` ends a recording of a desktop on which nothing has happened for so long.
     `input` says what is kept of keys and pointer, where a source has them. `poster_width` asks for a small
     picture of each segment. `sound` asks for what the desktop plays, where a source has it.
+    `quiet_segment_seconds` lets a segment of a desktop on which nothing happens last longer; what happens
+    then begins a new one at once.
     """
 
     frame_rate: int = 30
@@ -31,6 +33,7 @@ class Settings:
     height: int | None = None
     quality: Quality = "high"
     segment_seconds: float = 4.0
+    quiet_segment_seconds: float | None = None
     cursor: bool = True
     maximum_seconds: float | None = None
     idle_seconds: float | None = None
@@ -54,6 +57,7 @@ class Settings:
         for limit, seconds, low in (
             ("maximum duration", self.maximum_seconds, 0.1),
             ("idle time", self.idle_seconds, 1),
+            ("length of a quiet segment", self.quiet_segment_seconds, 1),
         ):
             if seconds is not None:
                 _check_number(limit, seconds, low=low, high=31 * 86400, unit=" seconds")

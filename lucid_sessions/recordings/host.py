@@ -6,7 +6,7 @@ asks again.
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from lucid_sessions.errors import Refused, Tampered
 from recorder.names import COUNTER_BITS
+from recorder.settings import Settings
 from recorder.sources import RECONNECTED
 from recorder.spool import Spool
 from recorder.supervisor import NO_TAKE, Event, Load, Tenure, Wanted
@@ -29,7 +30,7 @@ from .events import CHANGED
 from .installation import installation
 from .intake import Intake
 from .lifecycle import LIVE, Desired, Status
-from .models import Chunk, Gap, RecorderHost, Session, Take
+from .models import Chunk, Gap, RecorderHost, Session, SessionKey, Take
 from .spool_files import MOST_TAKES
 
 log = structlog.get_logger(__name__)
@@ -52,11 +53,13 @@ class DatabaseView:
     spool: Spool
     intake: Intake
     host: str = field(default_factory=lambda: str(settings.HOST_NAME))
+    _complete: set[UUID] = field(default_factory=set)  # sessions with a key for each of their tracks
 
     def wanted(self) -> Sequence[Wanted]:
         """Sessions that this host records, and those that no host does."""
         live = list(Session.objects.filter(status__in=LIVE).order_by("created_at"))
         self._end_those_that_must_not_outgrow(live)
+        self._complete.intersection_update(session.pk for session in live)
         takes = {
             take.session_id: take
             for take in Take.objects.filter(session__in=[s.pk for s in live], ended_at__isnull=True)
@@ -101,7 +104,21 @@ class DatabaseView:
             self._over(session.pk, reason="")
             return None
         desired: Desired = Desired(session.desired)
+        config = _without(self._keyless(session), config)
         return Wanted(session.pk, desired.value, session.source, config, take)  # type: ignore[arg-type]
+
+    def _keyless(self, session: Session) -> frozenset[str]:
+        """Tracks that the session could have and has no key for: what were recorded of them, none could open.
+
+        An earlier release created it, which knew fewer tracks, and it was started before this one came.
+        """
+        if session.pk not in self._complete:
+            there = SessionKey.objects.filter(session=session).values_list("track", flat=True)
+            lacking = frozenset(sessions.TRACKS[urlsplit(session.source).scheme]) - set(there)
+            if lacking:
+                return lacking
+            self._complete.add(session.pk)
+        return frozenset()
 
     def claim(self, session: UUID) -> Tenure | None:
         """A new take for this host; None when another host won, or nothing is to be recorded."""
@@ -172,7 +189,7 @@ class DatabaseView:
         if event.kind == "connected":
             _note_server(session, take, event.facts)
         elif event.kind == "statistics":
-            Session.objects.filter(pk=session).update(statistics=dict(event.facts))
+            Session.objects.filter(pk=session).update(statistics=self._said(session, event.facts))
         elif event.kind in RUNNING:
             status, sources = RUNNING[event.kind]
             if self._is_newest(session, take):
@@ -191,6 +208,13 @@ class DatabaseView:
                 self._over(session, reason=event.reason if event.kind == "failed" else "")
         if event.reason:
             log.info("recorder", session=str(session), take=take, kind=event.kind, reason=event.reason)
+
+    def _said(self, session: UUID, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Statistics as they are shown: with the tracks that are left out, and why."""
+        row = None if session in self._complete else Session.objects.filter(pk=session).first()
+        lacking = sorted(self._keyless(row)) if row else []
+        why = "the session was created by an earlier release, without keys for them"
+        return dict(facts) | ({"not_recorded": lacking, "not_recorded_because": why} if lacking else {})
 
     def _is_newest(self, session: UUID, take: int) -> bool:
         newest = Take.objects.filter(session=session).order_by("-number").first()
@@ -245,6 +269,15 @@ class DatabaseView:
             **CHANGED,
             **changes,
         )
+
+
+def _without(tracks: frozenset[str], config: Settings) -> Settings:
+    """The recorder's settings with these tracks turned off."""
+    if "input" in tracks:
+        config = replace(config, input="none")
+    if "audio" in tracks:
+        config = replace(config, sound=False)
+    return replace(config, poster_width=None) if "thumb" in tracks else config
 
 
 def _is_silent(take: Take) -> bool:

@@ -117,6 +117,14 @@ def check_audible(source: str, recording_config: Mapping[str, Any]) -> None:
         raise Refused(f"audio_enabled: {kind}:// carries no sound, only {with_sound}: leave it out or false.")
 
 
+def _complete_keys(session: Session) -> None:
+    """A key for each track that the source can deliver: a release may record more than the one before."""
+    wanted = TRACKS.get(urlsplit(session.source).scheme, ())
+    there = set(SessionKey.objects.filter(session=session).values_list("track", flat=True))
+    for track in (one for one in wanted if one not in there):
+        _new_key(session, track).save(force_insert=True)
+
+
 def _new_key(session: Session, track: str) -> SessionKey:
     statement = installation().keys.new_session_key(session.pk, track)
     return SessionKey(
@@ -146,6 +154,7 @@ def recorder_settings(config: Mapping[str, Any]) -> Settings:
             height=height,
             quality=config.get("quality", settings.DEFAULT_QUALITY),
             segment_seconds=config.get("segment_seconds", settings.LUCID_SEGMENT_SECONDS),
+            quiet_segment_seconds=settings.LUCID_QUIET_SEGMENT_SECONDS or None,
             cursor=config.get("cursor_enabled", True),
             maximum_seconds=config.get("maximum_seconds"),
             idle_seconds=config.get("idle_seconds"),
@@ -176,7 +185,9 @@ def start(session: Session) -> Session:
         facts = {**events.facts_of(session), "reason": str(error)[:500]}
         events.note_if_wanted(events.REFUSED, key, facts=facts)
         raise
-    return _move(session, (Status.CREATED,), status=Status.STARTING, desired=Desired.RECORD)
+    started = _move(session, (Status.CREATED,), status=Status.STARTING, desired=Desired.RECORD)
+    _complete_keys(started)  # only who won the start: a second pair would overwrite the first
+    return started
 
 
 def pause(session: Session) -> Session:

@@ -12,7 +12,6 @@ from typing import Any
 
 import av
 import numpy as np
-import pytest
 import xcffib
 import xcffib.xproto
 
@@ -20,10 +19,8 @@ from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.spool import Spool
 
-from .displays import MISSING, Display, display, program
+from .displays import Display, display, program
 from .stage import Child, eventually
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {MISSING}")
 
 SHARP = Settings(frame_rate=60, quality="ultra", segment_seconds=1, cursor=False, input="masked")
 
@@ -193,6 +190,23 @@ def test_input_is_cut_with_the_screen_and_misses_what_the_screen_misses(tmp_path
     assert gaps["input"] == gaps["screen"]
     closed = spool.closed(child.directory)
     assert closed["input"].last_counter == len(times["input"])
+
+
+def test_a_key_that_shows_nothing_ends_a_segment_that_was_drawn_out(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    quiet = replace(SHARP, frame_rate=10, segment_seconds=0.5, quiet_segment_seconds=60)
+    with display() as shown, recorded(shown, spool, settings=quiet) as child:
+        eventually(lambda: child.frames() >= 6)  # of a screen on which nothing happens: some seconds
+        before = [name for _, name in spool.segments() if name.track == "screen"]
+        shown.run("xdotool", "key", "Return")
+        eventually(lambda: lines(spool, "key"))
+    drawn_out = max(name.end_us - name.start_us for _, name in spool.segments() if name.track == "screen")
+    assert len(before) <= 2
+    assert drawn_out > 1_500_000
+    times = {track: [] for track in ("screen", "input")}
+    for _, name in spool.segments():
+        times[name.track].append((name.start_us, name.end_us))
+    assert times["input"] == times["screen"]
 
 
 def test_a_killed_recorder_loses_about_a_second_of_input(tmp_path: Path) -> None:

@@ -46,6 +46,26 @@ class Recorded:
         return [path for path, _ in segments(self.spool, self.take.directory)]
 
 
+def test_while_it_is_quiet_a_segment_lasts_longer_and_what_happens_then_begins_a_new_one(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(quality="low", segment_seconds=1, quiet_segment_seconds=6)
+    recorded, picture = Recorded(tmp_path, settings=settings), np.zeros((90, 120, 4), dtype=np.uint8)
+    times = [number * 500_000 for number in range(33)]
+    for at_us in times:
+        recorded.segmenter.push(picture, at_us, quiet=1_000_000 <= at_us < 9_700_000)
+    recorded.segmenter.close(16_500_000)
+    names = recorded.names()
+    assert_gapless(names)
+    # Six seconds at most, then three and a half until something happened, and from there on as ever.
+    assert [name.start_us for name in names] == [
+        0,
+        6_000_000,
+        10_000_000,
+        *range(11_000_000, 17_000_000, 1_000_000),
+    ]
+
+
 def record(root: Path, *, quality: Any = "low", frames: int = 100) -> Recorded:
     recorded = Recorded(root, settings=Settings(quality=quality, segment_seconds=1))
     rng, at_us = np.random.default_rng(3), START
