@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import ceil
 
 MEGA = 1_000_000
+HEAD = "measured", "result", "target", "met"
+WIDTHS = 60, 14, 26, 3
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,25 @@ def percentile(values: Sequence[float], part: float) -> float:
     return sorted(values)[max(0, ceil(part * len(values)) - 1)]
 
 
+def show(figures: Iterable[Figure]) -> None:
+    """Print the table as it comes about: each row as soon as its figure is known."""
+    print(_row(HEAD))
+    print("|" + "|".join("-" * (width + 2) for width in WIDTHS) + "|", flush=True)
+    for figure in figures:
+        print(_row(_cells(figure)), flush=True)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(text.ljust(width) for text, width in zip(cells, WIDTHS, strict=True)) + " |"
+
+
+def _cells(figure: Figure) -> tuple[str, str, str, str]:
+    return figure.what, figure.value, figure.target, {True: "yes", False: "NO", None: ""}[figure.met]
+
+
 def table(figures: Iterable[Figure]) -> str:
     """The figures in Markdown, aligned."""
-    rows = [("measured", "result", "target", "met")]
-    rows += [(f.what, f.value, f.target, {True: "yes", False: "NO", None: ""}[f.met]) for f in figures]
+    rows = [HEAD, *map(_cells, figures)]
     return "\n".join(_aligned(rows))
 
 

@@ -47,8 +47,8 @@ def latencies(shown: Desktop, home: Path, *, count: int, settings: Settings) -> 
     encoded: dict[int, int] = {}
     push = recording._segmenter.push
 
-    def noting(picture: Any, at_us: int, *, rows: Any = None) -> bool:
-        pushed = push(picture, at_us, rows=rows)
+    def noting(picture: Any, at_us: int, **more: Any) -> bool:
+        pushed = push(picture, at_us, **more)
         encoded.setdefault(source.shown, time.monotonic_ns())
         return pushed
 

@@ -63,7 +63,9 @@ class Outcome:
 def record(count: int, home: Path, *, seconds: float) -> Outcome:
     """That many desktops, typed at now and then, recorded at once."""
     with ExitStack() as stack:
-        desktops = [stack.enter_context(scenes.desktop("office typing", size=SIZE)) for _ in range(count)]
+        office = [scenes.desktop("office typing", size=SIZE, settle=0.1) for _ in range(count)]
+        desktops = [stack.enter_context(one) for one in office]
+        time.sleep(3)
         view = Rows()
         settings = Settings(poster_width=320, input="masked")
         for one in desktops:

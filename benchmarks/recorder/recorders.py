@@ -12,6 +12,8 @@ from uuid import uuid4
 from recorder.keeper import Keeper
 from recorder.orders import Orders
 from recorder.settings import Settings
+from recorder.sources import NO_ACCESS
+from recorder.sources.target import Access
 from recorder.spool import Spool
 
 from .scenes import Desktop
@@ -22,25 +24,38 @@ SEGMENT_SECONDS = 4
 
 @dataclass
 class Running:
-    """A recorder at work: its process, what it wrote so far, and what it counted."""
+    """A recorder at work: its process; after its end what it wrote of the screen, and what it counted.
+
+    `begins` says when each file begins, in seconds of the recording.
+    """
 
     pid: int
     began: float
     files: list[Path] = field(default_factory=list)
+    begins: list[float] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    size: int = 0
 
     @property
-    def bytes_an_hour(self) -> float:
+    def megabytes_an_hour(self) -> float:
         """By the size of all files; 10^6 bytes."""
-        return sum(path.stat().st_size for path in self.files) * 3600 / self.seconds / 1e6
+        return self.size * 3600 / self.seconds / 1e6
+
+    def files_around(self, moment: float) -> list[Path]:
+        """Those that hold what was shown half a second around a moment of the recording."""
+        ends = [*self.begins[1:], float("inf")]
+        spans = zip(self.files, self.begins, ends, strict=True)
+        return [path for path, begin, end in spans if begin <= moment + 0.6 and end >= moment - 0.6]
 
 
 @contextmanager
-def ours(shown: Desktop, home: Path, *, settings: Settings) -> Iterator[Running]:
-    """Our recorder; its files and counts are there at the end."""
-    spool = Spool(home / f"spool-{uuid4()}")
-    keeper = Keeper(Orders(uuid4(), 1, str(spool.root), f"x11://{shown.name}", settings, "bench"))
+def ours(
+    shown: Desktop, home: Path, *, settings: Settings, source: str = "", access: Access = NO_ACCESS
+) -> Iterator[Running]:
+    """Our recorder, of the display or of a source that shows it; files and counts are there at the end."""
+    spool, source = Spool(home / f"spool-{uuid4()}"), source or f"x11://{shown.name}"
+    keeper = Keeper(Orders(uuid4(), 1, str(spool.root), source, settings, "bench", access=access))
     running = Running(keeper.pid, 0.0)
     try:
         while not running.began:
@@ -58,7 +73,10 @@ def ours(shown: Desktop, home: Path, *, settings: Settings) -> Iterator[Running]
         keeper.bury()
         for news in keeper.news():
             running.facts |= news.facts
-        running.files = [path for path, _ in spool.segments()]
+        screen = [(path, name) for path, name in spool.segments() if name.track == "screen"]
+        running.files = [path for path, _ in screen]
+        running.begins = [name.start_us / 1e6 for _, name in screen]
+        running.size = sum(path.stat().st_size for path, _ in spool.segments())
     finally:
         keeper.kill()
 
@@ -80,7 +98,7 @@ def ffmpeg(shown: Desktop, home: Path, *, settings: Settings) -> Iterator[Runnin
         running.seconds = time.time() - running.began
         process.terminate()
         process.wait(30)
-        running.files = [target]
+        running.files, running.begins, running.size = [target], [0.0], target.stat().st_size
     finally:
         with suppress(ProcessLookupError):
             process.kill()

@@ -79,12 +79,14 @@ def brightness(pixels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
 
 @contextmanager
-def desktop(scene: str, *, size: tuple[int, int] = SIZE, rate: int = 30) -> Iterator[Desktop]:
-    """A desktop that shows a scene; gone at the end."""
+def desktop(
+    scene: str, *, size: tuple[int, int] = SIZE, rate: int = 30, settle: float = 1.5
+) -> Iterator[Desktop]:
+    """A desktop that shows a scene, after some seconds in which its programs start; gone at the end."""
     with ExitStack() as stack:
         shown = stack.enter_context(_server(size))
         SCENES[scene](shown, rate)
-        time.sleep(1.5)
+        time.sleep(settle)
         yield shown
 
 

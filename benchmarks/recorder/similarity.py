@@ -1,6 +1,7 @@
 """SSIM of decoded video against what the screen showed."""
 
 from collections.abc import Iterator, Sequence
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ BLOCK = 8
 # Of Wang et al. 2004, for 8 bits.
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 BEFORE, AFTER = 0.5, 0.6  # seconds around the moment, in which the screen was held for a while
+EVERY = 12  # one pixel of twelve by twelve tells which pictures are worth a full comparison
+COMPARED = 3
 BT709 = 1
 
 
@@ -32,28 +35,43 @@ def best_near(files: Sequence[Path], moment: float, *, source: "np.ndarray[Any, 
 
     Both recorders get the same benefit: nobody knows their clocks better than to a tenth of a second.
     """
-    return max((similarity(source, picture) for picture in _near(files, moment)), default=0.0)
+    coarse = source[::EVERY, ::EVERY]
+    near = ((float(np.abs(_coarse(frame) - coarse).mean()), frame) for frame in _near(files, moment))
+    best = nsmallest(COMPARED, near, key=lambda one: one[0])
+    return max((similarity(source, _brightness(frame)) for _, frame in best), default=0.0)
 
 
-def _near(files: Sequence[Path], moment: float) -> "Iterator[np.ndarray[Any, Any]]":
+def _near(files: Sequence[Path], moment: float) -> Iterator[av.VideoFrame]:
     last = None
     for path in files:
         with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            assert stream.time_base is not None
+            container.seek(int(max(0.0, moment - BEFORE) / stream.time_base), stream=stream)
             for frame in container.decode(video=0):
                 assert frame.time is not None
                 if frame.time > moment + AFTER:
                     break
                 last = frame
                 if frame.time >= moment - BEFORE:
-                    yield _brightness(frame)
+                    yield frame
                     last = None
     if last is not None:  # shown for so long that it began before
-        yield _brightness(last)
+        yield last
+
+
+def _coarse(frame: av.VideoFrame) -> "np.ndarray[Any, Any]":
+    return brightness(_colours(frame)[::EVERY, ::EVERY])
 
 
 def _brightness(frame: av.VideoFrame) -> "np.ndarray[Any, Any]":
+    return brightness(_colours(frame))
+
+
+def _colours(frame: av.VideoFrame) -> "np.ndarray[Any, Any]":
     colours = "ITU709" if frame.colorspace == BT709 else "ITU601"
-    return brightness(frame.reformat(format="rgb24", src_colorspace=colours).to_ndarray())
+    found: np.ndarray[Any, Any] = frame.reformat(format="rgb24", src_colorspace=colours).to_ndarray()
+    return found
 
 
 def _blocks(picture: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
