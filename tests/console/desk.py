@@ -22,7 +22,7 @@ PATIENCE = 60
 def recorder(world: Installation, *, policy: Policy | None = None) -> Iterator[None]:
     """A supervisor that records what is wanted while the block runs."""
     view = DatabaseView(world.spool, intake.Intake(world.spool), "test")
-    supervisor = Supervisor(world.spool, view, host="test", policy=policy)
+    supervisor = Supervisor(world.spool, view, host="test", policy=policy, loaded=view.note_load)
 
     def run() -> None:
         try:

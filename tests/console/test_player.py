@@ -1,6 +1,7 @@
 """The player plays a real recording in a real browser, over its gap, under a strict policy."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.conf import settings as django_settings
 
 from lucid_sessions.recordings import intake, reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Chunk, Gap
+from lucid_sessions.recordings.models import Chunk, Gap, Session
 from lucid_sessions.recordings.sessions import POSTER_WIDTH
 from tests import factories
 from tests.api.people import client_of, person
@@ -46,10 +47,11 @@ def is_at(page: Any, text: str) -> None:
 
 
 def test_a_recording_plays_and_goes_on_behind_its_gap(
-    watched: Any, live_server: Any, world: Installation, tmp_path: Path
+    watched: Any, live_server: Any, world: Installation, tmp_path: Path, settings: Any
 ) -> None:
     manager = person("session_manager", name="auditor")
-    session = desk.record(world, client_of(manager), seconds=5, pause=3, name="deploy db-7")
+    settings.LUCID_SEGMENT_SECONDS = 1.0
+    session = desk.record(world, client_of(manager), seconds=3, pause=1.5, name="deploy db-7")
     gap = Gap.objects.get(session=session)
     before = sum(
         chunk.end_us - chunk.start_us
@@ -131,16 +133,29 @@ def test_a_session_plays_while_it_is_still_being_recorded(
 
     page = watched
     with desk.recorder(world):
-        desk.until(lambda: archived() >= 1)
+        desk.until(lambda: archived() >= 3)
+        there, longest = _listed(client_of(manager), session)
+        assert len(there) == Chunk.objects.filter(state="anchored", track="screen").count()
         sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
         assert page.locator("#status").inner_text() == "recording"
         page.get_by_role("button", name="Play", exact=True).click()
+        desk.until(lambda: position(page) > 0)
+        # It begins near what is happening, not at the beginning: within two segments of the list's end.
+        assert position(page) >= sum(there) - 2 * longest
         first = int(page.locator("#bar").get_attribute("aria-valuemax"))
         desk.until(lambda: archived() >= 1 and position(page) > first)
         sessions.stop(session)
         desk.until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
     assert int(page.locator("#bar").get_attribute("aria-valuemax")) > first
     clean(page)
+
+
+def _listed(client: Any, session: Session) -> tuple[list[float], int]:
+    """The seconds of each segment that a running session's playlist lists, and what the longest may have."""
+    text = client.get(f"/api/v1/sessions/{session.pk}/playback.m3u8").content.decode()
+    assert "#EXT-X-ENDLIST" not in text
+    (longest,) = re.findall(r"#EXT-X-TARGETDURATION:(\d+)", text)
+    return [float(seconds) for seconds in re.findall(r"#EXTINF:([0-9.]+)", text)], int(longest)
 
 
 def test_a_changed_blob_raises_the_alarm_in_the_player(
