@@ -1,9 +1,9 @@
-"""`python -m benchmarks.api [--long]`: the REST API under load, beside a view that does nothing.
+"""`python -m benchmarks.api`: the REST API under load, beside a view that does nothing, and its long lists.
 
-wrk with 32 connections on loopback against granian with two workers, 10,000 sessions in the database. The
-machine is shared by client and server, and perhaps by others: so each address is asked in turns with the
-bare view, and what the server's processes burn for a request is given beside the rates. The ratios say more
-than the rates do.
+wrk with 32 connections on loopback against granian with two workers, 10,000 sessions in the database. Client,
+server and database share the machine, so each address is asked in turns with the bare view, and what the
+server's processes burn for a request is given beside the rates. Then pages of a list over 1,000,000 chunks,
+beside the same of one over 1,000. About four minutes.
 MONGODB_URL names a MongoDB to measure on instead of SQLite: `python -m tests.servers mongod -- ...`.
 """
 
@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from . import figures, machine
 from . import home as homes
-from . import long_lists
 
 SESSIONS = 10_000
 CHUNKS = 500
@@ -61,36 +61,80 @@ class Line:
     bare_rate: float = 0.0
     bare_cpu: float = 0.0
 
+    @property
+    def share(self) -> float:
+        """Its rate, as % of the bare view's."""
+        return 100 * self.rate / self.bare_rate
+
 
 def main(arguments: list[str]) -> int:
-    """Print the table; 0 whatever the figures are, since the machine decides them too."""
+    """Print the tables; 0 whatever the figures are, since the machine decides them too."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.api", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=2, help="how long each turn takes")
+    parser.add_argument("--seconds", type=int, default=5, help="how long each turn takes")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each address; the median counts")
-    parser.add_argument("--long", action="store_true", help="only pages of a list of 1,000,000 chunks")
+    parser.add_argument("--only", choices=("load", "long"), help="one of the two tables")
     asked = parser.parse_args(arguments)
     if shutil.which("wrk") is None:
         print("There is no wrk: install Debian's package `wrk`.", file=sys.stderr)
         return 2
-    mongodb = os.environ.get("MONGODB_URL", "")
     homes.KEPT += ("MONGODB_URL",)  # type: ignore[assignment]
-    with homes.premises(), tempfile.TemporaryDirectory() as folder:
+    with homes.premises() as home, tempfile.TemporaryDirectory() as folder:
         import django
 
         django.setup()
-        token, session = _furnish(asked.long)
-        database = "MongoDB" if mongodb else "SQLite"
-        print(f"load before: {Path('/proc/loadavg').read_text().rsplit(' ', 2)[0]}")
-        with _server() as (url, server):
-            if asked.long:
-                print(f"{database}, a page of 50 chunks, one at a time")
-                print(long_lists.table(url, token))
-                return 0
-            asker = Asker(url, server, token, Path(folder), asked.seconds, asked.rounds)
-            lines = [_in_turns(asker, name, path, body=body) for name, path, body in _addresses(session)]
-    print(f"{database}, {SESSIONS} sessions, {CONNECTIONS} connections")
-    print(_table(lines))
+        for what, which in [*machine.facts(home), ("database", _database())]:
+            print(f"{what:12} {which}")
+        if asked.only != "long":
+            _under_load(Path(folder), seconds=asked.seconds, rounds=asked.rounds)
+        if asked.only != "load":
+            _long()
     return 0
+
+
+def _under_load(folder: Path, *, seconds: int, rounds: int) -> None:
+    user = _user()
+    session = _furnish(user)
+    with _server() as (url, server):
+        asker = Asker(url, server, _token(user), folder, seconds, rounds)
+        lines = [_in_turns(asker, name, path, body=body) for name, path, body in _addresses(session)]
+    print(
+        f"\n{SESSIONS} sessions, {CONNECTIONS} connections, {WORKERS} workers, {rounds} x {seconds} s each\n"
+    )
+    print(_table(lines), flush=True)
+    print(f"\n{figures.table(_targets(lines))}", flush=True)
+
+
+def _long() -> None:
+    from . import long_lists
+
+    user = _user()
+    began = time.monotonic()
+    long_lists.furnish(user)
+    with _server() as (url, _):
+        found = long_lists.figures(url, _token(user))
+    print(f"\nPages of long lists, one at a time (the rows took {time.monotonic() - began:.0f} s)\n")
+    print(figures.table(found), flush=True)
+
+
+def _targets(lines: list[Line]) -> Iterator[figures.Figure]:
+    """What was promised for these addresses, and whether it is kept."""
+    known = {line.name: line for line in lines}
+    for name, share in (("list of 20", 30), ("detail", 35)):
+        line = known[name]
+        yield figures.at_least(f"{name}, of the bare view", line.share, target=share, unit="%")
+        yield figures.at_least(name, line.rate, target=1500, unit="/s")
+    for name, most in (("list of 20", 30), ("detail", 30), ("create", 100)):
+        yield figures.Figure(
+            f"{name}, p95", f"{known[name].p95:.1f} ms", f"< {most} ms", met=known[name].p95 < most
+        )
+
+
+def _database() -> str:
+    from django.db import connection
+
+    if connection.vendor == "mongodb":
+        return f"MongoDB {connection.database.client.server_info()['version']}"
+    return "SQLite"
 
 
 def _addresses(session: str) -> list[tuple[str, str, str]]:
@@ -105,19 +149,28 @@ def _addresses(session: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _furnish(long: bool = False) -> tuple[str, str]:
-    """A user with a token, many sessions, one of them with chunks; `long`: two with few and very many."""
+def _user() -> Any:
+    """Who asks; made when first needed."""
     from django.contrib.auth.models import Group
 
-    from lucid_sessions.access import tokens
     from lucid_sessions.access.models import User
+
+    user, _ = User.objects.get_or_create(username="bench", defaults={"password": "!"})
+    user.groups.add(Group.objects.get(name="session_manager"))
+    return user
+
+
+def _token(user: Any) -> str:
+    """An access token, for the next ten minutes."""
+    from lucid_sessions.access import tokens
+
+    return tokens.sign_in(user).access
+
+
+def _furnish(user: Any) -> str:
+    """Many sessions; the id of one that has chunks."""
     from lucid_sessions.recordings.models import Chunk, Session
 
-    user = User.objects.create(username="bench", password="!")  # noqa: S106 - none
-    user.groups.add(Group.objects.get(name="session_manager"))
-    if long:
-        long_lists.furnish(user)
-        return tokens.sign_in(user).access, ""
     row = {"source": "synthetic://", "owner": user, "project": "payments", "tags": ["db", "deploy"]}
     rows = [Session(name=f"session {number}", **row) for number in range(SESSIONS)]
     Session.objects.bulk_create(rows, batch_size=500)
@@ -127,7 +180,7 @@ def _furnish(long: bool = False) -> tuple[str, str]:
         Chunk(session=session, track="screen", sequence=1 << 32 | n, raw_length=65536, **times)
         for n in range(1, CHUNKS + 1)
     )
-    return tokens.sign_in(user).access, str(session.pk)
+    return str(session.pk)
 
 
 @contextmanager
@@ -140,7 +193,7 @@ def _server() -> Iterator[tuple[str, int]]:
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(WORKERS), "--blocking-threads", str(programs.API_THREADS), "--no-ws"),
         *("--log-level", "error"),
-        "benchmarks.api_site:application",
+        os.environ.get("SITE", "benchmarks.api_site:application"),
     ]
     server = subprocess.Popen(command, env={**os.environ, "LOG_LEVEL": "ERROR"})
     try:
@@ -216,12 +269,15 @@ def _burnt(server: int) -> float:
 
 
 def _table(lines: list[Line]) -> str:
-    heads = ("req/s", "of bare", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "bare CPU", "errors")
-    rows = [f"{'':12}" + "".join(f"{head:>9}" for head in heads)]
+    heads = ("", "req/s", "of bare", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "of bare", "errors")
+    rows = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     for line in lines:
-        share = f"{100 * line.rate / line.bare_rate:.0f} %"
-        times = f"{line.p50:9.1f}{line.p95:9.1f}{line.p99:9.1f}{line.cpu:9.2f}{line.bare_cpu:9.2f}"
-        rows.append(f"{line.name:12}{line.rate:9.0f}{share:>9}{times}{line.errors:9d}")
+        burnt = f"{100 * line.bare_cpu / line.cpu:.0f} %" if line.cpu else ""
+        times = f"{line.p50:.1f} | {line.p95:.1f} | {line.p99:.1f}"
+        rows.append(
+            f"| {line.name} | {line.rate:.0f} | {line.share:.0f} % | {times} | {line.cpu:.2f} | {burnt} "
+            f"| {line.errors} |"
+        )
     return "\n".join(rows)
 
 

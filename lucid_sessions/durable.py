@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lucid_sessions.errors import Retryable
@@ -48,6 +48,33 @@ def write_durably(path: Path, data: Bytes, *, check: Callable[[int], None] | Non
     """
     with blaming("write", path):
         _place(path.absolute(), data, by=_rename, check=check)
+
+
+def write_together(directory: Path, files: Mapping[str, Bytes]) -> None:
+    """The directory holds all of these files, by name, as `write_durably` leaves one.
+
+    Each file is synced; the names reach the disk by one sync of the directory for all of them.
+    """
+    with blaming("write", directory):
+        place = directory.absolute()
+        if not place.is_dir():
+            _mkdir(place)
+        written: dict[str, str] = {}
+        try:
+            for name, data in files.items():
+                written[name] = f"{place}/.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
+                _write_synced(Path(written[name]), data, check=None)
+            for name, temporary in written.items():
+                os.rename(temporary, f"{place}/{name}")  # noqa: PTH104  as above
+        except BaseException:
+            for temporary in written.values():
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)  # noqa: PTH108  as above
+            raise
+        _sync(place)
+        # The directory may be new; there are many like it, so it is not remembered itself.
+        _sync(place.parent)
+        _settle(place.parent)
 
 
 def create_durably(path: Path, data: Bytes) -> bool:

@@ -52,6 +52,8 @@ ALLOWED_ORIGINS = env.list("ALLOWED_ORIGINS", default=[])
 CSRF_TRUSTED_ORIGINS = ALLOWED_ORIGINS
 APP_NAME = env.str("APP_NAME", "Lucid Sessions")
 SERVICE = env.str("LUCID_SERVICE", "session-api")
+# Where the other services answer for themselves, for /api/v1/health: name=http://host:port.
+LUCID_SERVICES: dict[str, str] = env.dict("LUCID_SERVICES", default={})
 HOST_NAME = env.str("LUCID_HOST", socket.gethostname())
 
 # --- Metadata store -------------------------------------------------------------------------
@@ -211,7 +213,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["lucid_sessions.recordings.api.methods.Json"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     # OPTIONS says nothing that the OpenAPI document does not say better.

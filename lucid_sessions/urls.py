@@ -3,8 +3,11 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from lucid_sessions.operations.overview import Overview
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("api/v1/health", Overview.as_view(), name="health"),
     path("api/v1/", include("lucid_sessions.recordings.api.urls")),
     path("", include("lucid_sessions.operations.urls")),
     path("", include("lucid_sessions.console.urls")),

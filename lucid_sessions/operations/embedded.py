@@ -30,6 +30,8 @@ class Layout:
 
     api_port: int = 0
     flower_port: int = 0
+    # Where the stack itself says how its programs are; 0: nowhere.
+    health_port: int = 0
 
 
 def prepare(environment: Mapping[str, str]) -> None:
@@ -65,7 +67,10 @@ def _programs(layout: Layout, redis: Redis) -> list[Program]:
     env = programs.environment(REDIS_URL=redis.url)
     parts = [programs.redis(redis)] if redis.command else []
     if layout.api_port:
-        parts.append(programs.api(ADDRESS, layout.api_port, env))
+        others = (
+            {"LUCID_SERVICES": f"stack=http://{ADDRESS}:{layout.health_port}"} if layout.health_port else {}
+        )
+        parts.append(programs.api(ADDRESS, layout.api_port, env | others))
     if layout.flower_port:
         parts.append(programs.flower(ADDRESS, layout.flower_port, env))
     events = bool(layout.flower_port)

@@ -18,6 +18,7 @@ Workers need `repository.json` and one key of `private/`. Nothing there opens an
 
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 from uuid import UUID
 
 from lucid_sessions import archive
-from lucid_sessions.durable import blaming, sync_directory, write_durably
+from lucid_sessions.durable import blaming, sync_directory, write_durably, write_together
 from lucid_sessions.errors import Refused, Retryable
 
 EMBEDDED_SECRETS = (
@@ -145,17 +146,20 @@ class Keyring:
                 continue
         raise Refused("ENCRYPTION_PASSWORD (or ENCRYPTION_SALT) is wrong: no key slot opens with it.")
 
-    def new_session_key(self, session: UUID, track: str) -> archive.Statement:
-        """The signed statement of a fresh key; its private half goes durably to every recipient first."""
-        identity = archive.Identity.generate()
-        born = archive.Statement(self.repository, session, track, identity.recipient.public)
-        statement = born.sign(self.creator)
-        for recipient in self.recipients:
-            sealed = archive.seal_session_key(identity, statement=statement, to=recipient)
-            write_durably(self._sealed(session, track, recipient), sealed)
-        # Public, and in the database too: without that, the sealed keys alone would open nothing.
-        write_durably(self.root / "sessions" / str(session) / f"{track}.statement", statement.to_bytes())
-        return statement
+    def new_session_keys(self, session: UUID, tracks: Iterable[str]) -> dict[str, archive.Statement]:
+        """Signed statements of fresh keys by track; private halves go durably to every recipient first."""
+        statements, files = {}, {}
+        for track in tracks:
+            identity = archive.Identity.generate()
+            born = archive.Statement(self.repository, session, track, identity.recipient.public)
+            statements[track] = statement = born.sign(self.creator)
+            for recipient in self.recipients:
+                sealed = archive.seal_session_key(identity, statement=statement, to=recipient)
+                files[self._sealed(session, track, recipient).name] = sealed
+            # Public, and in the database too: without that, the sealed keys alone would open nothing.
+            files[f"{track}.statement"] = statement.to_bytes()
+        write_together(self.root / "sessions" / str(session), files)
+        return statements
 
     def session_identity(self, statement: archive.Statement, *, by: archive.Identity) -> archive.Identity:
         """The private half of a session key, opened by the repository's identity; Refused once shredded."""

@@ -1,7 +1,7 @@
 """What an owner does with a session: create, start, pause, resume, stop. Each is one conditional update."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -68,7 +68,7 @@ def create(
         owner=owner,
         **metadata,
     )
-    rows = [_new_key(session, track) for track in TRACKS[urlsplit(source).scheme]]
+    rows = _new_keys(session, TRACKS[urlsplit(source).scheme])
     if password:
         targets.keep(installation().keys, session.pk, password)
     # Keys first: where there are no transactions, a death between leaves no session without its keys.
@@ -121,19 +121,21 @@ def _complete_keys(session: Session) -> None:
     """A key for each track that the source can deliver: a release may record more than the one before."""
     wanted = TRACKS.get(urlsplit(session.source).scheme, ())
     there = set(SessionKey.objects.filter(session=session).values_list("track", flat=True))
-    for track in (one for one in wanted if one not in there):
-        _new_key(session, track).save(force_insert=True)
+    if lacking := [one for one in wanted if one not in there]:
+        SessionKey.objects.bulk_create(_new_keys(session, lacking))
 
 
-def _new_key(session: Session, track: str) -> SessionKey:
-    statement = installation().keys.new_session_key(session.pk, track)
-    return SessionKey(
-        session=session,
-        track=track,
-        public=statement.public.hex(),
-        statement=statement.to_bytes(),
-        binding=archive.session_binding(session.pk, track).hex(),
-    )
+def _new_keys(session: Session, tracks: Sequence[str]) -> list[SessionKey]:
+    return [
+        SessionKey(
+            session=session,
+            track=track,
+            public=statement.public.hex(),
+            statement=statement.to_bytes(),
+            binding=archive.session_binding(session.pk, track).hex(),
+        )
+        for track, statement in installation().keys.new_session_keys(session.pk, tracks).items()
+    ]
 
 
 def check(source: str) -> None:

@@ -8,7 +8,9 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lucid_sessions.errors import Refused
 from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.webhooks import sending
 
 from .archive_of_one import sealed_session
 from .people import client_of, person
@@ -126,3 +128,70 @@ def test_no_range_finds_a_defect(admin: Any, archived: str, text: str) -> None:
     sent = text.encode("utf-8", "replace").decode("latin-1")
     answer = admin.get(archived, headers={"Range": sent})
     assert answer.status_code in (200, 206, 416), (text, answer.content)
+
+
+def latin(text: str) -> str:
+    """As a header carries it."""
+    return text.encode("utf-8", "replace").decode("latin-1")
+
+
+@pytest.fixture
+def address(manager: Any) -> str:
+    """A session's own address."""
+    new = {"name": "n", "source": {"kind": "synthetic"}}
+    return f"/api/v1/sessions/{manager.post('/api/v1/sessions', new, format='json').json()['id']}"
+
+
+@SOME
+@given(text=TEXTS | st.from_regex(r'(W/)?"\d*"(, ?(W/)?"\d*")*', fullmatch=True))
+def test_no_precondition_finds_a_defect(manager: Any, address: str, text: str) -> None:
+    changed = manager.patch(address, {"description": "d"}, format="json", headers={"If-Match": latin(text)})
+    assert changed.status_code in (200, 412), (text, changed.content)
+    looked = manager.get(address, headers={"If-None-Match": latin(text)})
+    assert looked.status_code in (200, 304), (text, looked.content)
+
+
+MEDIA = st.sampled_from(
+    ["application/json", "application/json; charset=x", "multipart/form-data; boundary=b", "text/plain", ""]
+)
+
+
+@SOME
+@given(raw=st.binary(max_size=80) | st.just(b"[" * 20_000) | st.just(b"9" * 5000), kind=MEDIA | TEXTS)
+def test_no_raw_body_finds_a_defect(manager: Any, raw: bytes, kind: str) -> None:
+    kind = latin(kind)
+    answer = manager.generic("POST", "/api/v1/sessions", raw, content_type=kind)
+    assert answer.status_code in (400, 415), (raw[:80], kind, answer.content)
+
+
+@SOME
+@given(
+    text=TEXTS | st.from_regex(r"[\w-]+\.[\w-]+\.[\w-]*", fullmatch=True),
+    place=st.sampled_from(["refresh", "logout"]),
+)
+def test_no_refresh_token_finds_a_defect(manager: Any, text: str, place: str) -> None:
+    stranger = client_of(None)
+    stranger.raise_request_exception = False
+    answer = stranger.post(f"/api/v1/auth/{place}", {"refresh": text}, format="json")
+    # Whoever signs out is signed out, whatever he had.
+    assert answer.status_code in ((400, 401) if place == "refresh" else (204, 400)), (text, answer.content)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=TEXTS | st.from_regex(r"https?://[\[\]:%@/?#\w.-]{0,60}", fullmatch=True))
+def test_no_address_of_a_webhook_finds_a_defect(text: str) -> None:
+    try:
+        target = sending.parse(text, allowed=[])
+    except Refused:
+        return
+    assert (target.scheme, target.host) == ("https", target.host.lower())
+    assert 0 < target.port < 2**16
+    assert target.path.isascii()
+    assert not set(target.path) & set(" \r\n\t#")
+
+
+@SOME
+@given(index=st.integers(min_value=0), old=TEXTS | st.integers().map(str))
+def test_no_place_in_the_log_finds_a_defect(admin: Any, index: int, old: str) -> None:
+    assert admin.get(f"/api/v1/ledger/records/{index}").status_code == 404
+    assert admin.get("/api/v1/ledger/consistency", {"old": old}).status_code in (400, 404)

@@ -2,11 +2,17 @@
 
 import hashlib
 import json
+import time
+from datetime import datetime
 from typing import Any
 
 import pytest
+from django.core import signing
+from django.core.signing import TimestampSigner, b62_encode
+from django.utils import timezone
 
 from lucid_sessions import archive
+from lucid_sessions.access import links
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk
 
@@ -143,6 +149,30 @@ def test_a_link_opens_one_download_once_without_a_token(world: Installation, aud
     assert stranger.get(f"{path}?link=made-up").status_code == 401
     refused = auditor.post(f"{URL}/links", {"path": f"{URL}/sessions"}, format="json")
     assert refused.status_code == 400
+
+
+class Earlier(TimestampSigner):
+    """Signs as the API does, by a clock that is so many seconds behind."""
+
+    behind = 0
+
+    def timestamp(self) -> str:
+        return b62_encode(int(time.time()) - self.behind)
+
+
+def test_a_link_is_good_for_a_minute_and_no_longer(world: Installation, auditor: Any) -> None:
+    session = sealed_session(world, segments=1)
+    path = f"{URL}/sessions/{session.pk}/chunks/{Chunk.objects.get(session=session).pk}/download"
+    made = auditor.post(f"{URL}/links", {"path": path}, format="json").json()
+    text = made["url"].partition("link=")[2]
+    facts = signing.loads(text, salt=links._SALT)
+    until = datetime.fromisoformat(made["expires_at"]) - timezone.now()
+    assert 55 < until.total_seconds() <= 60
+    for seconds, status in ((62, 401), (57, 200)):
+        signer = Earlier(salt=links._SALT)
+        signer.behind = seconds
+        aged = signer.sign_object(facts)
+        assert client_of(None).get(f"{path}?link={aged}").status_code == status, seconds
 
 
 def test_a_link_grants_no_more_than_its_user_may_when_it_is_used(world: Installation) -> None:

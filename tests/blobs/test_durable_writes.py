@@ -13,6 +13,7 @@ from lucid_sessions.durable import (
     remove_stray,
     sync_directory,
     write_durably,
+    write_together,
 )
 from lucid_sessions.errors import Retryable
 from tests.blobs.deaths import die_at_step
@@ -33,6 +34,22 @@ def test_a_written_file_holds_the_bytes_and_makes_its_private_directories(tmp_pa
         0o700,
     ]
     assert _names(path.parent) == ["c"]
+
+
+def test_files_that_are_written_together_are_whole_however_far_it_came(tmp_path: Path) -> None:
+    files = {"one": b"1" * 9999, "two": b"2" * 9999}
+    step, seen, died = 1, set(), True
+    while died:
+        place = tmp_path / f"{step}" / "new"
+        died = die_at_step(step, lambda p=place: write_together(p, files), below=tmp_path)
+        there = {path.name: path.read_bytes() for path in place.glob("[!.]*")} if place.is_dir() else {}
+        assert there.items() <= files.items()
+        seen.add(len(there))
+        write_together(place, files)
+        remove_stray(place, older_than_seconds=0)
+        assert {path.name: path.read_bytes() for path in place.iterdir()} == files
+        step += 1
+    assert seen == {0, 1, 2}
 
 
 def test_a_name_that_is_written_once_keeps_its_first_bytes(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import DateTimeField, Q, QuerySet, UUIDField
+from django.db.models import CharField, DateTimeField, Q, QuerySet, UUIDField
 
 from .problems import NO_SUCH_THING, Problem
 
@@ -34,21 +36,30 @@ def write(row: Any, ordering: tuple[str, ...]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def behind(rows: "QuerySet[Any]", cursor: str) -> "QuerySet[Any]":
-    """The rows behind the cursor; all of them for an empty one. 404 for one of another list."""
+def behind(rows: "QuerySet[Any]", cursor: str) -> "list[QuerySet[Any]]":
+    """The rows behind the cursor, as lists to be read one after the other, each found by its index.
+
+    All of them for an empty cursor; 404 for one of another list.
+    """
     if not cursor:
-        return rows
+        return [rows]
     ordering = ordering_of(rows)
     values = _read(cursor, ordering, rows.model)
-    wanted = Q()
-    # Column by column from the last: behind in this one, or level in it and behind in those that follow.
-    for name, value in reversed(list(zip(ordering, values, strict=True))):
-        column, way = name.lstrip("-"), "lt" if name.startswith("-") else "gt"
-        further = Q(**{f"{column}__{way}": value})
-        wanted = further | (Q(**{column: value}) & wanted) if wanted else further
-    first, way = ordering[0].lstrip("-"), "lte" if ordering[0].startswith("-") else "gte"
-    # Said once more by itself: this is what an index begins with.
-    return rows.filter(**{f"{first}__{way}": values[0]}).filter(wanted)
+    # Column by column from the last: level in those before it, and behind in this one.
+    steps = [_step(ordering[: place + 1], values) for place in reversed(range(len(ordering)))]
+    if isinstance(rows.model._meta.get_field(ordering[0].lstrip("-")), CharField):
+        # Many rows share a word: asked for together, all before the cursor would be read and passed over.
+        return [rows.filter(step) for step in steps]
+    # Few share a moment. Said once more by itself is what an index begins with.
+    name, way = ordering[0].lstrip("-"), "lte" if ordering[0].startswith("-") else "gte"
+    return [rows.filter(**{f"{name}__{way}": values[0]}).filter(reduce(or_, steps))]
+
+
+def _step(ordering: tuple[str, ...], values: list[Any]) -> Q:
+    *level, last = zip(ordering, values, strict=False)
+    way = "lt" if last[0].startswith("-") else "gt"
+    same = {name.lstrip("-"): value for name, value in level}
+    return Q(**same, **{f"{last[0].lstrip('-')}__{way}": last[1]})
 
 
 def _read(cursor: str, ordering: tuple[str, ...], model: Any) -> list[Any]:

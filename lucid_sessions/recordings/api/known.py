@@ -1,18 +1,21 @@
-"""What the most frequent questions need of the database: a session's version, and which are the newest.
+"""What the most frequent questions ask of the database: a session's version, the newest ones, its chunks.
 
-Everything else about them is text that was made for that version before.
+Everything else about sessions is text that was made for that version before.
 """
 
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from lucid_sessions.access.roles import sees_all
 
-from ..models import Session
+from ..models import Chunk, Closure, Session
 from .prepared import Prepared
+from .rendering import CHUNK_COLUMNS
 
 NEWEST = ("id", "version", "created_at")
 TIME = NEWEST.index("created_at")
@@ -36,6 +39,23 @@ def newest(user: Any, number: int) -> list[dict[str, Any]]:
     return found
 
 
+def first_chunks(session: UUID, number: int) -> list[dict[str, Any]]:
+    """So many of the session's chunks, in the order of tracks and sequence numbers."""
+    return [dict(zip(CHUNK_COLUMNS, row, strict=True)) for row in _first_chunks(number).rows(session)]
+
+
+def closed_with(session: UUID) -> int:
+    """How many chunks the session's closed takes hold together, by what their recorders said."""
+    return sum(number for (number,) in _CLOSED.rows(session))
+
+
+def as_kept(moment: datetime) -> datetime:
+    """The time as it will be read again: MongoDB keeps milliseconds."""
+    if connection.vendor != "mongodb":
+        return moment
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
 def _version(pk: UUID) -> "QuerySet[Session, Any]":
     return Session.objects.filter(pk=pk).order_by().values_list("version")
 
@@ -45,6 +65,19 @@ def _own_version(pk: UUID, owner: UUID) -> "QuerySet[Session, Any]":
 
 
 _ANY, _OWN = Prepared(_version, ids=1), Prepared(_own_version, ids=2)
+
+
+def _closed(session: UUID) -> "QuerySet[Closure, Any]":
+    return Closure.objects.filter(session=session).order_by().values_list("last_counter")
+
+
+_CLOSED = Prepared(_closed, ids=1)
+
+
+@cache
+def _first_chunks(number: int) -> Prepared:
+    rows = Chunk.objects.order_by("track", "sequence").values_list(*CHUNK_COLUMNS)
+    return Prepared(lambda session: rows.filter(session=session)[:number], ids=1)
 
 
 @cache

@@ -1,9 +1,11 @@
-"""What OPTIONS and Accept lead to, by itself: DRF loads it while its views are still being defined."""
+"""What OPTIONS, Accept and bodies lead to by itself: DRF loads it while its views are still being defined."""
 
 from typing import Any
 
+from rest_framework.exceptions import ParseError
 from rest_framework.metadata import BaseMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import JSONParser
 
 
 class Methods(BaseMetadata):
@@ -23,3 +25,14 @@ class Usual(DefaultContentNegotiation):
         if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type) and not format_suffix:
             return first, first.media_type
         return super().select_renderer(request, renderers, format_suffix)
+
+
+class Json(JSONParser):
+    """JSON bodies; one that is nested more deeply than Python goes cannot be read."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        """The body; ParseError for what is no JSON."""
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("JSON parse error - nested too deeply") from error

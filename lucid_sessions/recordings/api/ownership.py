@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from lucid_sessions.access.roles import sees_all
 
 from ..models import Chunk, Session
+from . import known
 from .problems import CHUNK_NOT_FOUND, SESSION_NOT_FOUND, Problem
 
 
@@ -20,8 +21,18 @@ def session_of(user: Any, pk: UUID) -> Session:
     """One of those sessions; the same 404 whether it is another's or nobody's."""
     session = sessions_of(user).filter(pk=pk).first()
     if session is None:
-        raise Problem(SESSION_NOT_FOUND, f"There is no session {pk}, or it is not yours.")
+        raise _no_such_session(pk)
     return session
+
+
+def require_session(user: Any, pk: UUID) -> None:
+    """Nothing, if it is one of those sessions; else that 404. Cheaper than having it."""
+    if not known.version_of(user, pk):
+        raise _no_such_session(pk)
+
+
+def _no_such_session(pk: UUID) -> Problem:
+    return Problem(SESSION_NOT_FOUND, f"There is no session {pk}, or it is not yours.")
 
 
 def chunk_of(session: Session, pk: UUID) -> Chunk:

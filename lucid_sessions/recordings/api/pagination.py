@@ -30,7 +30,7 @@ def bounded_count(rows: "QuerySet[Any]") -> int:
 class Pages(LimitOffsetPagination):
     """`{"items": [...], "pagination": {limit, offset, next, previous, next_cursor, total, total_is_exact}}`.
 
-    A view may offer `estimated_total(rows)`, which answers None where it cannot tell.
+    A view may offer `estimated_total()`, which answers None where it cannot tell.
     """
 
     default_limit = 50
@@ -41,22 +41,26 @@ class Pages(LimitOffsetPagination):
         """The rows of the page that the request asks for."""
         self._read(request)
         self.ordering = cursors.ordering_of(queryset)
-        # One row more than the page has tells whether there is a next one, however many follow.
-        rows = list(self._following(queryset)[: self.limit + 1])
+        rows: list[Any] = []
+        for part in self._following(queryset):
+            # One row more than the page has tells whether there is a next one, however many follow.
+            rows += part[: self.limit + 1 - len(rows)]
+            if len(rows) > self.limit:
+                break
         return self._page(rows, view, of=lambda: queryset)
 
     def first_page(
-        self, request: Request, view: Any, *, newest: Callable[[int], list[Any]], of: Callable[[], Any]
+        self, request: Request, view: Any, *, first: Callable[[int], list[Any]], of: Callable[[], Any]
     ) -> list[Any] | None:
-        """The same by a shorter way: `newest` gives so many rows of a list in its model's own order.
+        """The same by a shorter way: `first` gives so many rows of the list in the order of `view.ordering`.
 
         `of` is the list as a queryset, to be counted. None: it is another page that is asked for.
         """
         self._read(request)
         if self.offset or self.cursor:
             return None
-        self.ordering = view.queryset.model._meta.ordering
-        return self._page(newest(self.limit + 1), view, of=of)
+        self.ordering = view.ordering
+        return self._page(first(self.limit + 1), view, of=of)
 
     def _read(self, request: Request) -> None:
         self.request = request
@@ -71,14 +75,14 @@ class Pages(LimitOffsetPagination):
         self._count(of, view, rows)
         return rows[: self.limit]
 
-    def _following(self, rows: Any) -> Any:
+    def _following(self, rows: Any) -> list[Any]:
         if self.cursor is None:
-            return rows[self.offset :]
+            return [rows[self.offset :]]
         return cursors.behind(rows, self.cursor)
 
     def _count(self, of: Callable[[], Any], view: Any, rows: list[Any]) -> None:
         whole = self.last is None and not self.offset and not self.cursor
-        estimate = None if whole else getattr(view, "estimated_total", lambda _: None)(of())
+        estimate = None if whole else getattr(view, "estimated_total", lambda: None)()
         if estimate is not None and estimate > COUNTED:
             self.count, self.exact = estimate, False
             return

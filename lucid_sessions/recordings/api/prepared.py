@@ -10,8 +10,6 @@ from uuid import UUID, uuid4
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import QuerySet, UUIDField
 
-from lucid_sessions.mongodb.failures import readable
-
 Row = tuple[Any, ...]
 Ask = Callable[[list[Any]], Sequence[Any]]
 _UUIDS = UUIDField()
@@ -70,6 +68,10 @@ def _on_sql(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
 
 
 def _on_mongodb(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
+    # Where SQLite is all there is, the driver is not installed.
+    from lucid_sessions.mongodb import finding
+    from lucid_sessions.mongodb.failures import readable
+
     compiler.pre_sql_setup()
     columns = tuple(compiler.columns)
     pipeline = compiler.build_query(columns).get_pipeline()
@@ -77,15 +79,15 @@ def _on_mongodb(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
     unknown = set(stages) - {"$match", "$sort", "$limit", "$project"}
     if unknown:
         raise NotImplementedError(f"{unknown} cannot be prepared")
-    table, order = compiler.query.get_meta().db_table, list(stages.get("$sort", {}).items()) or None
-    match, most = stages.get("$match", {}), stages.get("$limit", 0)
+    table, order = compiler.query.get_meta().db_table, stages.get("$sort", {})
+    wanted = {"sort": order} if order else {}
+    wanted |= {"limit": stages["$limit"]} if "$limit" in stages else {}
+    match, projection = finding.plain(stages.get("$match", {})), stages["$project"]
 
     @readable
     def ask(ids: list[Any]) -> Sequence[Any]:
         given = _filled(match, marks, ids)
-        database: Any = connection
-        more = {"sort": order, "limit": most, "session": database.session}
-        found = database.get_collection(table).find(given, stages["$project"], **more)
+        found = finding.found(connection, table, {"filter": given, "projection": projection, **wanted})
         return [compiler._make_result(one, columns) for one in found]
 
     return ask, [column for _, column in columns]

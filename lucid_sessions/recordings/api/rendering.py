@@ -33,6 +33,9 @@ CHUNK_COLUMNS = (
 )
 
 
+CHUNK_TIMES = ("quarantined_at", "next_attempt_at", "created_at", "stored_at", "anchored_at", "verified_at")
+
+
 def session_body(row: Mapping[str, Any], *, owner: str | None) -> dict[str, Any]:
     """One session from its columns. What was never said is shown as the installation's default."""
     return {
@@ -63,7 +66,10 @@ def session_body(row: Mapping[str, Any], *, owner: str | None) -> dict[str, Any]
 
 def chunk_body(row: Mapping[str, Any]) -> dict[str, Any]:
     """One chunk from its columns."""
-    body = {name: moment(value) if isinstance(value, datetime) else value for name, value in row.items()}
+    body = dict(row)
+    for name in CHUNK_TIMES:
+        if body[name] is not None:
+            body[name] = moment(body[name])
     body["id"] = str(row["id"])
     body["take"], body["number"] = row["sequence"] >> 32, row["sequence"] & 0xFFFFFFFF
     return body

@@ -59,6 +59,7 @@ class Sessions(Witnessed, GenericViewSet[Session]):
     permission_classes = [Allowed]
     schema = Described()
     queryset = Session.objects.all()
+    ordering = tuple(map(str, Session._meta.ordering or ()))
     needs = {
         "list": "view",
         "retrieve": "view",
@@ -98,7 +99,7 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         page: Any = None
         if PAGING.issuperset(request.query_params):  # there is nothing to filter by
             newest = partial(known.newest, request.user)
-            page = paginator.first_page(request, self, newest=newest, of=self.get_queryset)
+            page = paginator.first_page(request, self, first=newest, of=self.get_queryset)
         if page is None:
             rows = self.filter_queryset(self.get_queryset())
             page = self.paginate_queryset(rendering.columns(rows, known.NEWEST))
@@ -115,14 +116,15 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         return once(request, lambda made: self._created(request, made))
 
     def _created(self, request: Request, made: UUID) -> Response:
-        session = Session.objects.filter(pk=made).first()
+        session = None
+        if "Idempotency-Key" in request.headers:  # without one the id was drawn just now
+            session = Session.objects.filter(pk=made).first()
         if session is None:
             body = NewSession(data=request.data)
             body.is_valid(raise_exception=True)
             with refused_as(INVALID):
                 session = sessions.create(**body.arguments(), owner=request.user, id=made)
-            # As it is kept: databases differ in how fine their times are.
-            session.refresh_from_db()
+            session.created_at = known.as_kept(session.created_at)
         tell(request, made=made)
         location = {"Location": request.build_absolute_uri(f"{request.path}/{session.pk}")}
         return Response(rendering.one_session(session), 201, headers=location | tag_of(session))

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from lucid_sessions.access.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint
+from lucid_sessions.errors import Refused
 
 from .. import events
 from ..webhooks import deliveries, endpoints
@@ -27,6 +28,7 @@ FULL = {(409, MEDIA_TYPE): problem("LUCID_ERR_3003: there are as many as there c
 # What `sending.parse` takes apart: a host, perhaps a port, path and query of printable ASCII.
 _PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 URL = rf"^https?://{LABEL}(\.{LABEL})*(:({_PORT}))?([/?][!-\x22$-~]*)?$"
+OUTRUN = {(409, MEDIA_TYPE): problem("LUCID_ERR_3003: it was changed at the same moment.")}
 BUSY = {(409, MEDIA_TYPE): problem("LUCID_ERR_3012: it is on its way already.")}
 
 
@@ -152,7 +154,7 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
     @extend_schema(
         request=EndpointChanges,
         parameters=[IF_MATCH],
-        responses={200: EndpointBody, **NONE, **CONFIGURATION_ERRORS, **IF_MATCH_ERRORS},
+        responses={200: EndpointBody, **NONE, **OUTRUN, **CONFIGURATION_ERRORS, **IF_MATCH_ERRORS},
     )
     def partial_update(self, request: Request, webhook_id: UUID) -> Response:
         """Change an endpoint, disable it, or enable it again."""
@@ -161,8 +163,11 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
         body.is_valid(raise_exception=True)
         require_match(request, row)
         tell(request, facts=dict(body.validated_data))
-        with refused_as(INVALID):
+        try:
             return _shown(endpoints.change(row, **body.validated_data))
+        except Refused as error:
+            kind = CONFLICT if isinstance(error, endpoints.ChangedMeanwhile) else INVALID
+            raise Problem(kind, str(error)) from error
 
     @extend_schema(responses={204: None, **NONE, **COMMON})
     def destroy(self, _request: Request, webhook_id: UUID) -> Response:
@@ -170,7 +175,7 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
         endpoints.delete(_one(webhook_id))
         return Response(status=204)
 
-    @extend_schema(request=None, responses={200: MadeEndpoint, **NONE, **COMMON})
+    @extend_schema(request=None, responses={200: MadeEndpoint, **NONE, **OUTRUN, **COMMON})
     def rotate(self, _request: Request, webhook_id: UUID) -> Response:
         """Get a new secret, in this answer only. For 24 hours the one before signs too."""
         row = _one(webhook_id)

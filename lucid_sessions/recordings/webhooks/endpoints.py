@@ -43,6 +43,10 @@ def create(url: str, *, kinds: Sequence[str], description: str, by: str) -> tupl
     return row, secret
 
 
+class ChangedMeanwhile(Refused):
+    """Another was quicker."""
+
+
 def require_open(url: str) -> None:
     """Refused when nothing may be sent there."""
     parse(url, allowed=settings.LUCID_WEBHOOK_ALLOW)
@@ -65,7 +69,7 @@ def change(row: WebhookEndpoint, **given: Any) -> WebhookEndpoint:
         given |= {"reason": "", "failures": 0, "failing_since": None, "quiet_until": None}
     same = WebhookEndpoint.objects.filter(pk=row.pk, version=row.version)
     if not same.update(version=F("version") + 1, **given):
-        raise Refused("The endpoint was changed meanwhile. Read it and try again.")
+        raise ChangedMeanwhile("The endpoint was changed meanwhile. Read it and try again.")
     row.refresh_from_db()
     return row
 

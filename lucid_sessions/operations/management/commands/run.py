@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from lucid_sessions.errors import Refused
-from lucid_sessions.operations import embedded, premises, private_redis, programs
+from lucid_sessions.operations import embedded, health, premises, private_redis, programs, side_server
+from lucid_sessions.operations.children import Child
 from lucid_sessions.operations.embedded import ADDRESS, Layout
+from lucid_sessions.operations.private_redis import Redis
 from lucid_sessions.operations.stack import TICK_SECONDS, Stack, stop_on_signals
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
@@ -46,7 +49,18 @@ class Command(Base):
         embedded.prepare(programs.environment())
         redis = private_redis.choose(settings.LUCID_HOME)
         self.stdout.write(f"Redis: {redis.program}")
+        children: list[Child] = []
+        probes = health.Health(
+            {"redis": lambda: private_redis.answers(redis.url)},
+            service="stack",
+            steady=lambda: not any(child.keeps_ending for child in children),
+        )
+        with side_server.serving(ADDRESS, 0, health=probes, exposition=None) as port:
+            self._keep_serving(replace(layout, health_port=port), redis, children)
+
+    def _keep_serving(self, layout: Layout, redis: Redis, children: list[Child]) -> None:
         with embedded.stack(layout, redis=redis, say=self.stderr.write) as stack:
+            children += stack.children
             embedded.start(stack, redis)
             stack.wait_until(
                 lambda: premises.answers(ADDRESS, layout.api_port, "/health/live"),
