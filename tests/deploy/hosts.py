@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +20,9 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from recorder.spool import Spool
+from tests.deploy import spaces
 from tests.deploy.parts import ROOT, run, said
 from tests.deploy.serving import until
-from tests.programs import lacking, needed
 from tests.servers import mongod_program, redis_program
 
 HUB = "10.213.0.1"
@@ -31,11 +30,6 @@ MONGODB = f"mongodb://{HUB}:27017/lucid_sessions?replicaSet=rs0&w=majority&journ
 BUCKET = f"s3://lucid/archive?endpoint=http://{HUB}:9000&region=us-east-1"
 STAGES = ("capture", "compress", "encrypt", "store")
 SECRET = "a key for tests only, long enough to be taken for one 0123456789"
-
-
-def _ip(*words: str) -> None:
-    ended = run("ip", *words)
-    assert ended.returncode == 0, said(ended)
 
 
 @dataclass
@@ -62,14 +56,14 @@ class Site:
     def __exit__(self, *_: object) -> None:
         for space in self.spaces:
             self._end_all(space)
-            run("ip", "netns", "delete", self._named(space))
+            spaces.remove(space)
 
     def add_host(self, name: str, number: int) -> str:
         """The identity of the host's spool; the host is joined to the others and runs nothing yet."""
         self._add_space(name)
         outer, inner = f"v{number}", "eth0"
         self._ip_in("hub", "link", "add", outer, "type", "veth", "peer", "name", inner)
-        self._ip_in("hub", "link", "set", inner, "netns", self._named(name))
+        self._ip_in("hub", "link", "set", inner, "netns", spaces.named(name))
         self._ip_in("hub", "link", "set", outer, "master", "hub", "up")
         self._ip_in(name, "addr", "add", f"10.213.0.{10 + number}/24", "dev", inner)
         self._ip_in(name, "link", "set", inner, "up")
@@ -115,7 +109,7 @@ class Site:
         """A program runs there, in a process group of its own."""
         with (self.home / f"{space} {what}.log").open("ab") as log:
             self.programs[f"{space} {what}"] = subprocess.Popen(
-                ["ip", "netns", "exec", self._named(space), *command],
+                spaces.inside(space, *command),
                 env=self.environment(space) | more,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -132,7 +126,7 @@ class Site:
 
     def ask(self, *words: str, on: str = "hub", **more: str) -> "subprocess.CompletedProcess[str]":
         """`manage.py` beside the stores, or on another host, ended."""
-        command = ("ip", "netns", "exec", self._named(on), sys.executable, "manage.py", *words)
+        command = spaces.inside(on, sys.executable, "manage.py", *words)
         return run(*command, env=self.environment(on) | more, cwd=ROOT)
 
     def environment(self, name: str) -> dict[str, str]:
@@ -192,42 +186,28 @@ class Site:
         return False
 
     def _end_all(self, space: str) -> None:
-        """Nothing runs there any more; nothing of it had a chance to say goodbye."""
-        # What a killed parent has started just now may appear after the first look.
-        while pids := run("ip", "netns", "pids", self._named(space)).stdout.split():
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            for name in [one for one in self.programs if one.startswith(f"{space} ")]:
-                self.programs.pop(name).wait()
-            time.sleep(0.05)
+        for name in [one for one in self.programs if one.startswith(f"{space} ")]:
+            program = self.programs.pop(name)
+            program.kill()
+            program.wait()
+        spaces.kill_all(space)
 
     def _has_bucket(self) -> bool:
         made = f"import boto3; boto3.client('s3', endpoint_url='http://{HUB}:9000').create_bucket(Bucket='lucid')"
         keys = {"AWS_DEFAULT_REGION": "us-east-1"} | self.environment("hub")
-        return (
-            run("ip", "netns", "exec", self._named("hub"), sys.executable, "-c", made, env=keys).returncode
-            == 0
-        )
+        return run(*spaces.inside("hub", sys.executable, "-c", made), env=keys).returncode == 0
 
     def freeze(self, name: str) -> None:
         """The program and those that it started stand still."""
         os.killpg(self.programs[name].pid, signal.SIGSTOP)
 
     def _add_space(self, name: str) -> None:
-        if os.geteuid() != 0:
-            lacking("Only root can make network namespaces: run the tests as root.")
-        needed("ip", package="iproute2")
         (self.home / name).mkdir()
-        _ip("netns", "add", self._named(name))
+        spaces.add(name)
         self.spaces.append(name)
-        self._ip_in(name, "link", "set", "lo", "up")
-
-    def _named(self, space: str) -> str:
-        return f"lucid-{os.getpid()}-{space}"
 
     def _ip_in(self, space: str, *words: str) -> None:
-        _ip("-n", self._named(space), *words)
+        spaces.ip("-n", spaces.named(space), *words)
 
 
 def _worker(queues: str, name: str) -> tuple[str, ...]:

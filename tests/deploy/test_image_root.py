@@ -14,11 +14,10 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.deploy import stores
-from tests.deploy.containers import NOBODY, Containers, effective, make_root, removed
+from tests.deploy import spaces, stores
+from tests.deploy.containers import NOBODY, Containers, effective, made_root
 from tests.deploy.parts import DEPLOY, PORTS, run, said
 from tests.deploy.serving import until
-from tests.servers import mongod, redis_server
 
 pytestmark = [pytest.mark.xdist_group("image"), pytest.mark.timeout(600)]
 STARTED = (*PORTS, "flower")
@@ -27,9 +26,8 @@ STARTED = (*PORTS, "flower")
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root directory of every image but the recorder's."""
-    root = make_root("runtime", into=tmp_path_factory.mktemp("image") / "root")
-    yield root
-    removed(root)
+    with made_root("runtime", home=tmp_path_factory.mktemp("image")) as root:
+        yield root
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +38,22 @@ def running(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     secrets = stores.make_secrets(home / "secrets")
     # An engine mounts them into directories of its own.
     secrets.chmod(0o755)
-    with mongod() as database, redis_server() as redis:
+    spaces.add("image")
+    try:
+        yield from _started(Containers(image, home, secrets, "image"))
+    finally:
+        spaces.remove("image")
+
+
+def _started(made: Containers) -> Iterator[Containers]:
+    with spaces.stores(made.space) as (database, redis):
         for name, url in {
             "mongodb_url": database.replace("/?", "/lucid_sessions?"),
             "redis_url": redis,
             "cache_url": redis.replace("/0", "/1"),
         }.items():
-            (secrets / name).unlink()
-            (secrets / name).write_text(url)
-        made = Containers(image, home, secrets)
+            (made.secrets / name).unlink()
+            (made.secrets / name).write_text(url)
         for one_shot in ("migrate", "keys-init", "keys-share"):
             made.one_shot(one_shot)
         try:
