@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy import spaces
-from tests.deploy.parts import DEPLOY, ROOT, env_file, filled, run, said, services, system_tool
+from tests.deploy.parts import DEPLOY, ROOT, env_file, environment_of, run, said, services, system_tool
 from tests.programs import lacking
 
 NOBODY = 65532
@@ -84,7 +84,7 @@ def _in_memory(home: Path) -> Iterator[None]:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def environment_of(target: str) -> dict[str, str]:
+def image_environment(target: str) -> dict[str, str]:
     """ENV of a stage of the Dockerfile and of those that it builds on."""
     told: dict[str, str] = {}
     for stage in reversed(list(_stages(target))):
@@ -143,13 +143,14 @@ class Containers:
         variables = env_file() | {
             "LUCID_LEDGER_ORIGIN": "image.test/log",
             "LUCID_STORAGE_MIN_FREE_GIB": "0.1",
+            "LUCID_TARGET_ALLOW": "127.0.0.0/8",
         }
-        told = {k: filled(str(v), variables=variables) for k, v in service.get("environment", {}).items()}
-        return {"PATH": PROGRAM_PATH} | environment_of(target) | told
+        told = environment_of(service, variables=variables)
+        return {"PATH": PROGRAM_PATH} | image_environment(target) | told
 
-    def ask(self, name: str, *command: str) -> "subprocess.CompletedProcess[str]":
-        """A command in a fresh container of that service, ended."""
-        return run(*self.words(name, *command), env=self.environment(name), cwd=ROOT)
+    def ask(self, name: str, *command: str, told: str = "") -> "subprocess.CompletedProcess[str]":
+        """A command in a fresh container of that service, ended; `told` is its input."""
+        return run(*self.words(name, *command), env=self.environment(name), cwd=ROOT, input=told)
 
     def one_shot(self, name: str) -> None:
         """The service ran to its end, well."""

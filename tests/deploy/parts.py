@@ -60,6 +60,15 @@ def filled(text: str, *, variables: Mapping[str, str]) -> str:
     return VARIABLE.sub(value, text).replace("$$", "$")
 
 
+def environment_of(service: Mapping[str, Any], *, variables: Mapping[str, str]) -> dict[str, str]:
+    """The service's variables as Compose sets them; those without a value only where it knows one."""
+    named: Mapping[str, object] = service.get("environment", {})
+    passed = {name: variables[name] for name, value in named.items() if value is None and name in variables}
+    return passed | {
+        name: filled(str(value), variables=variables) for name, value in named.items() if value is not None
+    }
+
+
 def strings(value: object) -> Iterator[str]:
     """Every string in a tree of mappings and lists."""
     if isinstance(value, str):

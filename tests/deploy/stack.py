@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.deploy.parts import PORTS, ROOT, env_file, filled, run, said, services
+from tests.deploy.parts import PORTS, ROOT, env_file, environment_of, run, said, services
 from tests.deploy.serving import until
 from tests.ports import free_port
 
@@ -44,8 +44,7 @@ class Standing:
             "RATE_LIMIT_ENABLED": "false",
             "LUCID_WEBHOOK_ALLOW": "127.0.0.0/8",
         }
-        given = services()[name]["environment"]
-        told = {key: filled(str(value), variables=variables) for key, value in given.items()}
+        told = environment_of(services()[name], variables=variables)
         told = {key: value.replace("/run/secrets", str(self.secrets)) for key, value in told.items()}
         return told | {
             "PATH": os.environ["PATH"],

@@ -1,13 +1,36 @@
 """The application accepts what Compose gives each service, and refuses the example unchanged."""
 
 import os
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from tests.deploy.parts import PORTS, ROOT, WORKERS, env_file, filled, run, said, services, system_tool
+from tests.deploy.parts import (
+    PORTS,
+    ROOT,
+    WORKERS,
+    compose,
+    env_file,
+    environment_of,
+    filled,
+    run,
+    said,
+    services,
+    system_tool,
+)
 
+# SQLite's, the tests', the image's own, and the name of the module that speaks to Celery.
+ELSEWHERE = {
+    "DATABASE_URL",
+    "CONN_MAX_AGE",
+    "LUCID_TEST_DATABASE",
+    "STATIC_ROOT",
+    "LUCID_PUBLISHER",
+}
 SHOW = (
     "from lucid_sessions import environment, settings as s;"
     "print(environment.LUCID_PROFILE, bool(s.ENCRYPTION_PASSWORD), s.MONGO, s.REDIS_URL.split(':')[1])"
@@ -31,8 +54,7 @@ def _load(environment: dict[str, str]) -> str:
 def _given(name: str, *, secret_files: Path) -> dict[str, str]:
     """What Compose would put into the container's environment."""
     variables = env_file() | {"LUCID_LEDGER_ORIGIN": "sessions.test/log"}
-    wanted = services()[name]["environment"]
-    given = {key: filled(str(value), variables=variables) for key, value in wanted.items()}
+    given = environment_of(services()[name], variables=variables)
     return {key: value.replace("/run/secrets", str(secret_files)) for key, value in given.items()}
 
 
@@ -66,6 +88,39 @@ def test_the_settings_accept_what_compose_gives(name: str, secret_files: Path) -
 @pytest.mark.parametrize("name", WORKERS)
 def test_a_worker_starts_without_the_password(name: str, secret_files: Path) -> None:
     assert _load(_given(name, secret_files=secret_files)).split()[:2] == ["production", "False"]
+
+
+def _settings() -> set[str]:
+    """The names of all variables that the settings read."""
+    code = "".join(path.read_text() for path in (ROOT / "lucid_sessions").glob("*.py"))
+    return set(re.findall(r'\b(?:env\.\w+|choice|path)\(\s*"([A-Z_0-9]+)"', code))
+
+
+def _named(whole: dict[str, Any], *, with_values: bool = False) -> set[str]:
+    """The variables that our services get in a compose file, secrets' files under the name of the secret."""
+    ours = [one for one in whole["services"].values() if one["image"].startswith("lucid-")]
+    given = [pair for one in ours for pair in one.get("environment", {}).items()]
+    return {name.removesuffix("_FILE") for name, value in given if value is not None or not with_values}
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/swarm/stack.yml"])
+def test_whatever_can_be_set_can_be_set_with_containers_too(file: str) -> None:
+    whole = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    assert _settings() - _named(whole) - ELSEWHERE == set()
+
+
+def test_the_example_names_every_setting_that_the_compose_file_does_not_fix() -> None:
+    assert _settings() - set(env_file()) - _named(compose(), with_values=True) - ELSEWHERE == set()
+
+
+def test_the_example_gives_what_is_merely_passed_on_its_default() -> None:
+    passed = [name for name, value in services()["session-api"]["environment"].items() if value is None]
+    show = f"from lucid_sessions import settings as s; print([getattr(s, n) for n in {passed}])"
+    base = {"PATH": os.environ["PATH"], "LUCID_HOME": "/nowhere"}
+    given = base | {name: env_file()[name] for name in passed}
+    as_given, by_default = (run(sys.executable, "-c", show, env=env, cwd=ROOT) for env in (given, base))
+    assert as_given.returncode == 0, said(as_given)
+    assert as_given.stdout == by_default.stdout
 
 
 def test_the_health_check_and_prometheus_ask_for_hosts_that_django_allows() -> None:

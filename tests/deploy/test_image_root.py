@@ -1,7 +1,7 @@
 """The images' content without an engine: Debian 13's packages and the hashed requirements as a directory.
 
 In it every service runs as nobody on a read-only root, and together they take a recording to its verified
-end. The recorder's own root, which has a desktop beside Python, is built by hand: docs/deployment.md.
+end. The recorder's own root, which has a desktop beside Python: check_recorder_root.py.
 """
 
 import json
@@ -14,13 +14,11 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.deploy import spaces, stores
 from tests.deploy.containers import NOBODY, Containers, effective, made_root
-from tests.deploy.parts import DEPLOY, PORTS, run, said
-from tests.deploy.serving import until
+from tests.deploy.imaged import STARTED, imaged
+from tests.deploy.parts import DEPLOY, run, said
 
 pytestmark = [pytest.mark.xdist_group("image"), pytest.mark.timeout(600)]
-STARTED = (*PORTS, "flower")
 
 
 @pytest.fixture(scope="module")
@@ -33,41 +31,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def running(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     """The services, started in it after the one-shots."""
-    home = tmp_path_factory.mktemp("containers")
-    home.chmod(0o755)
-    secrets = stores.make_secrets(home / "secrets")
-    # An engine mounts them into directories of its own.
-    secrets.chmod(0o755)
-    spaces.add("image")
-    try:
-        yield from _started(Containers(image, home, secrets, "image"))
-    finally:
-        spaces.remove("image")
-
-
-def _started(made: Containers) -> Iterator[Containers]:
-    with spaces.stores(made.space) as (database, redis):
-        for name, url in {
-            "mongodb_url": database.replace("/?", "/lucid_sessions?"),
-            "redis_url": redis,
-            "cache_url": redis.replace("/0", "/1"),
-        }.items():
-            (made.secrets / name).unlink()
-            (made.secrets / name).write_text(url)
-        for one_shot in ("migrate", "keys-init", "keys-share"):
-            made.one_shot(one_shot)
-        try:
-            for name in STARTED:
-                made.start(name)
-            for name in STARTED:
-                until(
-                    lambda name=name: made.is_healthy(name),  # type: ignore[misc]
-                    program=made.programs[name],
-                    log=made.log(name),
-                )
-            yield made
-        finally:
-            made.stop()
+    with imaged(image, home=tmp_path_factory.mktemp("containers")) as made:
+        yield made
 
 
 def test_there_is_no_program_but_python(image: Path) -> None:
@@ -94,7 +59,7 @@ def test_the_recorders_root_has_the_packages_of_its_stage() -> None:
     assert stage
     assert script
     # A root without dpkg wants what debian:trixie-slim has anyway to be named.
-    anyway = {"base-files", "dash", "netbase", "tzdata"}
+    anyway = {"base-files", "dash", "libc-bin", "netbase", "tzdata"}
     assert set(stage[1].replace("\\", "").split()) == set(script[1].split()) - anyway
 
 
