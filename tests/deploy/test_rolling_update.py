@@ -1,12 +1,14 @@
 """deploy/scripts/rolling-update takes the real services from an earlier release to this one, under load.
 
-The earlier release is a commit of this repository: its code makes the database and the keys, records and
-answers. Then the schema is migrated while it works, and one service after another becomes this checkout's.
+The earlier release lies beside this file: its code makes the database and the keys, records and answers.
+Then the schema is migrated while it works, and one service after another becomes this checkout's.
 Instead of containers, processes: what the script orders of Compose is done to them, a SIGTERM and a new
 start, and the order is fulfilled once the new one is ready. The API runs twice, as under Swarm and
 Kubernetes, and the client asks the other when one is gone, as nginx does.
 """
 
+import hashlib
+import lzma
 import subprocess
 import threading
 import time
@@ -18,17 +20,19 @@ import pytest
 
 from tests.deploy import people
 from tests.deploy.orders import Order, Script
-from tests.deploy.parts import PORTS, ROOT, run
+from tests.deploy.parts import PORTS, ROOT
 from tests.deploy.stack import SECOND_API, Standing
 from tests.deploy.standing import stood
-from tests.programs import lacking, needed
 
 # On a busy machine every start takes its time.
 pytestmark = [pytest.mark.xdist_group("services"), pytest.mark.timeout(600)]
 
 
-# The release that installations come from. Its whole history must be there: CI clones everything.
-EARLIER = "f9599e0610dc2a2be708a0ebeb29f59fa541369b"
+# The release that installations come from, as a file: a clone need not have its history. Made by
+# git archive f9599e0610dc2a2be708a0ebeb29f59fa541369b lucid_sessions recorder tasks manage.py \
+#     deploy/docker/share_keys.py ':!lucid_sessions/console/static/console/vendor' | xz -9e
+EARLIER = Path(__file__).with_name("earlier-release.tar.xz")
+EARLIER_SHA256 = "0b65d900060a9fafe557373512dfe46f4f1408761dd77697d956039ad17c8fcf"
 
 
 class Load:
@@ -75,16 +79,10 @@ class Rolled(NamedTuple):
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code of the earlier release, in a directory of its own."""
-    git = needed("git")
-    if run(git, "-C", ROOT, "cat-file", "-e", f"{EARLIER}^{{commit}}").returncode != 0:
-        lacking(f"Commit {EARLIER} is not in this clone: fetch the whole history (git fetch --unshallow).")
+    packed = EARLIER.read_bytes()
+    assert hashlib.sha256(packed).hexdigest() == EARLIER_SHA256
     home = tmp_path_factory.mktemp("earlier")
-    archive = subprocess.run(
-        [git, "-C", ROOT, "archive", EARLIER, "lucid_sessions", "recorder", "tasks", "deploy", "manage.py"],
-        capture_output=True,
-        check=True,
-    )
-    subprocess.run(["tar", "--extract", "--directory", home], input=archive.stdout, check=True)
+    subprocess.run(["tar", "--extract", "--directory", home], input=lzma.decompress(packed), check=True)
     return home
 
 

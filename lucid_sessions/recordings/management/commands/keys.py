@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from lucid_sessions.environment import env
 from lucid_sessions.errors import Refused
 from lucid_sessions.recordings import keyring, ledger_rows
 from lucid_sessions.recordings.installation import installation
@@ -27,8 +28,10 @@ class Command(Base):
     def _init(self) -> int:
         root = settings.LUCID_KEYS_PATH
         if settings.EMBEDDED:
+            # One that was given has no second value in a file, to be taken for it some day.
             for name in keyring.EMBEDDED_SECRETS:
-                keyring.new_secret(root, name)
+                if not env.str(name.upper(), ""):
+                    keyring.new_secret(root, name)
         elif not settings.ENCRYPTION_PASSWORD:
             raise Refused(
                 "ENCRYPTION_PASSWORD is not set: it will lock the archive's key; set it and keep it safe."
