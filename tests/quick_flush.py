@@ -30,10 +30,16 @@ class Collections:
         self._before = {name: list(connection.database[name].find()) for name in _changeable(connection)}
 
     def restore(self, connection: Any) -> None:
-        for name in _changeable(connection):
-            connection.database[name].delete_many({})
+        from pymongo import WriteConcern
+
+        # Written in this order, on disk in this order: only the last one is waited for.
+        names, quick = _changeable(connection), WriteConcern(w=1, j=False)
+        for name in names:
+            collection = connection.database[name].with_options(write_concern=quick)
+            collection.delete_many({})
             if documents := self._before.get(name):
-                connection.database[name].insert_many(documents)
+                collection.insert_many(documents)
+        connection.database[names[-1]].delete_many({"_id": None})
 
 
 class Tables:

@@ -1,6 +1,6 @@
 """Real servers for tests: on loopback, on a port of our own, in a directory that goes when they stop.
 
-    with mongod() as url: ...          # a one-node replica set, already primary
+    with mongod() as url: ...          # a one-node replica set, already primary; mongod(3) has three
     with redis_server() as url: ...
     with s3_server() as url: ...           # an S3 service, empty; its credentials are any
 
@@ -30,12 +30,22 @@ from tests.programs import needed_library
 
 START_SECONDS = 30
 STOP_SECONDS = 15
+# What a member of a replica set says of its state.
+PRIMARY, SECONDARY = 1, 2
 
 
 @contextlib.contextmanager
-def mongod() -> Iterator[str]:
-    """The URL (without a database name) of a one-node replica set that accepts majority writes."""
-    port = free_port()
+def mongod(members: int = 1) -> Iterator[str]:
+    """The URL (without a database name) of a replica set of so many that accepts majority writes."""
+    ports = [free_port() for _ in range(members)]
+    with contextlib.ExitStack() as stack:
+        checks = [stack.enter_context(_member(port)) for port in ports]
+        _become_primary(ports, check_running=lambda: [check() for check in checks])
+        yield f"mongodb://{','.join(f'127.0.0.1:{port}' for port in ports)}/?replicaSet=rs0"
+
+
+@contextlib.contextmanager
+def _member(port: int) -> Iterator[Callable[[], object]]:
     with _directory() as home:
         command = [
             str(mongod_program()),
@@ -45,9 +55,7 @@ def mongod() -> Iterator[str]:
         # Full-time diagnostics would be written each second, for nobody.
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
         with _running(command, home=home) as check_running:
-            url = f"mongodb://127.0.0.1:{port}/?replicaSet=rs0"
-            _become_primary(port, check_running=check_running)
-            yield url
+            yield check_running
 
 
 @contextlib.contextmanager
@@ -118,7 +126,7 @@ def _directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], *, home: Path) -> Iterator[Callable[[], None]]:
+def _running(command: list[str], *, home: Path) -> Iterator[Callable[[], object]]:
     """A function that raises, with the server's own last words, when the server is no longer running."""
     log = home / "server.log"
     with log.open("wb") as out:
@@ -152,7 +160,7 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-def _wait_until(ready: Callable[[], bool], *, check_running: Callable[[], None]) -> None:
+def _wait_until(ready: Callable[[], bool], *, check_running: Callable[[], object]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not ready():
         check_running()
@@ -161,17 +169,22 @@ def _wait_until(ready: Callable[[], bool], *, check_running: Callable[[], None])
         time.sleep(0.05)
 
 
-def _become_primary(port: int, *, check_running: Callable[[], None]) -> None:
+def _become_primary(ports: list[int], *, check_running: Callable[[], object]) -> None:
     from pymongo import MongoClient
 
-    client: MongoClient[dict[str, Any]] = MongoClient("127.0.0.1", port, directConnection=True)
+    client: MongoClient[dict[str, Any]] = MongoClient("127.0.0.1", ports[0], directConnection=True)
     with client:
-        member = {"_id": 0, "host": f"127.0.0.1:{port}"}
-        _wait_until(lambda: _listens(port), check_running=check_running)
-        client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
-        _wait_until(
-            lambda: bool(client.admin.command("hello")["isWritablePrimary"]), check_running=check_running
-        )
+        members = [{"_id": number, "host": f"127.0.0.1:{port}"} for number, port in enumerate(ports)]
+        _wait_until(lambda: all(_listens(port) for port in ports), check_running=check_running)
+        # A dead primary is replaced after two seconds instead of ten.
+        chosen = {"_id": "rs0", "members": members, "settings": {"electionTimeoutMillis": 2000}}
+        client.admin.command("replSetInitiate", chosen)
+
+        def all_serve() -> bool:
+            states = [one["state"] for one in client.admin.command("replSetGetStatus")["members"]]
+            return sorted(states) == [PRIMARY] + [SECONDARY] * (len(ports) - 1)
+
+        _wait_until(all_serve, check_running=check_running)
 
 
 def _listens(port: int) -> bool:
@@ -187,7 +200,11 @@ def _answers_ping(port: int) -> bool:
     return False
 
 
-SERVERS = {"mongod": ("MONGODB_URL", mongod), "redis": ("REDIS_URL", redis_server)}
+SERVERS: dict[str, tuple[str, Callable[[], contextlib.AbstractContextManager[str]]]] = {
+    "mongod": ("MONGODB_URL", mongod),
+    "mongod-set": ("MONGODB_URL", lambda: mongod(3)),
+    "redis": ("REDIS_URL", redis_server),
+}
 
 
 def main(arguments: list[str]) -> int:

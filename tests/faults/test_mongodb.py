@@ -30,10 +30,10 @@ THREADS = ("--pool", "threads", "--concurrency", "2")
 
 
 class Server:
-    """The mongod that the tests were started beside, to be killed and started again as it was."""
+    """A mongod that the tests were started beside, to be killed and started again as it was."""
 
-    def __init__(self) -> None:
-        self.port = int(urlsplit(settings.MONGODB_URL.split("?")[0]).port or 0)
+    def __init__(self, port: int | None = None) -> None:
+        self.port = port or int(urlsplit(settings.MONGODB_URL.split("?")[0]).port or 0)
         self.pid = next(pid for pid in _processes() if f"--port\0{self.port}\0" in _command(pid))
         self.argv = _command(self.pid).split("\0")[:-1]
         self.process: subprocess.Popen[bytes] | None = None
@@ -47,8 +47,12 @@ class Server:
         until(lambda: not _alive(self.pid), seconds=20)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.begin()
         until(self.is_primary, seconds=60)
+
+    def begin(self) -> None:
+        """It runs, and is not necessarily the primary."""
+        self.process = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def step_down(self) -> None:
         """For two seconds it takes no writes, and closes what wrote."""
