@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,28 @@ from uuid import UUID
 
 from recorder import durable, mp4
 from recorder.clock import us_of
+from recorder.errors import Unreadable
 from recorder.names import ClosedMarker, SegmentName
 from recorder.spool import Spool
 from recorder.take import Progress, Stamp, lock_take
 
+log = logging.getLogger("recorder")
+
 
 def unclosed(spool: Spool) -> Iterator[tuple[UUID, int]]:
-    """Takes whose recorder did not close them: still being recorded, or dead."""
-    for session, take, directory in spool.takes():
-        if not spool.closed(directory) or spool.parts(directory):
-            yield session, take
+    """Takes whose recorder did not close them: still being recorded, or dead.
+
+    A session whose files cannot be read keeps no supervisor from starting; the next one looks again.
+    """
+    for session in spool.sessions():
+        try:
+            yield from [
+                (session, take)
+                for _, take, directory in spool.takes_of(session)
+                if not spool.closed(directory) or spool.parts(directory)
+            ]
+        except (OSError, Unreadable) as error:
+            log.error("session %s in the spool cannot be read: %s", session, error)
 
 
 def recover(spool: Spool, session: UUID, *, take: int, reason: str) -> ClosedMarker:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from threading import Event as Flag
 from uuid import UUID
 
 from recorder.budget import Budget, Load
@@ -62,12 +61,12 @@ class Supervisor:
         self._budget = Budget(self._desk.policy.cores)
         self._charges: dict[UUID, Charge] = {}
         self._unclosed: set[tuple[UUID, int]] = set()
-        self._stopping = Flag()
+        self._stopping = False
         self._next_beat = self._next_reserve = self._next_recovery = 0.0
 
     def stop(self) -> None:
-        """Have `run` close all recordings and return."""
-        self._stopping.set()
+        """Have `run` close all recordings and return. For signal handlers, too: it takes no lock."""
+        self._stopping = True
 
     @property
     def children(self) -> dict[UUID, int]:
@@ -81,10 +80,10 @@ class Supervisor:
         with Lock(self._spool.root / "supervisor.lock", busy=busy):
             self._unclosed = set(unclosed(self._spool))
             last = time.monotonic()
-            while not self._stopping.is_set():
+            while not self._stopping:
                 self._step(stalled=time.monotonic() - last > STALLED_AFTER)
                 last = time.monotonic()
-                self._stopping.wait(STEP)
+                time.sleep(STEP)
             self._close()
 
     def _step(self, *, stalled: bool) -> None:

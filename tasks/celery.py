@@ -28,6 +28,7 @@ app = Celery(
 app.conf.update(
     task_routes={
         **{f"pipeline.{stage}": {"queue": stage} for stage in STAGES},
+        "pipeline.let_go": {"queue": "pipeline"},
         "schedule.reconcile": {"queue": "pipeline"},
         "schedule.seal": {"queue": "pipeline"},
         "schedule.sweep": {"queue": "maintenance"},

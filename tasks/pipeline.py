@@ -10,16 +10,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
+from billiard.exceptions import WorkerLostError
 from celery import Task, chain, signals
 from django.conf import settings
 
-from lucid_sessions.recordings import hints, leaving, pipeline, sealing
+from lucid_sessions.recordings import hints, leases, leaving, pipeline, sealing, setbacks
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.lifecycle import STAGES, stages_from
 
 from . import jobs as jobs  # whoever may hint may announce jobs, too
 from . import request_identity as request_identity
 from .celery import app
+
+# After that the lease is over anyway.
+LET_GO_SECONDS = leases.LEASE.total_seconds()
 
 
 class Step(Task):
@@ -73,6 +77,24 @@ def _ids(texts: list[str]) -> list[UUID]:
 def _hand_back(**_: Any) -> None:
     """No further chunk of a lot is begun: what is left of it goes back at once."""
     leaving.announce()
+
+
+@app.task(name="pipeline.let_go", ignore_result=True)
+def let_go(chunk_ids: list[str]) -> None:
+    """A process of some pool died over these: what it held is due again soon, each chunk alone."""
+    setbacks.let_go(_ids(chunk_ids))
+
+
+@signals.task_failure.connect
+def _tell_of_the_dead(
+    sender: Any = None, exception: BaseException | None = None, args: Any = (), **_: Any
+) -> None:
+    """Without this the chunks would wait until the lease of the dead is over.
+
+    A worker that lives is asked to: this is the process that forks, and must not touch the database.
+    """
+    if isinstance(exception, WorkerLostError) and sender.name in {step.name for step in STEPS.values()}:
+        let_go.apply_async(tuple(args[:1]), expires=LET_GO_SECONDS)
 
 
 STEPS = {**{stage: _step(stage) for stage in STAGES if stage != "anchor"}, "anchor": anchor}

@@ -5,10 +5,26 @@ from typing import Any
 
 import structlog
 from kombu.transport import redis
+from redis import Redis
 from redis.exceptions import ConnectionError as ConnectionLost
 
 log = structlog.get_logger(__name__)
 LONGEST_REASON = 300
+# Ours carry ids, and have some 8 KiB at most.
+MOST_BYTES = 1 << 20
+
+
+class Client(Redis):
+    """Redis, but for messages that are longer than any of ours: they are not even looked into.
+
+    To decode one of 100 MB, to keep it as unacknowledged and to log it takes a worker ten seconds.
+    """
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        answer = super().parse_response(connection, command_name, **options)
+        if command_name == "BRPOP" and answer and len(answer[1]) > MOST_BYTES:
+            raise ValueError(f"{len(answer[1])} bytes; {MOST_BYTES} are the most")
+        return answer
 
 
 class Channel(redis.Channel):
@@ -21,6 +37,9 @@ class Channel(redis.Channel):
             # Taken off the queue already. Left to rise, it would end the worker, and every other after it.
             log.error("not a message: dropped", error=f"{type(error).__name__}: {error}"[:LONGEST_REASON])
             raise Empty from error
+
+    def _get_client(self) -> Any:
+        return Client
 
     def _connparams(self, asynchronous: bool = False) -> Any:
         """How to connect. A channel that outlived its connection says so in the way that Celery expects.

@@ -7,8 +7,10 @@ What is missing between two stages is computed anew: back to CAPTURED. Quarantin
 """
 
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
+from uuid import UUID
 
 import structlog
 from django.utils import timezone
@@ -75,6 +77,21 @@ def wait(attempts: int) -> float:
     """Seconds until the next attempt: doubling, bounded, and jittered so that crowds come spread out."""
     longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 16))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+
+def let_go(chunk_ids: Sequence[UUID]) -> int:
+    """How many of these a worker held that is known to have died: their leases are over, a wait begins.
+
+    The tokens stay: each is claimed alone, and the loss counts. Nothing is taken from a worker that lives: it
+    renews its lease, and commits.
+    """
+    now = timezone.now()
+    held = list(Chunk.objects.filter(pk__in=list(chunk_ids), token__gt="", quarantined_at__isnull=True))
+    for chunk in held:
+        due = now + timedelta(seconds=wait(chunk.losses + 1))
+        mine = Chunk.objects.filter(pk=chunk.pk, token=chunk.token)
+        mine.update(lease_until=now, next_attempt_at=due, hinted_at=None)
+    return len(held)
 
 
 def next_step(chunk: Chunk) -> str:

@@ -31,7 +31,7 @@ ROWS: dict[int, list[tuple[str, str]]] = {
     7: [("test_disks.py", "sqlite"), ("test_failing_calls.py", "sqlite")],
     8: [("test_disks.py", "sqlite")],
     9: [("test_clocks.py", "sqlite")],
-    10: [("test_load.py", "sqlite"), ("test_messages.py", "sqlite"), ("test_bombs.py", "sqlite")],
+    10: [("test_poison.py", "sqlite"), ("test_messages.py", "sqlite"), ("test_bombs.py", "sqlite")],
     11: [("test_messages.py", "sqlite")],
     12: [("test_retention.py", "sqlite"), ("test_retention.py", "mongodb")],
     13: [("test_recorders.py", "sqlite")],
@@ -108,9 +108,9 @@ def _table(results: Iterable[dict[str, Any]]) -> str:
         "| seeds | load | code |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for (row, fault, full), runs in sorted(_together(results).items()):
+    for (row, fault, how), runs in sorted(_together(results).items()):
         times = sorted(time for run in runs for time in run["recoveries"])
-        cells = [row, fault, "full" if full else "CI", *(sum(run[name] for run in runs) for name in SUMS)]
+        cells = [row, fault, how, *(sum(run[name] for run in runs) for name in SUMS)]
         cells += [_at(times, 0.5), _at(times, 0.99)] if times else ["-", "-"]
         cells.append(", ".join(sorted({str(run["seed"]) for run in runs})))
         cells.append(f"{max(run['load'] for run in runs):.0f}")
@@ -119,11 +119,12 @@ def _table(results: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _together(results: Iterable[dict[str, Any]]) -> dict[tuple[int, str, bool], list[dict[str, Any]]]:
-    """Several runs of one trial count as one."""
-    runs: dict[tuple[int, str, bool], list[dict[str, Any]]] = {}
+def _together(results: Iterable[dict[str, Any]]) -> dict[tuple[int, str, str], list[dict[str, Any]]]:
+    """Several runs of one trial count as one; those that had the machine to themselves stand apart."""
+    runs: dict[tuple[int, str, str], list[dict[str, Any]]] = {}
     for one in results:
-        runs.setdefault((one["row"], one["fault"], one["full"]), []).append(one)
+        how = ("full" if one["full"] else "CI") + (", alone" if one.get("alone") else "")
+        runs.setdefault((one["row"], one["fault"], how), []).append(one)
     return runs
 
 

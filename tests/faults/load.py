@@ -17,13 +17,15 @@ from lucid_sessions.recordings.lifecycle import QUEUES, State
 from lucid_sessions.recordings.models import Chunk, Session
 from tasks.celery import app
 from tasks.pipeline import CeleryPublisher
-from tests import factories, servers
+from tests import servers
 from tests.faults.ground import Ground
 from tests.ports import free_port
 from tests.tasks.workers import environment, until
 
 ALL = ",".join(QUEUES)
 SEGMENTS_A_SESSION = 8
+PREFORK = ("--pool", "prefork", "--concurrency", "2")
+THREADS = ("--pool", "threads", "--concurrency", "2")
 
 
 @dataclass
@@ -109,7 +111,12 @@ class Engine:
     def await_progress(self, *, seconds: float = 60) -> None:
         """More is stored than now: a fault before that would show a false zero."""
         before = self.progress()
-        until(lambda: self.progress() > before or self._idle(), seconds=seconds, every=0.02)
+
+        def goes_on() -> bool:
+            self.ground.hasten()
+            return self.progress() > before or self._idle()
+
+        until(goes_on, seconds=seconds, every=0.02)
 
     def _idle(self) -> bool:
         return not Chunk.objects.exclude(state=State.ANCHORED).exclude(quarantined_at__isnull=False).exists()
@@ -169,6 +176,3 @@ def finish(engine: Engine) -> None:
     scanner: Callable[[], object] = intake.Intake(engine.ground.world.spool).scan
     scanner()
     engine.ground.finish(inline=False)
-
-
-__all__ = ["Engine", "Redis", "children_of", "factories", "finish", "kill_group", "running"]

@@ -22,7 +22,7 @@ STEPS = [name for name in STAGES if name != "anchor"]
 
 @pytest.mark.fault(11, "each message delivered 2 to 5 times, at once and reordered")
 def test_messages_that_come_again_and_out_of_order_count_once(ground: Ground) -> None:
-    for _ in range(trials(1000, 24)):
+    for _ in range(trials(1000, 50)):
         session = ground.session()
         ids = ground.ids(session)
         # The fused message, and those of every single stage, in any order, some of them at the same time.
@@ -53,7 +53,7 @@ def _deliver(ground: Ground, ids: list[UUID], messages: list[list[str]], *, at_o
     11, "a zombie comes back with a stale fence, after and in the middle of its successor's work"
 )
 def test_a_zombie_neither_commits_nor_quarantines(ground: Ground) -> None:
-    for number in range(trials(1000, 24)):
+    for number in range(trials(1000, 50)):
         session = ground.session()
         (chunk,) = ground.ids(session)
         zombie = _work_of_a_sleeper(ground, chunk)

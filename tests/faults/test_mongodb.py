@@ -18,15 +18,15 @@ from pymongo.errors import PyMongoError
 from lucid_sessions.recordings import intake, sessions
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Chunk, Session
-from tests.faults.ground import Ground, trials
-from tests.faults.load import finish, running
+from tests.faults.ground import FULL, Ground, trials
+from tests.faults.load import THREADS, finish, running
 from tests.faults.test_recorders import await_new_take, note_acknowledged, recording
 from tests.servers import mongod_program
 from tests.tasks.workers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-THREADS = ("--pool", "threads", "--concurrency", "2")
+AWAY_SECONDS = (2.0, 6.0) if FULL else (1.0, 2.0)
 
 
 class Server:
@@ -98,7 +98,7 @@ def _alive(pid: int) -> bool:
 def test_a_database_that_dies_under_load_loses_nothing(ground: Ground) -> None:
     server = Server()
     with running(ground, *THREADS) as engine:
-        for number in range(2 * trials(100, 1)):
+        for number in range(2 * trials(100, 3)):
             sessions = [engine.feed(), engine.feed()]
             time.sleep(ground.rng.uniform(0, 0.3))
             if number % 2 == 0:
@@ -123,9 +123,9 @@ def test_recording_goes_on_while_the_database_is_away(ground: Ground) -> None:
     server = Server()
     with recording(ground) as (_, session):
         await_new_take(session, after=0)
-        for _ in range(trials(20, 1)):
+        for _ in range(trials(100, 3)):
             server.kill()
-            time.sleep(ground.rng.uniform(2, 6))
+            time.sleep(ground.rng.uniform(*AWAY_SECONDS))
             server.start()
             connections.close_all()
             ground.strike()

@@ -7,7 +7,6 @@ import pytest
 from lucid_sessions.blobs import S3Blobs, blob_name
 from lucid_sessions.recordings import playback, verification
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Session
 from tests.buckets import everything_in, owner
 from tests.journey import test_record_to_export as journey
 
@@ -23,10 +22,10 @@ def world(s3_world: Installation) -> Installation:
 def test_a_session_recorded_into_a_bucket_verifies_plays_and_exports(
     world: Installation, stack: dict[str, str], tmp_path: Path
 ) -> None:
-    journey.test_a_recorded_session_verifies_plays_and_exports(world, stack, tmp_path)
+    session = journey.record_verify_play_export(world, tmp_path)
     assert not world.blobs_root.exists()
     assert isinstance(world.blobs, S3Blobs)
-    where, session = world.blobs.bucket.where, Session.objects.get()
+    where = world.blobs.bucket.where
     stored = {key: content for key, content in everything_in(where).items() if "/blobs/" in key}
     assert stored == {f"archive/blobs/{blob_name(content)}": content for content in stored.values()}
     victim = playback.archived(session)[0]

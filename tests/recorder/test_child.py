@@ -148,6 +148,8 @@ def test_a_killed_child_loses_about_a_second_and_its_take_is_recovered(spool: Sp
         child.process.kill()
         child.process.wait()
     assert names(child) == []
+    # Another session that cannot be listed (ELOOP) hides none.
+    (spool.root / "takes" / ("0" * 32)).symlink_to("0" * 32)
     assert list(unclosed(spool)) == [(child.session, 1)]
     marker = recover(spool, child.session, take=1, reason="killed")
     (name,) = names(child)
