@@ -26,6 +26,8 @@ STRAY_SECONDS = 24 * 3600.0
 VACUUM_FREE_PART = 0.2
 VACUUM_MOST_BYTES = 1 << 30
 BUSY_MS = 20_000
+# Figures about smaller tables are forgotten: see `_sqlite`.
+FEW_ROWS = 1_000
 LOT = 500
 
 
@@ -68,6 +70,10 @@ def _sqlite(report: Report) -> None:
         # Bounded: enough rows of each index to choose well, never minutes of reading.
         cursor.execute("PRAGMA analysis_limit=1000")
         cursor.execute("ANALYZE")
+        # A handful of rows is best read whole, and the figures would go on saying so when there are many.
+        # Without figures the planner expects many.
+        cursor.execute("DELETE FROM sqlite_stat1 WHERE CAST(stat AS INTEGER) < %s", [FEW_ROWS])
+        cursor.execute("ANALYZE sqlite_schema")
         report.done.append("statistics renewed")
         _vacuum(cursor, report)
         cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from lucid_sessions.operations import upkeep as maintenance
 from lucid_sessions.recordings import clock_guard, holds, orphans, quota, retention, scrub, shredding, upkeep
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
@@ -18,35 +19,31 @@ from tests.recordings import archived
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TICKS: list[Callable[[Installation], object]] = [
-    lambda world: retention.tick(world),
-    lambda world: shredding.tick(world),
-    lambda world: shredding.clear_here(world),
-    lambda world: quota.tick(),
-    lambda world: scrub.tick(world),
-    lambda world: orphans.collect(world, older_than_seconds=-1),
-    lambda world: holds.remember(),
-]
-NAMES = ["retention", "shredding", "spool", "quota", "scrub", "orphans", "holds"]
+# Each leaves something to do for the next.
+TICKS: dict[str, Callable[[Installation], object]] = {
+    "holds": lambda world: holds.remember(),
+    "scrub": lambda world: scrub.tick(world),
+    "quota": lambda world: quota.tick(),
+    "orphans": lambda world: orphans.collect(world, older_than_seconds=-1),
+    "spool": lambda world: shredding.clear_here(world),
+    "shredding": lambda world: shredding.tick(world),
+    "retention": lambda world: retention.tick(world),
+}
 LARGE = ("recordings_session", "recordings_chunk", "recordings_take", "recordings_sessionkey")
 
 
 @pytest.mark.sqlite_only("plans of SQLite; those of MongoDB are looked at below")
-@pytest.mark.parametrize("tick", TICKS, ids=NAMES)
-def test_a_tick_never_reads_a_whole_table(
-    world: Installation, tick: Callable[[Installation], object]
-) -> None:
+def test_a_tick_never_reads_a_whole_table(world: Installation) -> None:
     _lived_in(world)
-    with CaptureQueriesContext(connection) as asked:
-        tick(world)
-    plans = [
-        (query["sql"], _plan(query["sql"]))
-        for query in asked
-        if query["sql"].startswith(("SELECT", "UPDATE"))
-    ]
-    assert plans
-    slow = [(sql, line) for sql, plan in plans for line in plan if _is_slow(line)]
-    assert slow == []
+    # Which may come at any time: what it learns of a small database must not mislead the planner later.
+    maintenance.maintain(world)
+    for name, tick in TICKS.items():
+        with CaptureQueriesContext(connection) as asked:
+            tick(world)
+        found = [query["sql"] for query in asked if query["sql"].startswith(("SELECT", "UPDATE"))]
+        assert found, name
+        slow = [(sql, line) for sql in found for line in _plan(sql) if _is_slow(line)]
+        assert slow == [], name
 
 
 def _lived_in(world: Installation) -> None:
