@@ -74,7 +74,9 @@ if MONGO:
 else:
     DATABASES = {"default": env.db_url_config(DATABASE_URL)}
     DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-    _CONTRIB = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes"]
+    # "Simple": the admin's pages are found by the URLs, not by every command that starts.
+    _ADMIN = "django.contrib.admin.apps.SimpleAdminConfig"
+    _CONTRIB = [_ADMIN, "django.contrib.auth", "django.contrib.contenttypes"]
     if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         DATABASES["default"] |= {
             # Opening the file and leaving it as the last one (a checkpoint) costs more than most queries.

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from lucid_sessions.operations.overview import Overview
 
+admin.autodiscover()
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/v1/health", Overview.as_view(), name="health"),

@@ -9,7 +9,7 @@ from django.contrib.contenttypes import apps as contenttypes
 from lucid_sessions.mongodb.settings import AUTO_FIELD
 
 
-class AdminConfig(admin.AdminConfig):
+class AdminConfig(admin.SimpleAdminConfig):
     default_auto_field = AUTO_FIELD
 
 

@@ -21,6 +21,7 @@ from tests.api.people import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+admin.autodiscover()
 OURS = [model for model in admin.site._registry if model._meta.app_label in ("recordings", "access")]
 EVIDENCE = [model for model in OURS if model not in (User, Session, WebhookEndpoint)]
 
