@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
 
+from lucid_sessions.recordings import retention
 from lucid_sessions.recordings.api.figures import progress
 from lucid_sessions.recordings.lifecycle import ARCHIVED, LIVE, Desired, Status
 from lucid_sessions.recordings.models import Chunk, Gap, Session
@@ -24,6 +25,8 @@ class Row:
     anchored: int
     quarantined: int
     verbs: tuple[str, ...]
+    # When it goes by age, where that is soon.
+    goes: datetime | None = None
 
     @property
     def lasted(self) -> timedelta | None:
@@ -42,7 +45,11 @@ def rows_of(sessions: list[Session]) -> list[Row]:
     """The sessions with their progress, which costs one query for all of them."""
     found = progress(session.pk for session in sessions)
     nothing = {"total": 0, "anchored": 0, "quarantined": 0}
-    return [Row(one, **found.get(one.pk, nothing), verbs=verbs_for(one)) for one in sessions]
+    goes = {one.session.pk: one.due for one in retention.going_soon(sessions)}
+    return [
+        Row(one, **found.get(one.pk, nothing), verbs=verbs_for(one), goes=goes.get(one.pk))
+        for one in sessions
+    ]
 
 
 def verbs_for(session: Session) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ its environment, its project, the default policy, 90 days. A session and its chu
 sealed ones go. Every tick looks at one page of sessions, in the order in which they ended.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -80,13 +80,23 @@ def _warn(*, page: int) -> None:
     ahead = timedelta(days=settings.LUCID_RETENTION_WARNING_DAYS)
     if not ahead or not events.wanted():
         return
-    policies, then = known_policies(), timezone.now() + ahead
     for status in ENDED:
-        for session in upkeep.turn(f"warning {status}", _older(status, before=then), size=page):
-            one = judged(session, policies=policies, now=then)
-            if one is not None and not one.obstacle:
-                facts = {**events.facts_of(session), "due": one.due.isoformat(), "rule": one.rule.origin}
-                events.note(events.RETENTION, f"{session.pk} {one.due:%Y-%m-%d}", facts=facts)
+        rows = _older(status, before=timezone.now() + ahead)
+        for one in going_soon(upkeep.turn(f"warning {status}", rows, size=page)):
+            session = one.session
+            facts = {**events.facts_of(session), "due": one.due.isoformat(), "rule": one.rule.origin}
+            events.note(events.RETENTION, f"{session.pk} {one.due:%Y-%m-%d}", facts=facts)
+
+
+def going_soon(sessions: Iterable[Session]) -> Iterator[Candidate]:
+    """Those that go by age within LUCID_RETENTION_WARNING_DAYS, unless something keeps them."""
+    then = timezone.now() + timedelta(days=settings.LUCID_RETENTION_WARNING_DAYS)
+    ended = [session for session in sessions if session.status in ENDED]
+    policies = known_policies() if ended else {}
+    for session in ended:
+        one = judged(session, policies=policies, now=then)
+        if one is not None and not one.obstacle:
+            yield one
 
 
 def _next_due(most: int, *, page: int) -> Iterator[Candidate]:

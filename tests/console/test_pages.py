@@ -1,5 +1,6 @@
 """The other pages: whom they let in, what they show, and that the browser stops nothing of them."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 from tests import factories
 from tests.api.people import person
+from tests.recordings import archived
 
 from .conftest import clean
 from .desk import until
@@ -46,6 +48,17 @@ def test_without_a_role_the_pages_say_so() -> None:
     answer = browser_of(person(None)).get("/")
     assert answer.status_code == 403
     assert "Ask an administrator" in answer.content.decode()
+
+
+def test_a_session_that_goes_soon_says_when(world: Installation) -> None:
+    soon = archived.sealed(world, days_old=85, segments=1)
+    archived.sealed(world, days_old=80, segments=1, name="later")
+    browser = browser_of(person("admin"))
+    home = browser.get("/").content.decode()
+    due = f"{soon.ended_at + timedelta(days=90):%Y-%m-%d %H:%M}"
+    assert home.count("goes on") == 1
+    assert due in home
+    assert f"{due} UTC" in browser.get(f"/sessions/{soon.pk}/").content.decode()
 
 
 def test_the_list_shows_status_and_progress_of_ones_own_sessions(world: Installation) -> None:
