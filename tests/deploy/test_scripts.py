@@ -73,8 +73,8 @@ def test_a_backup_is_made_and_read_again(tmp_path: Path) -> None:
     done = Script("backup", tmp_path).run(carry_out=lambda _: True)
     assert done.status == 0
     assert [order.words[3:] for order in done.orders] == [
-        ("backup", "backup", "/backups"),
-        ("backup", "backup", "/backups", "--check"),
+        ("backup", "backup"),
+        ("backup", "backup", "--check"),
     ]
 
 

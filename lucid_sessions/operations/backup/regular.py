@@ -27,6 +27,9 @@ def make_if_due(world: Installation) -> making.Made | None:
     age = time.time() - last
     if not settings.LUCID_BACKUP_URL or 0 <= age < settings.LUCID_BACKUP_HOURS * 3600:
         return None
+    if not (world.keys_root / "slots").is_dir():
+        # A service that has only its own keys: what it backed up could not be restored. Another job does it.
+        return None
     keys = settings.LUCID_BACKUP_KEYS
     made = making.make(
         world,

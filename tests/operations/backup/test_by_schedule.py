@@ -1,5 +1,6 @@
 """Regular backups: made when due, noted for the metric, and one that is not whole does not count."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ def test_a_backup_is_made_when_it_is_due_and_the_metric_tells_of_it(
     assert gauges.look().last_backup >= first
     assert len(list((tmp_path / "backups" / "snapshots").iterdir())) == 2
     assert signing.pinned(world.keys_root)
+
+
+def test_a_service_with_its_own_keys_only_leaves_it_to_a_job_that_has_them_all(
+    world: Installation, tmp_path: Path, settings: Any
+) -> None:
+    settings.LUCID_BACKUP_URL = str(tmp_path / "backups")
+    shutil.rmtree(world.keys_root / "slots")
+    assert regular.make_if_due(world) is None
+    assert not (tmp_path / "backups").exists()
 
 
 def test_a_backup_that_lacks_a_blob_does_not_count(

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from lucid_sessions.operations.backup import checking, making
 from lucid_sessions.operations.backup.progress import shown
 from lucid_sessions.operations.backup.retaining import Policy
-from lucid_sessions.operations.backup.shelves import place_of
+from lucid_sessions.operations.backup.shelves import named
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE
 from lucid_sessions.recordings.management.command import Command as Base
@@ -18,7 +18,8 @@ class Command(Base):
     help = "Back up metadata, log, blobs and keys while everything runs. Needs no ENCRYPTION_PASSWORD."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("directory", help="a directory, or s3://bucket/prefix?endpoint=…")
+        where = "a directory, or s3://bucket/prefix?endpoint=…; else LUCID_BACKUP_URL"
+        parser.add_argument("directory", nargs="?", default="", help=where)
         parser.add_argument("--keys", type=Path, help="keep the key backup there, away from the rest")
         parser.add_argument("--keep-days", type=_count, default=7, help="all snapshots of so many days (7)")
         parser.add_argument("--keep-daily", type=_count, default=0, help="beyond: one a day, so many")
@@ -39,9 +40,10 @@ class Command(Base):
 
     def _make(self, options: dict[str, Any]) -> int:
         kept = {name: options[f"keep_{name}"] for name in ("days", "daily", "weekly", "monthly")}
+        shelf, keys_apart = named(options["directory"], options["keys"])
         orders = making.Orders(
-            shelf=place_of(options["directory"]),
-            keys=options["keys"] and options["keys"].absolute(),
+            shelf=shelf,
+            keys=keys_apart,
             policy=Policy(**kept),
             keys_days=options["keys_days"],
             link=not options["copy"],
@@ -65,7 +67,7 @@ class Command(Base):
     def _check(self, options: dict[str, Any]) -> int:
         with shown() as tell:
             found = checking.check(
-                place_of(options["directory"]),
+                named(options["directory"], None)[0],
                 options["snapshot"],
                 credentials=installation().credentials,
                 tell=lambda done, total: tell("blobs", done, total),

@@ -14,7 +14,7 @@ from lucid_sessions.errors import Refused
 from lucid_sessions.operations import premises
 from lucid_sessions.operations.backup import restoring
 from lucid_sessions.operations.backup.progress import shown
-from lucid_sessions.operations.backup.shelves import place_of
+from lucid_sessions.operations.backup.shelves import named
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE
 from lucid_sessions.recordings.management.command import Command as Base
@@ -24,7 +24,8 @@ class Command(Base):
     help = "Restore a backup into an empty installation, or --over a damaged one. Stop the services first."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("directory", help="a directory, or s3://bucket/prefix?endpoint=…")
+        where = "a directory, or s3://bucket/prefix?endpoint=…; else LUCID_BACKUP_URL"
+        parser.add_argument("directory", nargs="?", default="", help=where)
         parser.add_argument("--keys", type=Path, help="where the key backup is, if not in the directory")
         parser.add_argument("--snapshot", default="", help="its id; else the newest")
         parser.add_argument("--over", action="store_true", help="over an installation that is not empty")
@@ -34,9 +35,10 @@ class Command(Base):
         parser.add_argument("--verify", action="store_true", help="then verify and decrypt every session")
 
     def run(self, options: dict[str, Any]) -> int:
+        shelf, keys_apart = named(options["directory"], options["keys"])
         wish = restoring.Wish(
-            shelf=place_of(options["directory"]),
-            keys=options["keys"] and options["keys"].absolute(),
+            shelf=shelf,
+            keys=keys_apart,
             snapshot=options["snapshot"],
             over=options["over"],
             log=options["log"],
