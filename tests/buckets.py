@@ -1,7 +1,14 @@
 """Buckets of a real S3 service for tests, and what only its owner does to them."""
 
+import http.client
 import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 
@@ -39,3 +46,51 @@ def everything_in(where: Where) -> dict[str, bytes]:
         got = client.get_object(Bucket=where.bucket, Key=one["Key"], VersionId=one["VersionId"])
         found[one["Key"]] = got["Body"].read()
     return found
+
+
+# Given a request's method, path and body: the body that is passed on, or None where the service is full.
+Change = Callable[[str, str, bytes], bytes | None]
+FULL = b"<Error><Code>XMinioStorageFull</Code><Message>for tests</Message></Error>"
+
+
+class _Between(BaseHTTPRequestHandler):
+    """Passes requests on to the service, changed."""
+
+    service = ""
+    change: Change
+
+    def _pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        changed = type(self).change(self.command, self.path, body)
+        if changed is None:
+            self._answer(507, {}, FULL)
+            return
+        there = http.client.HTTPConnection(urlsplit(self.service).netloc)
+        there.request(self.command, self.path, changed, dict(self.headers))
+        answer = there.getresponse()
+        self._answer(answer.status, dict(answer.getheaders()), answer.read())
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(content))} | headers).items():
+            if name.lower() not in ("connection", "transfer-encoding", "server", "date"):
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_PUT = do_GET = do_HEAD = do_DELETE = do_POST = _pass_on  # noqa: N815  names of the standard library
+
+    def log_message(self, *_: object) -> None:
+        """Nobody wants to know."""
+
+
+@contextmanager
+def between(where: Where, change: Change) -> Iterator[Where]:
+    """The same bucket behind a service that changes what it is sent, or has no room for it."""
+    facts = {"service": where.endpoint, "change": staticmethod(change)}
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Between,), facts)) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        try:
+            yield replace(where, endpoint=f"http://127.0.0.1:{proxy.server_port}")
+        finally:
+            proxy.shutdown()

@@ -5,17 +5,21 @@ back, from the disk and not from the cache. What a crash leaves under a name is 
 made anew if it is wrong; a manifest, or a database, that relies on the blobs is written only afterwards.
 """
 
+import contextlib
 import ctypes
 import errno
 import hashlib
 import os
 import secrets
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from lucid_sessions.blobs import FileBlobs
 from lucid_sessions.durable import TEMPORARY_SUFFIX, blaming
@@ -23,9 +27,15 @@ from lucid_sessions.errors import Retryable
 from lucid_sessions.recordings import failpoints
 
 BATCH = 1000
+LOT = 20
+# So many batches may wait for the disk while another one is copied.
+AHEAD = 1
+READ_BYTES = 1 << 18
 THREADS = min(8, 2 * len(os.sched_getaffinity(0)))
 _LINK_FAILS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
 _libc = ctypes.CDLL(None, use_errno=True)
+_own = threading.local()
+Answer = TypeVar("Answer")
 
 
 @dataclass
@@ -36,6 +46,14 @@ class Moved:
     written: int = 0
     written_bytes: int = 0
     bad: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A batch on the disk: each blob's length, read back (None: missing or wrong), and which were written."""
+
+    lengths: dict[str, int | None]
+    written: set[str]
 
 
 class Way(StrEnum):
@@ -60,35 +78,45 @@ class Bulk:
 
     def move(self, names: Iterable[str], *, tell: Callable[[int], None] = lambda _: None) -> Moved:
         """All of these blobs are in the target, durably, read back; those that could not be are in `bad`."""
-        moved = Moved()
-        with ThreadPoolExecutor(THREADS) as pool:
+        moved, begun = Moved(), deque[Future[Settled]]()
+        with ThreadPoolExecutor(THREADS) as pool, ThreadPoolExecutor(1) as behind:
             for batch in batches(names):
-                fresh = {name for name in pool.map(self._place, batch) if name}
+                fresh = {name for name in each(batch, self._place, pool=pool) if name}
                 failpoints.reach("bulk.placed")
-                self._sync(fresh)
-                checked = dict(zip(batch, pool.map(self._check, batch), strict=True))
-                # An earlier run died over these, or their disk decayed: once more, from the source.
-                worn = {name for name, found in checked.items() if found is None and name not in fresh}
-                worn = {name for name in pool.map(self._place, worn) if name}
-                self._sync(worn)
-                checked |= {name: self._check(name) for name in worn}
-                self._note(moved, checked, fresh=fresh | worn)
-                failpoints.reach("bulk.batch")
-                tell(len(batch))
+                # The disk takes this batch while the next ones are copied.
+                begun.append(behind.submit(self._settle, batch, fresh))
+                if len(begun) > AHEAD:
+                    self._note(moved, begun.popleft().result(), tell)
+            for settled in begun:
+                self._note(moved, settled.result(), tell)
         return moved
+
+    def _settle(self, batch: list[str], fresh: set[str]) -> Settled:
+        """The batch is on the disk, read back; what is still wrong after a second try is told by None."""
+        self._sync(fresh)
+        with ThreadPoolExecutor(THREADS) as pool:
+            checked = dict(zip(batch, each(batch, self._check, pool=pool), strict=True))
+            # An earlier run died over these, or their disk decayed: once more, from the source.
+            worn = {name for name, found in checked.items() if found is None and name not in fresh}
+            worn = {name for name in pool.map(self._place, worn) if name}
+        self._sync(worn)
+        checked |= {name: self._check(name) for name in worn}
+        return Settled(checked, fresh | worn)
 
     def _sync(self, written: set[str]) -> None:
         if written:
             sync_file_system(self.target.root)
 
-    def _note(self, moved: Moved, checked: dict[str, int | None], *, fresh: set[str]) -> None:
-        for name, length in checked.items():
+    def _note(self, moved: Moved, settled: Settled, tell: Callable[[int], None]) -> None:
+        for name, length in settled.lengths.items():
             if length is None:
                 moved.bad[name] = self._blame(name)
                 continue
             moved.lengths[name] = length
-            moved.written += name in fresh
-            moved.written_bytes += length if name in fresh else 0
+            moved.written += name in settled.written
+            moved.written_bytes += length if name in settled.written else 0
+        failpoints.reach("bulk.batch")
+        tell(len(settled.lengths))
 
     def _blame(self, name: str) -> str:
         try:
@@ -102,20 +130,32 @@ class Bulk:
     def _place(self, name: str) -> str | None:
         """The name, if a file was made; None if one is there already, or there is none to be had."""
         path, origin = path_of(self.target.root, name), path_of(self.source.root, name)
-        if path.exists():
+        if os.path.exists(path):
             return None
-        with blaming("write", path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+        with blaming("write", Path(path)):
+            temporary = f"{os.path.dirname(path)}/.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
             try:
-                if not (self.way == Way.LINK and _linked(origin, temporary)):
-                    _copy(origin, temporary)
-                temporary.replace(path)
+                self._make(origin, temporary)
+                os.rename(temporary, path)
             except FileNotFoundError:
                 return None  # not in the source: the check says so
-            finally:
-                temporary.unlink(missing_ok=True)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
         return name
+
+    def _make(self, origin: str, temporary: str) -> None:
+        make = _link if self.way == Way.LINK else _copy
+        try:
+            make(origin, temporary)
+        except FileNotFoundError:
+            # No such shard yet, or no such blob: then this fails the same way once more.
+            shard = os.path.dirname(temporary)
+            for folder in (os.path.dirname(shard), shard):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder, 0o700)
+            make(origin, temporary)
 
     def _check(self, name: str) -> int | None:
         """The blob's length, read anew; None if it is missing or wrong. A wrong file does not stay."""
@@ -125,33 +165,55 @@ class Bulk:
         except FileNotFoundError:
             return None
         if found != name:
-            path.unlink()
+            with blaming("remove", Path(path)):
+                os.unlink(path)
             return None
         return length
 
 
-def path_of(root: Path, name: str) -> Path:
+def path_of(root: Path, name: str) -> str:
     """Where a directory of blobs keeps this one."""
-    return Path(f"{root}/{name[:2]}/{name[2:4]}/{name}")
+    return f"{root}/{name[:2]}/{name[2:4]}/{name}"
 
 
-def digest_of(path: Path, *, from_disk: bool = False) -> tuple[str, int]:
+def lengths_of(root: Path, names: Iterable[str]) -> dict[str, int]:
+    """Those of these blobs that a directory of blobs has, with the lengths of their files."""
+    found = {}
+    for name in names:
+        with blaming("look at", root), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found[name] = os.stat(path_of(root, name)).st_size
+    return found
+
+
+def digest_of(path: str | Path, *, from_disk: bool = False) -> tuple[str, int]:
     """The file's SHA-256 in hexadecimal and its length; FileNotFoundError; Retryable when the disk fails."""
     digest, length = hashlib.sha256(), 0
     try:
-        file = path.open("rb", buffering=0)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
     except OSError:
-        with blaming("read", path):
+        with blaming("read", Path(path)):
             raise
-    with file, blaming("read", path):
-        if from_disk:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while block := file.read(1 << 20):
-            digest.update(block)
-            length += len(block)
+    try:
+        with blaming("read", Path(path)):
+            if from_disk:
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            buffer = _buffer()
+            while count := os.readv(file, [buffer]):
+                digest.update(buffer[:count])
+                length += count
+    finally:
+        os.close(file)
     return digest.hexdigest(), length
+
+
+def _buffer() -> memoryview:
+    """This thread's own: a fresh one for each of many files costs more than reading them."""
+    found = getattr(_own, "buffer", None)
+    if found is None:
+        found = _own.buffer = memoryview(bytearray(READ_BYTES))
+    return found
 
 
 def check_all(root: Path, names: Iterable[str]) -> Iterator[tuple[str, int | None]]:
@@ -166,7 +228,13 @@ def check_all(root: Path, names: Iterable[str]) -> Iterator[tuple[str, int | Non
 
     with ThreadPoolExecutor(THREADS) as pool:
         for batch in batches(names):
-            yield from pool.map(check, batch)
+            yield from each(batch, check, pool=pool)
+
+
+def each(names: Iterable[str], act: Callable[[str], Answer], *, pool: ThreadPoolExecutor) -> Iterator[Answer]:
+    """What `act` says of each name, in order; a thread takes several, since handing over costs as much."""
+    for answers in pool.map(lambda lot: [act(name) for name in lot], batches(names, size=LOT)):
+        yield from answers
 
 
 def sync_file_system(directory: Path) -> None:
@@ -180,27 +248,28 @@ def sync_file_system(directory: Path) -> None:
             os.close(descriptor)
 
 
-def _linked(origin: Path, temporary: Path) -> bool:
-    """True if the temporary name now shares the file; False where the file system, or the kernel, says no."""
+def _link(origin: str, temporary: str) -> None:
+    """Share the file; where the file system, or the kernel, says no, copy it."""
     try:
-        temporary.hardlink_to(origin)
+        os.link(origin, temporary)
     except OSError as error:
-        if error.errno in _LINK_FAILS:
-            return False
-        raise
-    return True
+        if error.errno not in _LINK_FAILS:
+            raise
+        _copy(origin, temporary)
 
 
-def _copy(origin: Path, temporary: Path) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with origin.open("rb", buffering=0) as source:
-        target = os.open(temporary, flags, 0o600)
+def _copy(origin: str, temporary: str) -> None:
+    source = os.open(origin, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        target = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             offset = 0
-            while count := os.sendfile(target, source.fileno(), offset, 1 << 30):
+            while count := os.sendfile(target, source, offset, 1 << 30):
                 offset += count
         finally:
             os.close(target)
+    finally:
+        os.close(source)
 
 
 def batches(names: Iterable[str], *, size: int = BATCH) -> Iterator[list[str]]:

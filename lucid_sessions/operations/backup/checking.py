@@ -12,10 +12,9 @@ from . import mirror
 from .bulk import batches, check_all
 from .carrying import THREADS
 from .keyset import Keys
-from .making import read_list
-from .restoring import check_files
 from .shelf import Shelf
 from .shelves import Place, opened
+from .snapshots import check_files, read_list
 
 
 @dataclass

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 
 from lucid_sessions.durable import blaming, make_directory, sync_directory
 from lucid_sessions.errors import Refused, Retryable, Tampered
@@ -94,6 +96,13 @@ def _load_sqlite(source: Path, *, aside: str) -> None:
     with blaming("rename", fresh):
         fresh.rename(target)
     sync_directory(target.parent)
+
+
+def migrate() -> None:
+    """The database is of this program's version; one that is already costs a look only."""
+    executor = MigrationExecutor(connections["default"])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", interactive=False, verbosity=0)
 
 
 def put_aside(aside: str) -> None:

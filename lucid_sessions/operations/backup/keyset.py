@@ -87,8 +87,13 @@ class Keys:
         return differing
 
     def prune(self, *, before_us: int) -> list[str]:
-        """The key backups that were removed, being older than that; the newest always stays."""
-        old = [name for name in self.names()[:-1] if made_us(name) < before_us]
+        """The key backups that were removed: made by then, or before such a one. The newest always stays.
+
+        The number says which came first: one that was made while the clock was ahead goes in its turn too.
+        """
+        names = self.names()[:-1]
+        due = [place for place, name in enumerate(names) if made_us(name) <= before_us]
+        old = names[: due[-1] + 1] if due else []
         for name in old:
             for suffix in (".json", ".sig", ".tar.zst"):
                 (self.root / f"{name}{suffix}").unlink(missing_ok=True)

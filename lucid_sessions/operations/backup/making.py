@@ -7,7 +7,6 @@ a shredding takes away in between is looked up again and is no fault.
 The manifest is written last, by a rename, after all of it was read back. Until then there is no snapshot.
 """
 
-import hashlib
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from lucid_sessions import archive
-from lucid_sessions.blobs import FileBlobs, Where
+from lucid_sessions.blobs import Blobs, FileBlobs, Where
 from lucid_sessions.durable import blaming, make_directory, write_durably
-from lucid_sessions.errors import Retryable, Tampered
+from lucid_sessions.errors import Retryable
 from lucid_sessions.recordings import failpoints, upkeep
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import ARCHIVED, State, Status
@@ -27,13 +26,14 @@ from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session, Sessi
 
 from . import engines, mirror, rows, signing
 from .apart import require_apart, same_file_system
-from .bulk import Moved, Way, digest_of, sync_file_system
+from .bulk import Moved, Way, digest_of, lengths_of, sync_file_system
 from .carrying import mover
 from .keyset import Keys
 from .point import one_point
 from .retaining import Policy, new_id
 from .shelf import MANIFEST, VERSION, Owner, Shelf
 from .shelves import claim
+from .snapshots import prune, read_list
 
 FORMAT = "lucid/1 backup"
 # When the last good backup was made: a row, so that every service can tell.
@@ -162,8 +162,9 @@ class _Making:
         """Everything in the store, with or without a row: `rebuild` can use what the database has lost."""
         pool = self.shelf.create_pool()
         known = self._known()
-        there, stored = set(pool.names()), sorted(self.world.blobs.names())
-        new = [name for name in stored if name not in known or name not in there]
+        stored = list(self.world.blobs.names())
+        there = _kept(pool, known, stored)
+        new = [name for name in stored if name not in there]
         self._require_room(new)
         done = 0
 
@@ -176,8 +177,7 @@ class _Making:
         moved = carrier.move(new, tell=tell)
         made.new_blobs, made.new_bytes = moved.written, moved.written_bytes
         made.problems += moved.bad.values()
-        fresh = set(new)
-        moved.lengths |= {name: known[name] for name in stored if name not in fresh}
+        moved.lengths |= {name: known[name] for name in there}
         made.blobs = len(moved.lengths)
         return moved
 
@@ -248,35 +248,18 @@ class _Making:
         signing.write_signed(work / MANIFEST, content, key=self.key)
 
 
+def _kept(pool: Blobs, known: dict[str, int], stored: list[str]) -> set[str]:
+    """Those of the stored blobs that an earlier backup has read back, and that are in its pool still."""
+    wanted = [name for name in stored if name in known]
+    if isinstance(pool, FileBlobs):
+        found = lengths_of(pool.root, wanted)
+        return {name for name in wanted if found.get(name) == known[name]}
+    return set(pool.names()).intersection(wanted)
+
+
 def _facts(path: Path) -> dict[str, Any]:
     found, length = digest_of(path, from_disk=True)
     return {"sha256": found, "length": length}
-
-
-def read_list(shelf: Shelf, snapshot: str) -> dict[str, int]:
-    """The blobs of a snapshot with their lengths; Tampered unless the list is what the manifest says."""
-    path = shelf.path(snapshot) / "blobs.txt"
-    with blaming("read", path):
-        text = path.read_bytes()
-    if hashlib.sha256(text).hexdigest() != shelf.manifest(snapshot)["files"]["blobs.txt"]["sha256"]:
-        raise Tampered(f"{path} is not what was signed: it was changed or cut off")
-    pairs = (line.split(" ") for line in text.decode().splitlines())
-    return {name: int(length) for name, length in pairs}
-
-
-def prune(shelf: Shelf, policy: Policy, *, now: datetime) -> list[str]:
-    """The snapshots that were removed by the policy, with the blobs that no other one lists."""
-    gone = sorted(set(shelf.snapshots) - policy.kept(shelf.snapshots, now=now))
-    for snapshot in gone:
-        shelf.remove(snapshot)
-    if gone:
-        pool = shelf.pool
-        listed: set[str] = set()
-        for snapshot in shelf.snapshots:
-            listed |= read_list(shelf, snapshot).keys()
-        for name in set(pool.names()) - listed:
-            pool.delete(name)
-    return gone
 
 
 def shares_disk(world: Installation, orders: Orders) -> bool:

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.core.management import call_command
 from django.db import DatabaseError, connections
 
 from lucid_sessions.durable import blaming, sync_directory, write_durably
-from lucid_sessions.errors import LucidError, Refused, Tampered
+from lucid_sessions.errors import LucidError, Refused
 from lucid_sessions.ledger import Log
 from lucid_sessions.recordings import failpoints
 from lucid_sessions.recordings.installation import Installation
@@ -28,14 +27,15 @@ from lucid_sessions.recordings.models import Session
 
 from . import aftermath, engines, mirror, rows, signing
 from .apart import require_apart
-from .bulk import Way, digest_of
+from .bulk import Way
 from .carrying import mover
 from .keyset import Keys
-from .making import GONE, read_list
+from .making import GONE
 from .recovery import Recovered, Recovery, Shredded, unlock
 from .retaining import made_at
 from .shelf import Shelf
 from .shelves import Place, opened
+from .snapshots import check_files, read_list
 
 JOURNAL = "restoring.json"
 Tell = Callable[[str, int, int], None]
@@ -223,7 +223,7 @@ class _Restoring:
         if manifest["engine"] == engines.engine():
             engines.load(folder, aside=aside)
             failpoints.reach("restore.loaded")
-            call_command("migrate", interactive=False, verbosity=0)
+            engines.migrate()
             return
         if not (folder / "rows.jsonl.zst").is_file():
             raise Refused(
@@ -231,23 +231,8 @@ class _Restoring:
                 f"this is {engines.engine()}"
             )
         engines.put_aside(aside)
-        call_command("migrate", interactive=False, verbosity=0)
+        engines.migrate()
         rows.load(rows.read(folder / "rows.jsonl.zst"))
-
-
-def check_files(shelf: Shelf, snapshot: str, manifest: dict[str, Any]) -> None:
-    """Tampered unless every file of the snapshot is there with the bytes that were signed."""
-    for name, facts in manifest["files"].items():
-        path = shelf.path(snapshot) / name
-        try:
-            found = digest_of(path)
-        except FileNotFoundError:
-            raise Tampered(f"{path} is missing: this backup is not whole") from None
-        if found != (facts["sha256"], facts["length"]):
-            raise Tampered(
-                f"{path} is not what was signed ({found[1]} bytes of {facts['length']}): it was changed "
-                "or cut off. Restore an earlier snapshot with --snapshot"
-            )
 
 
 def _blobs_of(log: Log, sessions: frozenset[UUID]) -> set[str]:

@@ -1,17 +1,18 @@
 """An installation in a home of its own, worked by processes of its own: it can be lost and restored."""
 
+import atexit
 import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[3]
-SECONDS = 120
+from tests.operations.backup.forks import ROOT, Forks
+
+CREDENTIALS = (("AWS_ACCESS_KEY_ID", "for-tests"), ("AWS_SECRET_ACCESS_KEY", "any secret will do"))
 PLACES = ("spool", "blobs", "ledger", "keys", "lucid.sqlite3", "lucid.sqlite3-wal", "lucid.sqlite3-shm")
 
 
@@ -43,13 +44,12 @@ class Site:
 
     def manage(self, *arguments: object, expect: int | None = 0) -> "Said":
         """What `manage.py` said; its exit code is as expected (None: any)."""
-        command = [sys.executable, str(ROOT / "manage.py"), *map(str, arguments)]
-        return _run(command, self, expect)
+        return _run([str(ROOT / "manage.py"), *map(str, arguments)], self, expect)
 
     def python(self, code: str, expect: int | None = 0) -> "Said":
         """What a script inside the installation said."""
         begin = "import django; django.setup()\n"
-        return _run([sys.executable, "-c", begin + code], self, expect)
+        return _run(["-c", begin + code], self, expect)
 
     def facts(self, code: str) -> Any:
         """What the script's `found` holds, by JSON."""
@@ -66,6 +66,16 @@ class Site:
                 path.unlink(missing_ok=True)
         if not places or "lucid.sqlite3" in places:
             self.remove_database()
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the home but its locks, the database and local copies of buckets."""
+        kept = [folder for folder in self.home.iterdir() if folder.name != "backup-work"]
+        paths = [path for folder in kept for path in (folder, *folder.rglob("*")) if path.is_file()]
+        return {
+            str(path.relative_to(self.home)): path.read_bytes()
+            for path in paths
+            if "lock" not in path.name and not path.name.startswith("lucid.sqlite3")
+        }
 
     def twin(self, home: Path) -> "Site":
         """A copy of the installation at another home."""
@@ -106,14 +116,17 @@ def _name(home: Path) -> str:
     return "lucid_" + hashlib.sha256(str(home).encode()).hexdigest()[:12]
 
 
-def _run(command: list[str], site: Site, expect: int | None) -> Said:
-    done = subprocess.run(
-        command, cwd=ROOT, env=site.environment, capture_output=True, text=True, timeout=SECONDS, check=False
-    )
-    said = Said(done.returncode, done.stdout, done.stderr)
-    assert expect is None or said.code == expect, f"{command[-6:]} ended with {said}"
+def _run(arguments: list[str], site: Site, expect: int | None) -> Said:
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        code = _forks.run(arguments, env=site.environment, out=out, err=err)
+        said = Said(code, out.read_text(), err.read_text())
+    assert expect is None or said.code == expect, f"{arguments[-6:]} ended with {said}"
     return said
 
+
+_forks = Forks()
+atexit.register(_forks.end)
 
 POPULATE = """
 from tests import factories
@@ -128,6 +141,18 @@ def record(name, segments=3, sealed=True):
     if sealed:
         sealing.seal(world)
     return session
+"""
+
+# The same password opens in a tenth of the time; the cost that users have is tested with the slots.
+CHEAP_SLOT = """
+from lucid_sessions.archive.slots import SlotCost, make_slot
+from lucid_sessions.operations.backup.recovery import unlock
+from lucid_sessions.recordings.installation import installation
+root = installation().keys.root
+password, salt = ((root / "secrets" / f"encryption_{name}").read_bytes() for name in ("password", "salt"))
+(slot,) = (root / "slots").glob("*.lsk")
+facts = {"password": password, "salt": salt, "repository": installation().keys.repository}
+slot.write_bytes(make_slot(unlock(installation()), **facts, cost=SlotCost(64 << 10, passes=1, lanes=4)))
 """
 
 # Runs something in a child, which shares the start-up; `dies_at` kills it at a failpoint.
@@ -162,5 +187,5 @@ def build(home: Path) -> Site:
     """A fresh installation with two sealed sessions."""
     site = Site(home)
     site.manage("prepare")
-    site.python(POPULATE + "record('first'); record('second')")
+    site.python(CHEAP_SLOT + POPULATE + "record('first'); record('second')")
     return site

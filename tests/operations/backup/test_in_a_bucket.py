@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,12 @@ from typing import Any
 import pytest
 
 from lucid_sessions.blobs import Where
-from tests.buckets import address_of, everything_in, new_bucket, owner
-from tests.operations.backup.site import CHILDREN, ROWS, Site
+from tests.buckets import address_of, between, everything_in, new_bucket, owner
+from tests.operations.backup.site import CHILDREN, CREDENTIALS, POPULATE, ROWS, Site
 
-CREDENTIALS = (("AWS_ACCESS_KEY_ID", "for-tests"), ("AWS_SECRET_ACCESS_KEY", "any secret will do"))
+# Before the first of these nothing has reached the bucket, and directories are tried at every place.
 PLACES = (
-    "backup.metadata",
     "bulk.batch",
-    "backup.keys",
     "backup.sealed",
     "backup.pushed",
     "backup.uploaded",
@@ -145,6 +144,7 @@ def test_what_cannot_serve_is_refused_in_one_line(there: tuple[Site, Where], s3_
         ("backup", address_of(foreign), 2, "another installation"),
         ("backup", address_of(newer), 2, "format 2"),
         ("restore", address_of(bucket), 2, "holds no backups"),
+        ("restore", address_of(newer), 2, "format 2"),
         ("backup", "s3://no-such-bucket?endpoint=" + bucket.endpoint, 3, "no bucket no-such-bucket"),
         ("backup", "s3://b?endpoint=http://127.0.0.1:9", 3, "Start that service"),
     ):
@@ -152,6 +152,26 @@ def test_what_cannot_serve_is_refused_in_one_line(there: tuple[Site, Where], s3_
         assert word in said.err
         assert said.err.count("\n") == 1
         assert "any secret" not in said.err
+
+
+def test_a_full_bucket_leaves_the_earlier_backup_and_says_so(there: tuple[Site, Where]) -> None:
+    site, bucket = there
+    full = threading.Event()
+
+    def change(command: str, path: str, body: bytes) -> bytes | None:
+        return None if full.is_set() and command == "PUT" and not path.endswith("/lock") else body
+
+    with between(bucket, change) as proxied:
+        shelf = address_of(proxied)
+        site.manage("backup", shelf)
+        site.python(POPULATE + "record('third')")
+        full.set()
+        said = site.manage("backup", shelf, expect=3)
+        assert "XMinioStorageFull. Free space in that service." in said.err
+        assert said.err.count("\n") == 1
+        full.clear()
+        assert "whole" in site.manage("backup", shelf, "--check").out
+        assert _json(site.manage("backup", shelf, "--json").out)["new_blobs"] == 3
 
 
 def test_a_tampered_or_truncated_backup_is_refused_and_a_rotten_blob_is_copied_anew(

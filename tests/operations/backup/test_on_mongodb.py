@@ -1,13 +1,16 @@
 """The same way back on a real mongod, and the move between the two kinds of database."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.operations.backup.bson_reader import documents
 from tests.operations.backup.site import ROOT, ROWS, Site
 from tests.servers import mongod
 
@@ -60,10 +63,31 @@ def test_an_installation_moves_to_mongodb_and_back(site: Site, tmp_path: Path, s
     assert site.facts(ROWS) == rows
 
 
-def test_a_snapshot_of_sqlite_is_restored_into_mongodb(site: Site, tmp_path: Path, server: str) -> None:
+def test_a_snapshot_of_sqlite_is_restored_into_mongodb_and_a_dump_of_that_is_what_mongodb_writes(
+    site: Site, tmp_path: Path, server: str
+) -> None:
     rows = site.facts(ROWS)
     site.manage("backup", tmp_path / "backups")
     site.lose()
     away = Site(site.home, (("MONGODB_URL", server.replace("/?", "/restored?")),))
     away.manage("restore", tmp_path / "backups", "--verify")
     assert away.facts(ROWS) == rows
+    away.manage("backup", tmp_path / "dumped")
+    (dump,) = (tmp_path / "dumped").glob("snapshots/*/metadata/mongodb")
+    sessions, chunks = (_read(dump, f"recordings_{name}") for name in ("session", "chunk"))
+    assert {one["name"]: (one["status"], one["tags"]) for one in sessions} == {
+        "first": ("completed", []),
+        "second": ("completed", []),
+    }
+    stored = {path.name for path in (site.home / "blobs").rglob("*") if len(path.name) == 64}
+    assert {one["blob"] for one in chunks} == stored
+    assert {one["session_id"] for one in chunks} == {one["_id"] for one in sessions}
+    assert all(type(one["sequence"]) is int and one["created_at"].year >= 2024 for one in chunks)
+    # What mongorestore makes collections and indexes from.
+    about = json.loads((dump / "recordings_chunk.metadata.json").read_text())
+    assert about["collectionName"] == "recordings_chunk"
+    assert {"_id_", "chunk_place_ix", "chunk_blob_ix"} <= {index["name"] for index in about["indexes"]}
+
+
+def _read(dump: Path, name: str) -> list[dict[str, Any]]:
+    return list(documents((dump / f"{name}.bson").read_bytes()))

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.operations.backup.site import CHILDREN, POPULATE, Site
+from lucid_sessions.blobs import Where
+from tests.buckets import address_of
+from tests.operations.backup.site import CHILDREN, CREDENTIALS, POPULATE, Site
 
 
 def test_a_backup_refuses_places_that_cannot_serve(site: Site, tmp_path: Path) -> None:
@@ -29,6 +32,11 @@ def test_a_backup_refuses_places_that_cannot_serve(site: Site, tmp_path: Path) -
         said = site.manage("backup", place, expect=2)
         assert word in said.err
         assert said.err.count("\n") == 1
+    for place, word in ((strange, "holds no backups"), (newer, "format 2")):
+        said = site.manage("restore", place, "--over", expect=2)
+        assert word in said.err
+        assert said.err.count("\n") == 1
+    assert "LUCID_BACKUP_URL" in site.manage("backup", expect=2).err
     assert [path.name for path in strange.iterdir()] == ["letters.txt"]
     assert not (site.home / "blobs" / "inside").exists()
 
@@ -125,12 +133,39 @@ def test_a_rotten_blob_costs_only_itself(shelved: tuple[Site, Path], tmp_path: P
     home.remove_database()
 
 
-def test_a_foreign_backup_does_not_come_over_ours(shelved: tuple[Site, Path], tmp_path: Path) -> None:
-    other = Site(tmp_path / "other")
+def test_a_foreign_backup_does_not_come_over_ours(
+    shelved: tuple[Site, Path], tmp_path: Path, bucket: Where
+) -> None:
+    site, other = replace(shelved[0], extra=CREDENTIALS), Site(tmp_path / "other", CREDENTIALS)
     other.manage("prepare")
-    said = other.manage("restore", shelved[1], "--over", expect=2)
-    assert "another installation" in said.err
+    before = other.files()
+    site.manage("backup", address_of(bucket))
+    for place in (shelved[1], address_of(bucket)):
+        said = other.manage("restore", place, "--over", expect=2)
+        assert "another installation" in said.err
+        assert said.err.count("\n") == 1
+    assert other.files() == before
     other.remove_database()
+
+
+def test_a_snapshot_of_a_newer_format_is_left_to_a_newer_program(
+    shelved: tuple[Site, Path], tmp_path: Path
+) -> None:
+    copy, empty = tmp_path / "copy", Site(tmp_path / "empty")
+    shutil.copytree(shelved[1], copy)
+    (manifest,) = copy.glob("snapshots/*/manifest.json")
+    shelved[0].python(
+        f"""
+from pathlib import Path
+from lucid_sessions.operations.backup import signing
+path, root = Path({str(manifest)!r}), Path({str(shelved[0].home / "keys")!r})
+key = signing.backup_key(root)
+content = signing.read_signed(path, public=key.public.hex())
+signing.write_signed(path, content | {{"version": 2}}, key=key)"""
+    )
+    said = empty.manage("restore", copy, expect=2)
+    assert "of format 2: use a newer program" in said.err
+    assert said.err.count("\n") == 1
 
 
 def test_nobody_signs_a_second_history(site: Site, tmp_path: Path) -> None:

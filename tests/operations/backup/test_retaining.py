@@ -1,7 +1,9 @@
-"""Which snapshots stay: pure dates, no files."""
+"""Which snapshots and key backups stay: a matter of dates and numbers."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from lucid_sessions.operations.backup.keyset import Keys
 from lucid_sessions.operations.backup.retaining import Policy, made_at, new_id
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
@@ -32,3 +34,18 @@ def test_order_comes_from_the_number_and_not_from_the_clock() -> None:
     early, late = new_id(1, NOW), new_id(2, NOW - timedelta(days=30))
     assert sorted([late, early]) == [early, late]
     assert made_at(late) == NOW - timedelta(days=30)
+
+
+def test_key_backups_go_in_their_order_whatever_the_clock_said_when_they_were_made(tmp_path: Path) -> None:
+    keys = Keys(tmp_path, "ab" * 16, "cd" * 32)
+    times = (timedelta(days=-30), timedelta(days=3650), timedelta(days=-20), timedelta(0), timedelta(0))
+    names = [new_id(number, NOW + time) for number, time in enumerate(times, start=1)]
+    for name in names:
+        (tmp_path / f"{name}.json").touch()
+    assert keys.prune(before_us=_us(NOW - timedelta(days=7))) == names[:3]
+    assert keys.prune(before_us=_us(NOW)) == names[3:4], "none is kept for 0 days but the newest"
+    assert keys.names() == names[4:]
+
+
+def _us(time: datetime) -> int:
+    return int(time.timestamp()) * 1_000_000
