@@ -74,9 +74,8 @@ if MONGO:
 else:
     DATABASES = {"default": env.db_url_config(DATABASE_URL)}
     DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-    # "Simple": the admin's pages are found by the URLs, not by every command that starts.
-    _ADMIN = "django.contrib.admin.apps.SimpleAdminConfig"
-    _CONTRIB = [_ADMIN, "django.contrib.auth", "django.contrib.contenttypes"]
+    # "Simple": urls.py looks for the admin's pages, not every command that starts.
+    _CONTRIB = [f"django.contrib.{name}" for name in ("admin.apps.SimpleAdminConfig", "auth", "contenttypes")]
     if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         DATABASES["default"] |= {
             # Opening the file and leaving it as the last one (a checkpoint) costs more than most queries.
