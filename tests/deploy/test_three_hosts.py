@@ -22,7 +22,7 @@ from tests.deploy.parts import said
 pytestmark = [pytest.mark.xdist_group("hosts"), pytest.mark.timeout(600)]
 
 
-# By LUCID_SPOOL. The one that is to take over comes last: each of the others has a session by then.
+# By LUCID_SPOOL. The one that is to take over comes last.
 HOSTS = {"cut": "s3", "doomed": "s3", "burnt": "local", "calm": "s3"}
 DESTROYED = ("doomed", "burnt")
 
@@ -48,13 +48,15 @@ class Story:
     adopted: dict[str, Any] | None = None
     given_up: dict[str, Any] | None = None
 
+    def hosts_of(self, session: str) -> set[str]:
+        """The hosts that have a take of the session."""
+        with self.site.rows() as rows:
+            takes = list(rows.recordings_take.find())
+        return {str(one["host"]) for one in takes if _plain(one["session_id"]) == _plain(session)}
+
     def take_of(self, session: str, host: str) -> bool:
         """Whether that host has a take of the session."""
-        with self.site.rows() as rows:
-            return any(
-                t["host"] == host and _plain(t["session_id"]) == _plain(session)
-                for t in rows.recordings_take.find()
-            )
+        return host in self.hosts_of(session)
 
     def count(self, host: str, *states: str) -> int:
         """How many chunks of that host's spool are in these states, or in any."""
@@ -96,13 +98,16 @@ def _begun(site: Site) -> Story:
     spools = {name: site.add_host(name, number) for number, name in enumerate(HOSTS, 1)}
     site.start_core()
     story = Story(site, spools, {})
-    # One session each: only the host that is to take over has room for more.
-    for name, spool in HOSTS.items():
-        most = 8 if name == "calm" else 1
-        site.start_host(name, spool=spools[name], most_sessions=most, LUCID_SPOOL=spool)
-        told = json.loads(_recording(site, name))
-        story.sessions[name] = told["session"]
-        _until(lambda name=name: story.take_of(story.sessions[name], name), of=f"a take on {name}")  # type: ignore[misc]
+    # One session each: only the host that is to take over has room for more, so it comes last.
+    *others, last = HOSTS
+    for names, most in ((others, 1), ([last], 8)):
+        for name in names:
+            site.start_host(name, spool=spools[name], most_sessions=most, LUCID_SPOOL=HOSTS[name])
+        begun = [json.loads(_recording(site, f"on one of {names}"))["session"] for _ in names]
+        # Whichever host takes which.
+        _until(lambda begun=begun: all(story.hosts_of(one) for one in begun), of=f"takes on {names}")  # type: ignore[misc]
+        story.sessions |= {host: one for one in begun for host in story.hosts_of(one)}
+    assert set(story.sessions) == set(HOSTS)
     return story
 
 

@@ -24,7 +24,8 @@ SETS = {"a primary that another replaces": "mongod-set"}
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("name", SUITES)
+# Long ones, which need nothing of each other: begun early, wherever a test process is free.
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in SUITES])
 def test_what_holds_on_sqlite_holds_on_mongodb(name: str) -> None:
     mongod_program()
     pytest_here = [sys.executable, "-m", "pytest", "-q", *SUITES[name]]
