@@ -60,6 +60,7 @@ class KeyThumbs:
         if self._track is None:
             self._track = ThumbTrack(self._take, width=self._width or 0)
         self._track.cut(at_us)
+        self._track.look(at_us)
         self._track.shown(_picture(packet))
 
 

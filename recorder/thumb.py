@@ -50,23 +50,33 @@ class Thumb:
 
 
 class ThumbTrack:
-    """One epoch of thumbs, cut as the screen is."""
+    """One epoch of thumbs, cut as the screen is.
+
+    A picture is kept when it comes, and made small and written in `look`: the next picture of the screen is
+    not kept waiting where the key frame before it has already taken long.
+    """
 
     def __init__(self, take: Take, *, width: int) -> None:
         self._take, self._width = take, width
         self._epoch = take.next_epoch(TRACK)
+        self._fresh: Picture | None = None
         self._poster: _Poster | None = None
+        self._ended: list[_Ended] = []
         self._start_us = self._frames = 0
         self._changed = 0.0
         self._is_blank = False
         self._seen: NDArray[np.uint32] | None = None
 
-    def look(self, now_us: int) -> None:
-        """Nothing: thumbs come of pictures."""
+    def look(self, now_us: int) -> None:  # noqa: ARG002 -- others go by the time
+        """Do what has been put off."""
+        if self._fresh is not None:
+            self._poster, self._fresh = _small(self._fresh, self._width), None
+        while self._ended:
+            self._write(self._ended.pop(0))
 
     def cut(self, at_us: int) -> None:
         """The segment before is over; the next picture stands for the new one."""
-        self._write(at_us)
+        self._end(at_us)
         self._poster, self._start_us = None, at_us
         self._frames, self._changed = 0, 0.0
 
@@ -78,8 +88,9 @@ class ThumbTrack:
         self._frames += 1
         changed = self._share_changed(picture)
         self._changed += changed
-        if self._poster is None or (self._is_blank and changed):
-            self._poster, self._is_blank = _small(picture, self._width), self._shows_nothing()
+        is_first = self._poster is None and self._fresh is None
+        if is_first or (self._is_blank and changed):
+            self._fresh, self._is_blank = picture.copy(), self._shows_nothing()
 
     def skipped(self) -> None:
         """Count a picture that was not looked at."""
@@ -87,11 +98,13 @@ class ThumbTrack:
 
     def close(self, end_us: int) -> None:
         """The last segment is over."""
-        self._write(end_us)
+        self._end(end_us)
         self._poster = None
+        self.look(end_us)
 
     def give_up(self, at_us: int) -> None:
-        """Nothing is half done: a thumb is written at once."""
+        """Those of segments that are over may still be written."""
+        self.look(at_us)
 
     def _share_changed(self, picture: Picture) -> float:
         sample = picture.view(np.uint32)[::SAMPLED, ::SAMPLED, 0] & np.uint32(COLOURS)
@@ -105,14 +118,18 @@ class ThumbTrack:
         seen = self._seen
         return seen is not None and bool((seen != seen[0, 0]).mean() < PAINTED)
 
-    def _write(self, end_us: int) -> None:
-        if self._poster is None or end_us <= self._start_us:
-            return
-        name = self._take.next_segment(TRACK, epoch=self._epoch, start_us=self._start_us, extension="webp")
-        part = Part(
-            self._take, name, init=_with_figures(self._poster, frames=self._frames, changed=self._changed)
-        )
-        part.commit(end_us)
+    def _end(self, end_us: int) -> None:
+        """The open segment is over: what is to be written of it."""
+        if self._fresh is not None:
+            self._poster, self._fresh = _small(self._fresh, self._width), None
+        if self._poster is not None and end_us > self._start_us:
+            content = _with_figures(self._poster, frames=self._frames, changed=self._changed)
+            self._ended.append(_Ended(content, self._start_us, end_us))
+
+    def _write(self, ended: _Ended) -> None:
+        name = self._take.next_segment(TRACK, epoch=self._epoch, start_us=ended.start_us, extension="webp")
+        part = Part(self._take, name, init=ended.content)
+        part.commit(ended.end_us)
         if part.full is not None:
             raise part.full
 
@@ -131,6 +148,15 @@ def read_thumb(content: bytes) -> Thumb:
         return Thumb(frame.width, frame.height, int(figures["frames"]), float(figures["changed"]))
     except (FFmpegError, ValueError, StopIteration, struct.error, LookupError, TypeError) as error:
         raise Unreadable(f"The thumb cannot be read ({type(error).__name__}). {ADVICE}") from error
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A thumb that is complete, and the stretch that it stands for."""
+
+    content: bytes
+    start_us: int
+    end_us: int
 
 
 @dataclass(frozen=True)
