@@ -123,7 +123,7 @@ def test_recording_goes_on_while_the_database_is_away(ground: Ground) -> None:
     server = Server()
     with recording(ground) as (_, session):
         await_new_take(session, after=0)
-        for _ in range(trials(100, 3)):
+        for _ in range(trials(100, 1)):
             server.kill()
             time.sleep(ground.rng.uniform(*AWAY_SECONDS))
             server.start()

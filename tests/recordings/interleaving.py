@@ -13,6 +13,7 @@ from django.utils import timezone
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import (
     holds,
+    intake,
     leases,
     orphans,
     pipeline,
@@ -96,7 +97,8 @@ def dying_intake(session: Session, world: Installation) -> Actor:
             raw_length=len(factories.segment_bytes(3)),
         )
     yield
-    factories.file_spool(world)
+    # Another scanner comes by; of all the sessions it would look at, this one is what the order is about.
+    intake.Intake(world.spool).scan(session.pk)
     yield
 
 
