@@ -19,7 +19,7 @@ from tests.api.live import HOST, Live, live_api
 
 from .processes import until
 
-ADDRESSES = ("/health", "/health/live", "/health/ready", "/health/startup")
+ADDRESSES = ("/health", "/health/live", "/health/ready", "/health/startup", "/api/v1/health")
 # Requests that hang meanwhile: more than processors, fewer than threads.
 HANGING = 24
 
