@@ -13,7 +13,7 @@ Rows = tuple[int, int]  # the first, and one past the last
 NO_ROWS: Rows = (0, 0)
 # Chroma is made of neighbouring rows, so a change reaches a little beyond itself.
 REACH = 4
-STEP = 64  # bands are of so many rows, so that few kinds of converters are needed
+STEP = 64  # rows of the smallest band; others are twice as high each: a converter takes more than a megabyte
 BT709 = 1
 
 
@@ -59,8 +59,10 @@ class Planes:
 
     def _band(self, first: int, last: int) -> Rows:
         """What is converted for these rows: some more around them, in steps, within the picture."""
-        wanted = last - first + 2 * REACH
-        length = min(self._height, -(-wanted // STEP) * STEP)
+        length, wanted = STEP, last - first + 2 * REACH
+        while length < wanted:
+            length *= 2
+        length = min(self._height, length)
         top = min(max(0, first - REACH), self._height - length) & ~1
         return top, top + length
 
