@@ -7,7 +7,7 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run drill test test-mongodb test-313 check bench bench-recorder bench-lifecycle bench-api contract validate-deploy image-root sbom faults clean
+.PHONY: help demo run drill test test-mongodb test-313 check bench bench-recorder bench-lifecycle bench-api contract validate-deploy image-root image-recorder sbom faults clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -54,6 +54,9 @@ validate-deploy: .venv/.installed-test ## Every deployment file by its own check
 image-root: .venv/.installed-test ## The images' content as var/image/root, without an engine (as root)
 	@rm -rf var/image && mkdir -p var/image
 	@PATH="$(CURDIR)/$(BIN):$(PATH)" deploy/docker/make-root runtime var/image/root
+
+image-recorder: .venv/.installed-test ## The recorder's image content, tried: it records an RDP desktop (as root)
+	@$(BIN)/python -m pytest -q tests/deploy/check_recorder_root.py $(ARGS)
 
 sbom: image-root ## CycloneDX list of what is in it: var/image/sbom.json
 	@deploy/docker/sbom.py var/image/root lucid-sessions > var/image/sbom.json

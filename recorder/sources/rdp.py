@@ -7,9 +7,11 @@ client is started, and the client accepts only that one.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections import deque
-from subprocess import Popen
+from functools import cache
+from subprocess import Popen, TimeoutExpired, run
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -192,13 +194,28 @@ def client_argv(
         *([f"/d:{target.domain}"] if target.domain else []),
         "/from-stdin:force",
         f"/cert:fingerprint:sha256:{certificate.pretty.lower()}",
-        "-sec-rdp",  # the oldest protection shows a password to whoever stands between
+        _without_oldest_protection(),
         f"/size:{size[0]}x{size[1]}",
         "/bpp:32",
         "-decorations",
         "-grab-keyboard",
         "-auto-reconnect",  # the recorder does that, and writes down the gap
     ]
+
+
+@cache
+def _without_oldest_protection() -> str:
+    """The option against the protection that shows a password to whoever stands between.
+
+    FreeRDP 3, which images have, spells it otherwise than FreeRDP 2, and each ends at the other's.
+    """
+    with contextlib.suppress(OSError, TimeoutExpired):
+        told = run(["xfreerdp", "/version"], capture_output=True, text=True, check=False, timeout=20).stdout
+        # FreeRDP 2 wants a display before it says anything.
+        version = re.search(r"version (\d+)", told)
+        if version and int(version[1]) >= 3:
+            return "/sec:rdp:off"
+    return "-sec-rdp"
 
 
 def evidence_of(endpoint: Endpoint, certificate: Certificate) -> dict[str, str]:
