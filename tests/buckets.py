@@ -42,9 +42,10 @@ def address_of(where: Where) -> str:
 def everything_in(where: Where) -> dict[str, bytes]:
     """Every object of the bucket, every version of it, by key (the newest version last)."""
     client, found = owner(where), {}
-    for one in client.list_object_versions(Bucket=where.bucket).get("Versions", []):
-        got = client.get_object(Bucket=where.bucket, Key=one["Key"], VersionId=one["VersionId"])
-        found[one["Key"]] = got["Body"].read()
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=where.bucket):
+        for one in page.get("Versions", []):
+            got = client.get_object(Bucket=where.bucket, Key=one["Key"], VersionId=one["VersionId"])
+            found[one["Key"]] = got["Body"].read()
     return found
 
 
@@ -56,6 +57,8 @@ FULL = b"<Error><Code>XMinioStorageFull</Code><Message>for tests</Message></Erro
 class _Between(BaseHTTPRequestHandler):
     """Passes requests on to the service, changed."""
 
+    # Clients wait for leave to send a body, which HTTP/1.0 does not know.
+    protocol_version = "HTTP/1.1"
     service = ""
     change: Change
 

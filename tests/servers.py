@@ -78,7 +78,9 @@ def s3_server() -> Iterator[str]:
     """The address of an S3 service (moto's own server process) that holds nothing."""
     port = free_port()
     with _directory() as home:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        # Pages of 100 keys, not 1000: lists have several without a thousand objects.
+        few = ["env", "MOTO_S3_DEFAULT_MAX_KEYS=100"]
+        command = [*few, sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
         with _running(command, home=home) as check_running:
             _wait_until(lambda: _listens(port), check_running=check_running)
             yield f"http://127.0.0.1:{port}"

@@ -10,7 +10,6 @@ A URL never holds credentials, and no message repeats what a service answered: i
 
 import base64
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from lucid_sessions.blobs.blame import as_ours, code_of
+from lucid_sessions.blobs.connecting import client_of
 from lucid_sessions.blobs.names import Missing
 from lucid_sessions.durable import Bytes
 from lucid_sessions.errors import Refused, Retryable
@@ -96,42 +96,18 @@ class Bucket:
 
     where: Where
     credentials: Credentials = SEARCHED
-    _clients: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _shared(self) -> dict[str, str]:
+        where, mine = self.where, self.credentials
+        facts = {"endpoint": where.endpoint, "region": where.region, "profile": where.profile}
+        return facts | {"key": mine.key, "secret": mine.secret}
 
     @property
     def client(self) -> Any:
-        """boto3's client; one of its own in each process, since a fork must not share connections."""
-        mine = os.getpid()
-        if mine not in self._clients:
-            with self._blaming("reach", ""):
-                self._clients[mine] = self._connect()
-        return self._clients[mine]
-
-    def _connect(self) -> Any:
-        import boto3  # a third of a second: only where objects are used
-        from botocore.config import Config
-
-        session = boto3.session.Session(
-            aws_access_key_id=self.credentials.key or None,
-            aws_secret_access_key=self.credentials.secret or None,
-            profile_name=self.where.profile or None,
-        )
-        config = Config(
-            connect_timeout=5,
-            read_timeout=60,
-            max_pool_connections=32,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            request_checksum_calculation="when_required",
-            # A rotten object is for our own checks to name, and for `put_aside` to keep.
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path" if self.where.endpoint else "auto"},
-        )
-        return session.client(
-            "s3",
-            endpoint_url=self.where.endpoint or None,
-            region_name=self.where.region or session.region_name or "us-east-1",
-            config=config,
-        )
+        """boto3's client, shared by all buckets of that service in this process."""
+        with self._blaming("reach", ""):
+            return client_of(**self._shared)
 
     def put(self, key: str, data: Bytes, *, only_new: bool = False) -> bool:
         """True once the object holds exactly these bytes; False (with only_new) when the key was taken.
