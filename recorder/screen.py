@@ -77,6 +77,8 @@ class Segmenter:
         if self._writer is None:
             return 0.0
         rest = FOLLOW_TICKS if self._last == self._segment_tick else HEARTBEAT_TICKS
+        if self._is_drawn_out:  # nothing happens: a frame for each segment's length is enough
+            rest = self._segment_ticks
         return max(0, min(self._next_cut, self._last + rest) - ticks_of(now_us)) / TICKS
 
     @property

@@ -25,7 +25,7 @@ class Quiet:
 
     def figure(self, *, most: float) -> Figure:
         """Megabytes an hour, of one segment's whole length."""
-        rest = self._running.began + self._seconds - time.time()
+        rest = self._running.began + self._seconds - 1 - time.time()  # before the next one begins
         time.sleep(max(0.0, rest))
         self.close()
         value = self._running.megabytes_an_hour
