@@ -193,7 +193,7 @@ def _server() -> Iterator[tuple[str, int]]:
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
         *("--workers", str(WORKERS), "--blocking-threads", str(programs.API_THREADS), "--no-ws"),
         *("--log-level", "error"),
-        os.environ.get("SITE", "benchmarks.api_site:application"),
+        "benchmarks.api_site:application",
     ]
     server = subprocess.Popen(command, env={**os.environ, "LOG_LEVEL": "ERROR"})
     try:

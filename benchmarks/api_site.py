@@ -5,12 +5,12 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid_sessions.settings")
 
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 
+from lucid_sessions.wsgi import application as application
+
 settings.ROOT_URLCONF = __name__
-application = get_wsgi_application()
 
 
 def bare(_request: HttpRequest) -> JsonResponse:

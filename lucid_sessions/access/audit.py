@@ -18,6 +18,7 @@ from . import clients
 from .links import Link
 from .models import ApiToken, AuditEvent
 from .request_identity import request_id
+from .turns import writing
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ def _means(auth: Any) -> str:
 def record(action: str, *, actor: Actor, outcome: str = DONE, **more: Any) -> AuditEvent:
     """The event, written. `more`: session, item, why, facts."""
     more["why"] = str(more.get("why") or "")[:MOST_WHY]
-    return AuditEvent.objects.create(
+    event = AuditEvent(
         at_us=time.time_ns() // 1000,
         action=action,
         outcome=outcome,
@@ -76,6 +77,9 @@ def record(action: str, *, actor: Actor, outcome: str = DONE, **more: Any) -> Au
         request_id=actor.request_id,
         **more,
     )
+    with writing():
+        event.save(force_insert=True)
+    return event
 
 
 def is_news(*look: str) -> bool:
