@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from tests.operations.processes import ROOT
 
 from . import Live, live_api
@@ -84,8 +82,9 @@ def _part(text: str) -> tuple[int, int]:
 
 def _operations(live: Live) -> list[str]:
     """The ids of all operations, in the document's order."""
-    with urllib.request.urlopen(f"{live.url}/api/v1/schema/", timeout=60) as answer:  # noqa: S310 - our own
-        document = yaml.safe_load(answer.read())
+    asked = urllib.request.Request(f"{live.url}/api/v1/schema/", headers={"Accept": "application/json"})  # noqa: S310 - our own
+    with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310
+        document = json.load(answer)
     found = [
         one for methods in document["paths"].values() for one in methods.values() if isinstance(one, dict)
     ]
