@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 MOST_ATTEMPTS = 8
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 300.0
+# Workers seldom die of the chunk; and should they, so many losses end in quarantine.
+LONGEST_AFTER_LOSS = 5.0
 LONGEST_REASON = 2000
 
 Outcome = Literal["waits", "quarantined", "recompute", "overtaken"]
@@ -88,7 +90,7 @@ def let_go(chunk_ids: Sequence[UUID]) -> int:
     now = timezone.now()
     held = list(Chunk.objects.filter(pk__in=list(chunk_ids), token__gt="", quarantined_at__isnull=True))
     for chunk in held:
-        due = now + timedelta(seconds=wait(chunk.losses + 1))
+        due = now + timedelta(seconds=min(LONGEST_AFTER_LOSS, wait(chunk.losses + 1)))
         mine = Chunk.objects.filter(pk=chunk.pk, token=chunk.token)
         mine.update(lease_until=now, next_attempt_at=due, hinted_at=None)
     return len(held)

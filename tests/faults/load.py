@@ -75,13 +75,21 @@ class Engine:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     others: list[subprocess.Popen[bytes]] = field(default_factory=list)
     fed: int = 0
+    names: dict[int, str] = field(default_factory=dict)
 
     def start_worker(self, *options: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """A worker on all queues, in a process group of its own, below `before`; not necessarily ready."""
         name = f"w{len(self.workers)}-{self.fed}-{time.monotonic_ns()}"
         argv = ["worker", "-Q", ALL, "-n", f"{name}@test", "--without-mingle", "--without-gossip", *options]
         self.workers.append(self._start(*argv, name="worker", before=before))
+        self.names[self.workers[-1].pid] = name
         return self.workers[-1]
+
+    def ready(self) -> list[subprocess.Popen[bytes]]:
+        """The workers that are up; one that is killed while it starts has nothing to lose yet."""
+        log = (self.ground.home / "worker.log").read_text(errors="replace")
+        up = [one for one in self.workers if f"{self.names[one.pid]}@test ready" in log]
+        return [one for one in up if one.poll() is None and children_of(one.pid)]
 
     def revive(self, *options: str) -> None:
         """Workers that have ended are started anew, as a service manager does (`restart: always`)."""

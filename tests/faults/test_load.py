@@ -59,9 +59,9 @@ def _await_claims() -> None:
 
 def _kill_one(engine: Engine, *, whole: bool) -> None:
     engine.revive(*PREFORK)
-    # One of those that have a pool by now.
-    until(lambda: any(children_of(worker.pid) for worker in engine.workers), seconds=60, every=0.02)
-    worker = engine.ground.rng.choice([one for one in engine.workers if children_of(one.pid)])
+    ready: list[subprocess.Popen[bytes]] = []
+    until(lambda: ready.extend(engine.ready()) or ready, seconds=60, every=0.05)
+    worker = engine.ground.rng.choice(ready)
     if whole:
         kill_group(worker)
         engine.revive(*PREFORK)

@@ -76,7 +76,7 @@ def end(process: Worker) -> None:
     process.wait(10)
 
 
-def until(true: Callable[[], bool], *, seconds: float = 60, every: float = 0.1) -> None:
+def until(true: Callable[[], object], *, seconds: float = 60, every: float = 0.1) -> None:
     """Wait until it is so; fail when it is not after so many seconds."""
     deadline = time.monotonic() + seconds
     while not true():
