@@ -52,14 +52,14 @@ class Thumb:
 class ThumbTrack:
     """One epoch of thumbs, cut as the screen is.
 
-    A picture is kept when it comes, and made small and written in `look`: the next picture of the screen is
-    not kept waiting where the key frame before it has already taken long.
+    A picture is made small when it comes, and encoded and written in `look`: the next picture of the screen
+    is not kept waiting where the key frame before it has already taken long.
     """
 
     def __init__(self, take: Take, *, width: int) -> None:
         self._take, self._width = take, width
         self._epoch = take.next_epoch(TRACK)
-        self._fresh: Picture | None = None
+        self._fresh: av.VideoFrame | None = None
         self._poster: _Poster | None = None
         self._ended: list[_Ended] = []
         self._start_us = self._frames = 0
@@ -70,7 +70,7 @@ class ThumbTrack:
     def look(self, now_us: int) -> None:  # noqa: ARG002 -- others go by the time
         """Do what has been put off."""
         if self._fresh is not None:
-            self._poster, self._fresh = _small(self._fresh, self._width), None
+            self._poster, self._fresh = _encoded(self._fresh), None
         while self._ended:
             self._write(self._ended.pop(0))
 
@@ -90,7 +90,7 @@ class ThumbTrack:
         self._changed += changed
         is_first = self._poster is None and self._fresh is None
         if is_first or (self._is_blank and changed):
-            self._fresh, self._is_blank = picture.copy(), self._shows_nothing()
+            self._fresh, self._is_blank = _small(picture, self._width), self._shows_nothing()
 
     def skipped(self) -> None:
         """Count a picture that was not looked at."""
@@ -121,7 +121,7 @@ class ThumbTrack:
     def _end(self, end_us: int) -> None:
         """The open segment is over: what is to be written of it."""
         if self._fresh is not None:
-            self._poster, self._fresh = _small(self._fresh, self._width), None
+            self._poster, self._fresh = _encoded(self._fresh), None
         if self._poster is not None and end_us > self._start_us:
             content = _with_figures(self._poster, frames=self._frames, changed=self._changed)
             self._ended.append(_Ended(content, self._start_us, end_us))
@@ -136,7 +136,7 @@ class ThumbTrack:
 
 def webp(picture: Picture, *, width: int, frames: int, changed: float) -> bytes:
     """A thumb of a picture, with these figures."""
-    return _with_figures(_small(picture, width), frames=frames, changed=changed)
+    return _with_figures(_encoded(_small(picture, width)), frames=frames, changed=changed)
 
 
 def read_thumb(content: bytes) -> Thumb:
@@ -166,14 +166,18 @@ class _Poster:
     webp: bytes
 
 
-def _small(picture: Picture, width: int) -> _Poster:
+def _small(picture: Picture, width: int) -> av.VideoFrame:
     """A picture made small (never larger)."""
     high, wide = picture.shape[:2]
     width = min(width, wide) & ~1
     height = max(2, round(high * width / wide) & ~1)
     frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), "bgra")
     # WebP is decoded as BT.601 with its narrow range, whatever the screen's video uses.
-    small = frame.reformat(width, height, "yuv420p", dst_colorspace="ITU601", interpolation="AREA")
+    return frame.reformat(width, height, "yuv420p", dst_colorspace="ITU601", interpolation="AREA")
+
+
+def _encoded(small: av.VideoFrame) -> _Poster:
+    width, height = small.width, small.height
     codec = av.CodecContext.create("libwebp", "w")
     assert isinstance(codec, VideoCodecContext)  # noqa: S101 -- libwebp makes pictures
     codec.width, codec.height, codec.pix_fmt, codec.options = width, height, "yuv420p", WEBP
