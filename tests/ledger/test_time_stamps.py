@@ -76,6 +76,8 @@ def test_an_authority_that_is_away_slow_or_talks_nonsense_is_named(authority: Au
         body = b"no such thing"
 
         def do_POST(self) -> None:
+            # Else the connection ends with a reset, and the answer may be lost with it.
+            self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(200)
             self.end_headers()
             self.wfile.write(self.body)
@@ -88,6 +90,7 @@ def test_an_authority_that_is_away_slow_or_talks_nonsense_is_named(authority: Au
 
     class Broken(Nonsense):
         def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
             self.send_error(503)
 
     with serving(Nonsense) as url, pytest.raises(Tampered, match="clock-house"):
