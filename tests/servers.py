@@ -46,7 +46,7 @@ def mongod(members: int = 1) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _member(port: int) -> Iterator[Callable[[], object]]:
-    with _directory() as home:
+    with _directory(os.environ.get("LUCID_TEST_DATABASES")) as home:
         command = [
             str(mongod_program()),
             *("--dbpath", str(home), "--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", "rs0"),
@@ -122,8 +122,8 @@ def _from_path(name: str, *, wheel: str) -> Path:
 
 
 @contextlib.contextmanager
-def _directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="lucid-server-", ignore_cleanup_errors=True) as home:
+def _directory(where: str | None = None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=where, prefix="lucid-server-", ignore_cleanup_errors=True) as home:
         yield Path(home)
 
 
