@@ -6,6 +6,8 @@ import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from tests.programs import needed_library
+
 ROOT = Path(__file__).parent.parent
 RUN = ("base", "embedded", "bootstrap")
 IMPORT_ALL = """
@@ -39,6 +41,8 @@ def _plain(name: str) -> str:
 
 
 def test_the_whole_product_can_be_imported_with_what_run_installs() -> None:
+    # A source of its own says so when its library is missing; nothing else imports it.
+    needed_library("xcb", package="libxcb1")
     there = set().union(*(_named(ROOT / "requirements" / f"{name}.txt") for name in RUN))
     lacking = [
         module for module, names in packages_distributions().items() if not there & {_plain(n) for n in names}
