@@ -131,11 +131,21 @@ class RemoteShelf(Shelf):
         self._upload({f"snapshots/{snapshot}/{MANIFEST}": work / MANIFEST})
         super().finish(work, snapshot)
 
+    def begin(self) -> Path:
+        """An empty directory to make a snapshot in; what a dead process left in the bucket is gone, too.
+
+        A snapshot without a manifest never came to be. The new one may get its very id, within the second.
+        """
+        begun = {one.key.split("/")[1] for one in self.bucket.objects("snapshots/")}
+        for half in begun - set(self.snapshots):
+            self._empty(half)
+            shutil.rmtree(self.path(half), ignore_errors=True)
+        return super().begin()
+
     def remove(self, snapshot: str) -> None:
         """The snapshot is gone, its manifest first: half a snapshot must not look like one."""
         self.bucket.delete(f"snapshots/{snapshot}/{MANIFEST}")
-        for one in list(self.bucket.objects(f"snapshots/{snapshot}/")):
-            self.bucket.delete(one.key)
+        self._empty(snapshot)
         super().remove(snapshot)
 
     def settle(self) -> None:
@@ -156,6 +166,10 @@ class RemoteShelf(Shelf):
     def snapshots(self) -> list[str]:
         """The ids of all finished snapshots, oldest first."""
         return [one for one in super().snapshots if (self.path(one) / MANIFEST).is_file()]
+
+    def _empty(self, snapshot: str) -> None:
+        for one in list(self.bucket.objects(f"snapshots/{snapshot}/")):
+            self.bucket.delete(one.key)
 
     def _push(self, folder: str) -> None:
         """What is new or changed below a folder of the local copy is in the bucket."""

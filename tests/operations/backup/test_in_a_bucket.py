@@ -22,6 +22,7 @@ PLACES = (
     "backup.finished",
 )
 BEGIN = """
+import time
 from lucid_sessions.operations.backup import checking, making, restoring
 from lucid_sessions.operations.backup.retaining import Policy
 from lucid_sessions.operations.backup.shelves import place_of
@@ -97,6 +98,8 @@ def check():
 found = {{}}
 for place, address in {places!r}.items():
     orders = making.Orders(place_of(address))
+    # The next backup begins within the same second, and so with the id that the killed one had.
+    time.sleep(1 - time.time() % 1)
     found[place] = [child(backup, place), child(backup), child(check)]
 """
     )
@@ -105,6 +108,8 @@ for place, address in {places!r}.items():
         keys = everything_in(Where.parse(address))
         manifests = [key for key in keys if key.endswith("/manifest.json")]
         assert len(manifests) == (2 if place == "backup.finished" else 1), place
+        begun = {key.split("/")[2] for key in keys if key.startswith("archive/snapshots/")}
+        assert begun == {key.split("/")[2] for key in manifests}, place
         assert "archive/lock" not in keys
 
 
