@@ -22,17 +22,16 @@ log = logging.getLogger("recorder")
 def unclosed(spool: Spool) -> Iterator[tuple[UUID, int]]:
     """Takes whose recorder did not close them: still being recorded, or dead.
 
-    A session whose files cannot be read keeps no supervisor from starting; the next one looks again.
+    One whose files cannot be read keeps no supervisor from starting; the next one looks again.
     """
-    for session in spool.sessions():
+    for session, take, directory in list(spool.takes()):
         try:
-            yield from [
-                (session, take)
-                for _, take, directory in spool.takes_of(session)
-                if not spool.closed(directory) or spool.parts(directory)
-            ]
+            is_open = not spool.closed(directory) or spool.parts(directory)
         except (OSError, Unreadable) as error:
-            log.error("session %s in the spool cannot be read: %s", session, error)
+            log.error("take %s of session %s in the spool cannot be read: %s", take, session, error)
+            continue
+        if is_open:
+            yield session, take
 
 
 def recover(spool: Spool, session: UUID, *, take: int, reason: str) -> ClosedMarker:

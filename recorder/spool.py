@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.names import PART, ClosedMarker, GapMarker, SegmentName, read_marker, sequence_of, write_marker
 
 __all__ = ["ClosedMarker", "GapMarker", "SegmentName", "Spool", "sequence_of"]
+
+log = logging.getLogger("recorder")
 
 HELD = ".held"
 RESERVE_BYTES = 32 * 1024 * 1024
@@ -136,13 +139,18 @@ class Spool:
         """Segments in progress in one take's directory, oldest first."""
         return sorted(path for path in _files(directory) if path.name.endswith(PART))
 
-    def takes(self) -> Iterator[tuple[UUID, int, Path]]:
-        """Every take that has a directory here: session, take, directory."""
-        for session in self.sessions():
-            yield from self.takes_of(session)
+    def takes(self, only: UUID | None = None) -> Iterator[tuple[UUID, int, Path]]:
+        """Every take (of one session, or of all) that has a directory here: session, take, directory.
 
-    def sessions(self) -> Iterator[UUID]:
-        """Every session that has a directory here."""
+        A session whose directory cannot be listed, as on a disk with a bad place, hides no other.
+        """
+        for session in self._sessions() if only is None else [only]:
+            try:
+                yield from self.takes_of(session)
+            except OSError as error:
+                log.error("session %s in the spool cannot be listed: %s", session, error)
+
+    def _sessions(self) -> Iterator[UUID]:
         for folder in _files(self.root / "takes"):
             with contextlib.suppress(ValueError):
                 yield UUID(hex=folder.name)

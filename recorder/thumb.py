@@ -69,8 +69,7 @@ class ThumbTrack:
 
     def look(self, now_us: int) -> None:  # noqa: ARG002 -- others go by the time
         """Do what has been put off."""
-        if self._fresh is not None:
-            self._poster, self._fresh = _encoded(self._fresh), None
+        self._encode()
         while self._ended:
             self._write(self._ended.pop(0))
 
@@ -120,11 +119,14 @@ class ThumbTrack:
 
     def _end(self, end_us: int) -> None:
         """The open segment is over: what is to be written of it."""
-        if self._fresh is not None:
-            self._poster, self._fresh = _encoded(self._fresh), None
+        self._encode()
         if self._poster is not None and end_us > self._start_us:
             content = _with_figures(self._poster, frames=self._frames, changed=self._changed)
             self._ended.append(_Ended(content, self._start_us, end_us))
+
+    def _encode(self) -> None:
+        if self._fresh is not None:
+            self._poster, self._fresh = _encoded(self._fresh), None
 
     def _write(self, ended: _Ended) -> None:
         name = self._take.next_segment(TRACK, epoch=self._epoch, start_us=ended.start_us, extension="webp")

@@ -21,15 +21,15 @@ _writer = threading.Lock()
 class Turns:
     """A WSGI application that works out a few answers at a time; sending them is not waited for."""
 
-    def __init__(self, application: Wsgi) -> None:
-        self._application = application
+    def __init__(self, application: Wsgi, *, patience: float = PATIENCE_SECONDS) -> None:
+        self._application, self._patience = application, patience
         self._places = threading.Semaphore(AT_ONCE)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """The answer of the application."""
         if environ.get("PATH_INFO", "").startswith(AT_ONCE_ALWAYS):
             return self._application(environ, start_response)
-        mine = self._places.acquire(timeout=PATIENCE_SECONDS)
+        mine = self._places.acquire(timeout=self._patience)
         try:
             return self._application(environ, start_response)
         finally:

@@ -8,7 +8,7 @@ that cannot be what its name says, or that meets a row of another file, moves to
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Intake:
     def scan(self, only: UUID | None = None) -> list[Chunk]:
         """The chunks that were new (of one session, or of all); their workers have been told."""
         new: list[Chunk] = []
-        for session, take, directory in list(self._takes(only)):
+        for session, take, directory in list(self.spool.takes(only)):
             known = self._known.setdefault(directory, _Directory())
             try:
                 if not self._is_quiet(directory, known):
@@ -69,13 +69,6 @@ class Intake:
                 log.warning("take not filed", directory=str(directory), reason=str(error))
         hints.hint(new)
         return new
-
-    def _takes(self, only: UUID | None) -> Iterator[tuple[UUID, int, Path]]:
-        for session in self.spool.sessions() if only is None else [only]:
-            try:
-                yield from self.spool.takes_of(session)
-            except OSError as error:
-                log.warning("session not filed", session=str(session), reason=str(error))
 
     def _is_quiet(self, directory: Path, known: _Directory) -> bool:
         changed = directory.stat().st_mtime_ns

@@ -21,7 +21,7 @@ import structlog
 
 from lucid_sessions import archive
 from lucid_sessions.blobs import Bucket, Where
-from lucid_sessions.durable import blaming
+from lucid_sessions.errors import Retryable
 from recorder.spool import HELD, Spool
 
 from .installation import Installation
@@ -70,28 +70,33 @@ class SpoolMirror:
     def acknowledge(self, spool: Spool, *, only: UUID | None = None) -> int:
         """How many held files (of one session, or of all) were copied and have their real names now.
 
-        Retryable when one could not be copied: it stays held, with all behind it. A track's end is never
-        told before its segments.
+        Retryable when one could not be copied: it stays held, with all behind it in its take. A track's end
+        is never told before its segments.
         """
-        takes = spool.takes() if only is None else spool.takes_of(only)
-        done = 0
+        done, trouble = 0, None
         # Two threads of one recorder ask: of what is leaving, and of everything.
         with self.lock, ThreadPoolExecutor(THREADS) as pool:
-            for _, _, directory in takes:
-                for files in spool.held(directory):
-                    for start in range(0, len(files), THREADS):
-                        lot = files[start : start + THREADS]
-                        # The first that cannot be copied ends the round: the rest would wait as long.
-                        list(pool.map(lambda path: self._copy(spool, path), lot))
-                        for path in lot:
-                            spool.acknowledge(path)
-                        done += len(lot)
+            for _, _, directory in spool.takes(only):
+                try:
+                    done += self._acknowledge_take(spool, directory, pool=pool)
+                except OSError as error:
+                    # This disk's, not the store's: other takes need not wait for it.
+                    trouble = trouble or error
+        if trouble is not None:
+            raise Retryable(f"Not all of the spool could be copied: {trouble}. Look at its disk")
         return done
 
-    def _copy(self, spool: Spool, path: Path) -> None:
-        with blaming("read", path):
-            content = path.read_bytes()
-        self.put(Copy.of(spool, path), content)
+    def _acknowledge_take(self, spool: Spool, directory: Path, *, pool: ThreadPoolExecutor) -> int:
+        done = 0
+        for files in spool.held(directory):
+            for start in range(0, len(files), THREADS):
+                lot = files[start : start + THREADS]
+                # When the store takes one of them not, the round is over: the rest would wait as long.
+                list(pool.map(lambda path: self.put(Copy.of(spool, path), path.read_bytes()), lot))
+                for path in lot:
+                    spool.acknowledge(path)
+                done += len(lot)
+        return done
 
     def put(self, copy: Copy, content: bytes) -> None:
         """The copy is in the object store, its checksum verified there."""

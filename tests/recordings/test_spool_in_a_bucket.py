@@ -80,6 +80,21 @@ def test_nothing_counts_before_its_copy_is_in_the_bucket(host: Installation, buc
     assert plain in [mirror.get(copy) for copy in mirror.copies()]
 
 
+def test_what_cannot_be_read_here_holds_up_no_other_recording(host: Installation) -> None:
+    bad, good = _recorded(host), _recorded(host)
+    # Reading it fails (ELOOP), as on a disk with a bad place; so does listing the first session of all.
+    segment = next(path for path in (host.spool_root / "takes" / bad.pk.hex / "1").iterdir())
+    segment.unlink()
+    segment.symlink_to(segment.name)
+    (host.spool_root / "takes" / ("0" * 32)).symlink_to("0" * 32)
+    mirror = mirror_of(host)
+    assert mirror is not None
+    with pytest.raises(Retryable, match="Look at its disk"):
+        mirror.acknowledge(host.spool)
+    assert all(name.endswith(HELD) for name in _names(host, bad) if "closed" in name)
+    assert not any(name.endswith(HELD) for name in _names(host, good))
+
+
 def test_while_the_store_is_away_segments_are_held_and_nothing_is_lost(host: Installation) -> None:
     session = _recorded(host)
     away = mirror_of(replace(host, spool_url="s3://vault/?endpoint=http://127.0.0.1:9"))

@@ -35,11 +35,11 @@ class Command(Base):
         _fresh_metrics()
         env = programs.environment(LUCID_SERVICE=name)
         stop_on_signals()
+        # A web server answers by itself, and reads there how the programs beside it are.
+        home = settings.LUCID_HOME if service.web else None
         with (
             contextlib.suppress(KeyboardInterrupt),
-            Stack(
-                service.parts(env, port), logs=None, say=self.stderr.write, home=settings.LUCID_HOME
-            ) as stack,
+            Stack(service.parts(env, port), logs=None, say=self.stderr.write, home=home) as stack,
             _answering(name, service, port, stack),
         ):
             stack.start()
