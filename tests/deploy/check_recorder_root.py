@@ -1,6 +1,6 @@
 """The recorder's own image as a root directory: a private display and an RDP client beside Python.
 
-`make image-root` runs it; it is not among the tests, since its root is 850 MB and all else that the tests say
+`make image-recorder` runs it. It is not among the tests: its root is 850 MB, and all else that the tests say
 of images is said of the other root. The desktop is the demonstration's, outside the root; the recorder's
 service in the root connects to it, starts its Xvfb and xfreerdp there, and what it records is whole.
 """

@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+
+from tests.programs import lacking
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -95,12 +96,7 @@ def _found(name: str, *, package: str, path: str) -> str:
     """Its path; without the program the test is skipped and says so, but in CI it fails."""
     places = [*([path] if path else []), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"]
     found = shutil.which(name, path=os.pathsep.join(places))
-    if found:
-        return found
-    why = f"{name} is not installed, so its files were not checked: install {package}."
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
+    return found or lacking(f"{name} is not installed, so its files were not checked: install {package}.")
 
 
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
