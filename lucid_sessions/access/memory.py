@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from django.conf import settings
@@ -22,6 +22,11 @@ class Memory(Generic[Answer]):
         """The answer that is still believed; None when there is none."""
         found = self._known.get(key)
         return found[1] if found is not None and found[0] > time.monotonic() else None
+
+    def recall_all(self, keys: Iterable[object]) -> list[Answer | None]:
+        """The same for each of the keys, in their order."""
+        known, now = self._known.get, time.monotonic()
+        return [found[1] if (found := known(key)) is not None and found[0] > now else None for key in keys]
 
     def note(self, key: object, answer: Answer) -> Answer:
         """The same answer, remembered."""

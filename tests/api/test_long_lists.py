@@ -128,10 +128,10 @@ def test_what_is_asked_by_the_short_way_is_what_the_orm_would_answer(world: Inst
         for number in (1, 3, 100):
             asked = known.newest(user, number)
             whole = list(rows.values(*known.NEWEST)[:number])
-            assert [(one["id"], one["version"]) for one in asked] == [(w["id"], w["version"]) for w in whole]
+            assert list(map(known.key_of, asked)) == list(map(known.key_of, whole))
             if len(asked) == number > 1:
                 assert asked[-2] == whole[-2]
     hers = Session.objects.filter(owner=other)[0]
-    assert known.version_of(owner, hers.pk) == []
-    assert known.version_of(other, hers.pk) == [{"id": hers.pk, "version": hers.version}]
-    assert known.version_of(person("admin"), hers.pk) == [{"id": hers.pk, "version": hers.version}]
+    assert known.version_of(owner, hers.pk) is None
+    assert known.version_of(other, hers.pk) == hers.version
+    assert known.version_of(person("admin"), hers.pk) == hers.version

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.http import HttpResponse, StreamingHttpResponse
 
-from lucid_sessions.access.turns import AT_ONCE, Turns, writing
+from lucid_sessions.access.turns import AT_ONCE, Places, Turns, writing
 
 # Longer than any test may take: who waits so long never gets in.
 FOR_EVER = 600.0
@@ -77,6 +78,44 @@ def test_health_does_not_wait_at_all(hanging: Slow, path: str) -> None:
     # Nobody else would get in.
     ask(filled(Turns(hanging, patience=FOR_EVER), hanging), path)
     until(hanging, inside=AT_ONCE + 1)
+
+
+def test_who_came_first_goes_in_first() -> None:
+    places, order = Places(1, patience=FOR_EVER), list[int]()
+
+    def go_in(number: int) -> None:
+        with places.one():
+            order.append(number)
+
+    with places.one():
+        waiting = [threading.Thread(target=go_in, args=(number,)) for number in range(8)]
+        for number, one in enumerate(waiting, 1):
+            one.start()
+            while places.waiting < number:
+                time.sleep(0.001)
+    for one in waiting:
+        one.join()
+    assert order == list(range(8))
+
+
+def test_places_of_requests_that_hang_are_free_for_many_others(hanging: Slow) -> None:
+    turns = filled(Turns(hanging), hanging)
+    quick = Slow(0)
+    turns.application = quick
+    for one in [ask(turns, "/api/v1/sessions") for _ in range(20)]:
+        one.join(30)
+        assert not one.is_alive()
+
+
+@pytest.mark.django_db
+def test_an_answer_that_is_complete_is_handed_over_whole() -> None:
+    closed = []
+    answer = HttpResponse(b"all of it")
+    answer._resource_closers.append(lambda: closed.append(True))
+    assert Turns(lambda _environ, _start: answer)({"PATH_INFO": "/"}, None) == [b"all of it"]
+    assert closed == [True]
+    streamed = StreamingHttpResponse([b"a", b"b"])
+    assert Turns(lambda _environ, _start: streamed)({"PATH_INFO": "/"}, None) is streamed
 
 
 @pytest.mark.django_db

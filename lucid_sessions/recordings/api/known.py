@@ -3,6 +3,7 @@
 Everything else about sessions is text that was made for that version before.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -18,25 +19,31 @@ from .prepared import Prepared
 from .rendering import CHUNK_COLUMNS
 
 NEWEST = ("id", "version", "created_at")
-TIME = NEWEST.index("created_at")
 
 
-def version_of(user: Any, pk: UUID) -> list[dict[str, Any]]:
-    """Id and version of the session, if there is one that the user may see."""
+def version_of(user: Any, pk: UUID) -> int | None:
+    """The version of the session, if there is one that the user may see."""
     rows = _ANY.rows(pk) if sees_all(user) else _OWN.rows(pk, user.pk)
-    return [{"id": pk, "version": version} for (version,) in rows]
+    return int(rows[0][0]) if rows else None
 
 
 def newest(user: Any, number: int) -> list[dict[str, Any]]:
-    """So many of the sessions that the user may see, the newest first; the last but one with its time."""
+    """So many of the sessions that the user may see, the newest first: ids, versions and times.
+
+    They are as the database keeps them, but those of the last but one: behind it the next page begins.
+    """
     own = not sees_all(user)
     asked = _newest(number, own=own)
-    rows = asked.rows(*([user.pk] if own else []), without=TIME)
-    found = [dict(zip(NEWEST, row, strict=True)) for row in rows]
+    found = asked.rows_as_kept(*([user.pk] if own else []))
     if len(found) == number > 1:
-        # Behind this one the next page begins: of no other is the time asked.
-        found[-2]["created_at"] = asked.converted(rows[-2], TIME)
-    return found
+        found[-2] = asked.converted(found[-2])
+    return [dict(zip(NEWEST, row, strict=True)) for row in found]
+
+
+def key_of(row: Mapping[str, Any]) -> tuple[str, int]:
+    """What a text is remembered by; both databases keep ids as hexadecimal digits."""
+    pk = row["id"]
+    return pk if isinstance(pk, str) else pk.hex, row["version"]
 
 
 def first_chunks(session: UUID, number: int) -> list[dict[str, Any]]:

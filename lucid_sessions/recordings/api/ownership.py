@@ -21,17 +21,18 @@ def session_of(user: Any, pk: UUID) -> Session:
     """One of those sessions; the same 404 whether it is another's or nobody's."""
     session = sessions_of(user).filter(pk=pk).first()
     if session is None:
-        raise _no_such_session(pk)
+        raise no_such_session(pk)
     return session
 
 
 def require_session(user: Any, pk: UUID) -> None:
     """Nothing, if it is one of those sessions; else that 404. Cheaper than having it."""
-    if not known.version_of(user, pk):
-        raise _no_such_session(pk)
+    if known.version_of(user, pk) is None:
+        raise no_such_session(pk)
 
 
-def _no_such_session(pk: UUID) -> Problem:
+def no_such_session(pk: UUID) -> Problem:
+    """What is answered for one that is not there, and for one of another's."""
     return Problem(SESSION_NOT_FOUND, f"There is no session {pk}, or it is not yours.")
 
 

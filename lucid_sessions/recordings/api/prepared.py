@@ -25,23 +25,28 @@ class Prepared:
         self._ask: Ask | None = None
         self._converters: dict[int, Any] = {}
 
-    def rows(self, *ids: UUID, without: int = -1) -> list[Row]:
-        """The rows, asked for now; a database's failure is Django's.
+    def rows(self, *ids: UUID) -> list[Row]:
+        """The rows, asked for now; a database's failure is Django's."""
+        rows = self.rows_as_kept(*ids)
+        return [self.converted(row) for row in rows] if self._converters else rows
 
-        The values in the place `without` stay as the database keeps them, until `converted` is asked for one:
-        making 20 times of 20 texts costs as much as asking for them.
+    def rows_as_kept(self, *ids: UUID) -> list[Row]:
+        """The same, of values as the database keeps them.
+
+        Making 20 ids and times of 20 texts costs as much as asking for them.
         """
         if self._ask is None:
             self._compile()
         assert self._ask is not None  # noqa: S101 - just compiled
-        steps = [(place, one) for place, one in self._converters.items() if place != without]
-        rows = self._ask([_kept(one) for one in ids])
-        return [_converted(row, steps) for row in rows] if steps else [tuple(row) for row in rows]
+        return [tuple(row) for row in self._ask([_kept(one) for one in ids])]
 
-    def converted(self, row: Row, place: int) -> Any:
-        """The value that was left as it is kept."""
-        known = self._converters.get(place)
-        return _converted(row, [(place, known)])[place] if known else row[place]
+    def converted(self, row: Row) -> Row:
+        """The row with Django's values instead of the database's."""
+        values = list(row)
+        for place, (converters, expression) in self._converters.items():
+            for convert in converters:
+                values[place] = convert(values[place], expression, connection)
+        return tuple(values)
 
     def _compile(self) -> None:
         marks = [uuid4() for _ in range(self._ids)]
@@ -100,11 +105,3 @@ def _filled(what: Any, marks: list[Any], ids: list[Any]) -> Any:
     if isinstance(what, list | tuple):
         return [_filled(one, marks, ids) for one in what]
     return ids[marks.index(what)] if what in marks else what
-
-
-def _converted(row: Sequence[Any], steps: list[tuple[int, Any]]) -> Row:
-    values = list(row)
-    for place, (converters, expression) in steps:
-        for convert in converters:
-            values[place] = convert(values[place], expression, connection)
-    return tuple(values)

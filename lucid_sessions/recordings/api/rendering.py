@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -75,26 +75,26 @@ def chunk_body(row: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def session_texts(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The JSON of many sessions, of which only `id` and `version` were read.
+def session_texts(keys: Sequence[tuple[str, int]]) -> list[str]:
+    """The JSON of many sessions, of which only ids, as hexadecimal digits, and versions were read.
 
     Every change raises the version, so a text that was made for one is good as long as that stands.
     """
-    keys = [(row["id"], row["version"]) for row in rows]
-    texts = {pk: text for pk, version in keys if (text := _texts.recall((pk, version))) is not None}
-    unknown = [pk for pk, _ in keys if pk not in texts]
+    texts = _texts.recall_all(keys)
+    unknown = [pk for (pk, _), text in zip(keys, texts, strict=True) if text is None]
     if unknown:
-        texts |= _rendered(unknown)
-    return [texts[pk] for pk, _ in keys if pk in texts]
+        made = _rendered(unknown)
+        texts = [text or made.get(pk) for (pk, _), text in zip(keys, texts, strict=True)]
+    return [text for text in texts if text is not None]
 
 
-def _rendered(ids: list[UUID]) -> dict[Any, str]:
-    rows = list(Session.objects.filter(pk__in=ids).order_by().values(*SESSION_COLUMNS))
+def _rendered(ids: list[str]) -> dict[str, str]:
+    rows = list(Session.objects.filter(pk__in=map(UUID, ids)).order_by().values(*SESSION_COLUMNS))
     names = owner_names({row["owner_id"] for row in rows if row["owner_id"]})
     texts = {}
     for row in rows:
         text = json_text(session_body(row, owner=names.get(row["owner_id"])))
-        texts[row["id"]] = _texts.note((row["id"], row["version"]), text)
+        texts[row["id"].hex] = _texts.note((row["id"].hex, row["version"]), text)
     return texts
 
 

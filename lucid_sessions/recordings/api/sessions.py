@@ -32,7 +32,7 @@ from .documents import (
     Described,
 )
 from .filters import SessionFilter
-from .ownership import session_of, sessions_of
+from .ownership import no_such_session, session_of, sessions_of
 from .pagination import PAGING, Pages
 from .permissions import Allowed
 from .preconditions import is_known, require_match, tag_of
@@ -103,7 +103,7 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         if page is None:
             rows = self.filter_queryset(self.get_queryset())
             page = self.paginate_queryset(rendering.columns(rows, known.NEWEST))
-        return paginator.of_texts(rendering.session_texts(page))
+        return paginator.of_texts(rendering.session_texts([known.key_of(row) for row in page]))
 
     @extend_schema(
         request=NewSession,
@@ -132,12 +132,12 @@ class Sessions(Witnessed, GenericViewSet[Session]):
     @extend_schema(responses={200: SessionBody, **ONE_SESSION_ERRORS})
     def retrieve(self, request: Request, session_id: UUID) -> HttpResponse:
         """Look at one session. Its ETag goes into If-Match of changes, and into If-None-Match."""
-        found = known.version_of(request.user, session_id)
-        texts = rendering.session_texts(found)
-        if not texts:
-            session_of(request.user, session_id)
-        tag = {"ETag": f'"{found[0]["version"]}"'}
-        if is_known(request, found[0]["version"]):
+        version = known.version_of(request.user, session_id)
+        texts = rendering.session_texts([(session_id.hex, version)]) if version is not None else []
+        if version is None or not texts:
+            raise no_such_session(session_id)
+        tag = {"ETag": f'"{version}"'}
+        if is_known(request, version):
             return HttpResponse(status=304, headers=tag)
         return rendering.answer_text(texts[0], headers=tag)
 
