@@ -9,6 +9,7 @@ app_name = "console"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("pipeline/", views.pipeline, name="pipeline"),
     path("sign-in/", views.SignIn.as_view(), name="sign-in"),
     path("sign-out/", views.SignOut.as_view(), name="sign-out"),
     path("sessions/<uuid:session_id>/", views.session_page, name="session"),

@@ -1,4 +1,4 @@
-"""The operator's pages: the list of sessions, one session with its player. They decide nothing themselves."""
+"""The operator's pages: sessions, a session with its player, the pipeline. They decide nothing."""
 
 from typing import Any, cast
 from uuid import UUID
@@ -6,13 +6,14 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.views import LoginView, LogoutView
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from lucid_sessions.access import audit, reasons
+from lucid_sessions.access import audit, reasons, roles
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import quota, sessions
 from lucid_sessions.recordings.api.figures import session_statistics
@@ -21,6 +22,7 @@ from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Gap, Session
 
 from .figures import rows_of, timeline_of
+from .standing import look
 
 SIGN_IN = reverse_lazy("console:sign-in")
 PAGE = 25
@@ -76,6 +78,21 @@ def home(request: HttpRequest) -> HttpResponse:
         "full": quota.warnings() if request.user.has_perm("recordings.record_session") else [],
     }
     return render(request, "console/home.html", context)
+
+
+@require_safe
+@needs("view")
+def pipeline(request: HttpRequest) -> HttpResponse:
+    """How the whole installation stands, for those who see every session."""
+    if not roles.sees_all(request.user):
+        raise PermissionDenied("It tells of everybody's sessions.")
+    standing = look()
+    context = {
+        "standing": standing,
+        "concerns": list(standing.concerns()),
+        "may_administer": request.user.is_staff and request.user.has_perm("recordings.view_chunk"),
+    }
+    return render(request, "console/pipeline.html", context)
 
 
 @require_safe

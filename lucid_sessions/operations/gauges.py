@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-import redis
 import structlog
-from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum
 from django.utils import timezone
@@ -17,10 +15,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import anchoring, quota, reconcile, scrub, upkeep
+from lucid_sessions.recordings import anchoring, queues, quota, reconcile, scrub, upkeep
 from lucid_sessions.recordings.installation import installation
-from lucid_sessions.recordings.lifecycle import LIVE, OTHER_QUEUES, STAGES
-from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session, Take
+from lucid_sessions.recordings.lifecycle import LIVE
+from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session
 from lucid_sessions.recordings.webhooks import deliveries
 
 from .background import Watched
@@ -158,7 +156,7 @@ def look() -> Figures:
             active=Session.objects.filter(status__in=LIVE).count(),
             seconds=_durations(),
             storage=_storage(),
-            depth=_depths(),
+            depth=queues.depths(),
             gaps=_gaps(),
             dropped=_dropped(),
             oldest_unanchored=reconcile.oldest_unanchored_seconds(),
@@ -190,20 +188,6 @@ def _storage() -> dict[str, int]:
     """As quota counts it: up to half a minute old, but no sum over every chunk."""
     spooled = Chunk.objects.filter(path__gt="").aggregate(total=Sum("raw_length"))["total"] or 0
     return {"chunks": max(0, quota.stored().used - spooled), "spool": spooled}
-
-
-def _depths() -> dict[str, int]:
-    """Messages a queue; a stage's queues on several hosts count together. Empty while Redis is away."""
-    names = {stage: [stage] for stage in (*STAGES, *OTHER_QUEUES)}
-    if settings.LUCID_QUEUE_PER_SPOOL:
-        spools = set(Take.objects.order_by().values_list("spool", flat=True).distinct())
-        for stage in STAGES.values():
-            names[stage.name] += [f"{stage.name}.{spool}" for spool in spools if stage.needs_spool]
-    try:
-        with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1) as client:
-            return {stage: sum(int(client.llen(one)) for one in queues) for stage, queues in names.items()}
-    except redis.RedisError:
-        return {}
 
 
 def _gaps() -> dict[str, int]:

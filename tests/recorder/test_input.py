@@ -135,7 +135,7 @@ def test_buttons_and_at_most_ten_moves_a_second(tmp_path: Path) -> None:
         time.sleep(0.3)
     moves = [line["t"] for line in lines(spool, "move")]
     assert 2 <= len(moves) < 40
-    # Sooner than that comes only where the pointer came to rest: before the click, or as the machine was busy.
+    # Sooner than that comes only where the pointer came to rest: before the click, or on a busy machine.
     apart = [later - earlier for earlier, later in itertools.pairwise(moves)]
     assert all(max(gap, next_gap) >= 99_000 for gap, next_gap in itertools.pairwise(apart))
     assert [(line["button"], line["down"]) for line in lines(spool, "button")] == [(3, True), (3, False)]

@@ -1,8 +1,11 @@
-"""Times as the console writes them."""
+"""Times as the console writes them, and who sees what."""
 
 from datetime import timedelta
+from typing import Any
 
 from django import template
+
+from lucid_sessions.access import roles
 
 register = template.Library()
 
@@ -27,3 +30,9 @@ def microseconds(moment: int) -> str:
 def words(text: str) -> list[str]:
     """The words of a text."""
     return text.split()
+
+
+@register.filter
+def sees_all(user: Any) -> bool:
+    """May this user see everybody's sessions, and so how the whole installation stands?"""
+    return roles.sees_all(user)
