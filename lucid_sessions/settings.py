@@ -235,7 +235,7 @@ SIMPLE_JWT = {
     "CHECK_REVOKE_TOKEN": True,
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": "Lucid Sessions",
+    "TITLE": APP_NAME,
     "DESCRIPTION": "Record, archive, prove and play remote-desktop sessions.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",

@@ -32,12 +32,13 @@ def share(all_keys: Path, *, to: Path) -> None:
                     f"{all_keys / pattern} is not there: run `manage.py keys init` first."
                 )
             for source in found:
-                _copy(source, to=to / service / source.relative_to(all_keys))
+                copy(source, to=to / service / source.relative_to(all_keys))
         if service in WITH_SESSION_KEYS:
             (to / service / "sessions").mkdir(exist_ok=True)
 
 
-def _copy(source: Path, *, to: Path) -> None:
+def copy(source: Path, *, to: Path) -> None:
+    """The file is there too, whole and durably, for its owner's eyes."""
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     half = to.with_name(to.name + ".new")
     half.unlink(missing_ok=True)

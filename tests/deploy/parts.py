@@ -40,10 +40,10 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def env_file(path: Path = ROOT / ".env.example") -> dict[str, str]:
-    """The variables that an .env file sets."""
+    """The variables that an .env file sets, as Compose and a shell read it."""
     lines = path.read_text(encoding="utf-8").splitlines()
     pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    return dict(pairs)
+    return {name: value.strip('"') for name, value in pairs}
 
 
 def filled(text: str, *, variables: Mapping[str, str]) -> str:
@@ -82,6 +82,16 @@ def strings(value: object) -> Iterator[str]:
             yield from strings(part)
 
 
+def compose_program() -> list[str]:
+    """How Compose 2 is called here; nothing without it. Debian 12 has 1, which cannot read our file."""
+    for words in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(words[0]):
+            version = run(*words, "version", "--short")
+            if version.returncode == 0 and version.stdout.lstrip("v")[:2] >= "2.":
+                return words
+    return []
+
+
 def tool(name: str, *, package: str) -> str:
     """The path of a program of ours (a wheel's) or the system's that checks deployment files."""
     return _found(name, package=package, path=str(Path(sys.executable).parent))
@@ -102,7 +112,7 @@ def _found(name: str, *, package: str, path: str) -> str:
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """The ended program with its words, whatever its exit status."""
     words = [str(word) for word in command]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, **options)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=170, **options)
 
 
 def said(ended: subprocess.CompletedProcess[str]) -> str:

@@ -19,6 +19,7 @@ from tests.ports import free_port
 # The API as Kubernetes and Swarm run it: more than one, of which one is replaced at a time.
 SECOND_API = "session-api+2"
 MEMBERS = (*PORTS, SECOND_API)
+SEE_ALL_KEYS = ("keys-init", "backup", "restore")
 STOP_SECONDS = 60
 
 
@@ -36,7 +37,7 @@ class Standing:
     def environment(self, name: str) -> dict[str, str]:
         """What Compose gives the service, its container's directories moved under `home`."""
         own, name = f"tmp-{name}", name.partition("+")[0]
-        keys = self.home / ("keys" if name == "keys-init" else f"shares/{name}")
+        keys = self.home / ("keys" if name in SEE_ALL_KEYS else f"shares/{name}")
         variables = env_file() | {
             "LUCID_LEDGER_ORIGIN": "sessions.test/log",
             "LUCID_STORAGE_MIN_FREE_GIB": "0.1",
@@ -55,6 +56,8 @@ class Standing:
             "SESSION_STORAGE_PATH": str(self.home / "spool"),
             "LUCID_TARGETS_PATH": str(self.home / "targets"),
             "LUCID_RESULTS_PATH": str(self.home / "results"),
+            "LUCID_BACKUP_URL": str(self.home / "backups"),
+            "LUCID_BACKUP_KEYS": str(self.home / "backup-keys"),
         }
 
     def manage(self, *words: str, service: str) -> str:
@@ -77,6 +80,13 @@ class Standing:
         script = self.code.get("keys-share", ROOT) / "deploy/docker/share_keys.py"
         shared = run(sys.executable, script, self.home / "keys", self.home / "shares")
         assert shared.returncode == 0, said(shared)
+        # One volume under Compose, mounted in all of them.
+        (self.home / "keys/sessions").mkdir(exist_ok=True)
+        for name in ("session-api", "session-storage"):
+            sessions = self.home / "shares" / name / "sessions"
+            if not sessions.is_symlink():
+                sessions.rmdir()
+                sessions.symlink_to(self.home / "keys/sessions")
 
     def answer(self, name: str, path: str) -> tuple[int, str]:
         """The status and body of a service's own address."""

@@ -1,10 +1,13 @@
 """docker-compose.yml keeps the design's promises. No engine starts it here: docs/deployment.md says so."""
 
+import json
+import os
 import re
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deploy.parts import (
     DEPLOY,
@@ -13,7 +16,9 @@ from tests.deploy.parts import (
     VARIABLE,
     WORKERS,
     compose,
+    compose_program,
     env_file,
+    environment_of,
     filled,
     run,
     said,
@@ -45,6 +50,23 @@ def test_it_follows_the_compose_specification() -> None:
     check = tool("check-jsonschema", package="requirements/test.txt")
     ended = run(check, "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml")
     assert ended.returncode == 0, said(ended)
+
+
+def test_compose_itself_reads_what_these_tests_read_where_it_is_installed(tmp_path: Path) -> None:
+    program = compose_program()
+    if not program:
+        return
+    variables = env_file() | {"LUCID_LEDGER_ORIGIN": "sessions.test/log"}
+    (tmp_path / "env").write_text("".join(f"{name}='{value}'\n" for name, value in variables.items()))
+    options = ("--env-file", str(tmp_path / "env"), "--profile", "*", "config", "--format", "json")
+    ended = run(*program, *options, cwd=ROOT, env={"PATH": os.environ["PATH"]})
+    assert ended.returncode == 0, said(ended)
+    theirs = json.loads(ended.stdout)["services"]
+    assert set(theirs) == set(services())
+    for name, service in services().items():
+        told = theirs[name].get("environment") or {}
+        given = {key: str(value) for key, value in told.items() if value is not None}
+        assert given == environment_of(service, variables=variables), name
 
 
 def test_every_service_of_the_design_is_there() -> None:
@@ -135,6 +157,23 @@ def test_only_the_storage_service_can_change_stored_blobs() -> None:
     ]
     # keys-init makes the empty store, once, and ends.
     assert writers == ["session-storage", "keys-init", "restore"]
+
+
+def test_the_keys_are_not_backed_up_beside_what_they_open() -> None:
+    for whole in (compose(), yaml.safe_load((DEPLOY / "swarm/stack.yml").read_text(encoding="utf-8"))):
+        held = {
+            volume: [
+                name
+                for name, service in whole["services"].items()
+                if volume in {mount.split(":")[0] for mount in service.get("volumes", ())}
+            ]
+            for volume in ("backups", "backup-keys")
+        }
+        assert held == {"backups": ["session-storage", *ON_DEMAND], "backup-keys": [*ON_DEMAND]}
+        assert "backups:/backups:ro" in whole["services"]["session-storage"]["volumes"]
+        for name in held["backups"]:
+            told = environment_of(whole["services"][name], variables={"LUCID_LEDGER_ORIGIN": "test/log"})
+            assert (told["LUCID_BACKUP_URL"], told["LUCID_BACKUP_KEYS"]) == ("/backups", "/backup-keys")
 
 
 def test_the_spool_is_mounted_where_the_chain_needs_it() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import global_settings
 
 from tests.deploy.parts import (
     PORTS,
@@ -111,6 +112,22 @@ def test_whatever_can_be_set_can_be_set_with_containers_too(file: str) -> None:
 
 def test_the_example_names_every_setting_that_the_compose_file_does_not_fix() -> None:
     assert _settings() - set(env_file()) - _named(compose(), with_values=True) - ELSEWHERE == set()
+
+
+def test_a_shell_reads_the_example_as_compose_does() -> None:
+    told = run("sh", "-c", "set -a; . ./.env.example; exec env", env={}, cwd=ROOT)
+    read = dict(line.split("=", 1) for line in told.stdout.splitlines())
+    assert (told.stderr, {name: read[name] for name in env_file()}) == ("", env_file())
+
+
+def test_a_setting_that_can_be_set_has_an_effect() -> None:
+    code = "\n".join(
+        path.read_text() for part in ("lucid_sessions", "tasks") for path in (ROOT / part).rglob("*.py")
+    )
+    # Django's own, and the two that decide which database there is.
+    elsewhere = {*dir(global_settings), "DATABASE_URL", "CONN_MAX_AGE", "LUCID_TEST_DATABASE"}
+    read = {name for name in _settings() - elsewhere if len(re.findall(rf"^.*\b{name}\b", code, re.M)) < 2}
+    assert read == set()
 
 
 def test_the_example_gives_what_is_merely_passed_on_its_default() -> None:

@@ -165,13 +165,42 @@ def test_the_alert_rules_become_a_rule_of_the_operator() -> None:
 
 def test_a_backup_has_all_that_a_restore_needs_and_changes_nothing() -> None:
     jobs = named(_overlay("production"), "CronJob")
-    assert set(jobs) == {"backup", "backup-check", "maintain"}
+    assert set(jobs) == {"backup", "backup-check", "maintain", "restore"}
     for job in (jobs["backup"], jobs["backup-check"]):
         (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
         mounts = {one["mountPath"]: one.get("readOnly", False) for one in container["volumeMounts"]}
         for path in ("/keys/private", "/keys/slots", "/keys/sessions", "/ledger", "/storage/chunks"):
             assert mounts[path] is True
-        assert mounts["/backups"] is False
+        assert mounts["/backups"] is mounts["/backup-keys"] is False
+
+
+def test_the_keys_are_backed_up_where_nobody_else_looks() -> None:
+    made = _overlay("production")
+    held = [
+        one["metadata"]["name"]
+        for one in made
+        if {"persistentVolumeClaim": {"claimName": "backup-keys"}, "name": "backup-keys"} in _volumes(one)
+    ]
+    assert held == ["backup", "backup-check", "restore"]
+    assert named(made, "ConfigMap")["session-config"]["data"]["LUCID_BACKUP_KEYS"] == "/backup-keys"
+
+
+def test_a_restore_is_called_for_and_finds_every_key_and_the_sealers_pin() -> None:
+    job = named(_overlay("production"), "CronJob")["restore"]["spec"]
+    assert job["suspend"] is True
+    (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    mounts = {one["mountPath"]: one for one in container["volumeMounts"]}
+    assert mounts["/keys/private"]["name"] == "log-pin"
+    keys = {one["subPath"] for path, one in mounts.items() if path.startswith("/keys/private/")}
+    assert keys == {f"{name}.key" for name in ("creator", "writer", "log", "recorder", "webhook", "backup")}
+    for path in ("/keys/sessions", "/ledger", "/storage/chunks"):
+        assert not mounts[path].get("readOnly")
+
+
+def _volumes(resource: Resource) -> list[Any]:
+    spec = resource.get("spec", {})
+    spec = spec.get("jobTemplate", {"spec": spec})["spec"]
+    return list(spec.get("template", {}).get("spec", {}).get("volumes", []))
 
 
 def test_flower_is_reached_by_nobody() -> None:

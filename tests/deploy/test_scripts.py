@@ -81,14 +81,14 @@ def test_a_backup_is_made_and_read_again(tmp_path: Path) -> None:
 def test_a_restore_that_fails_starts_nothing(tmp_path: Path) -> None:
     done = Script("restore", tmp_path).run(carry_out=lambda order: "--verify" not in order.words)
     assert done.status != 0
-    assert [order.words[0] for order in done.orders] == ["stop", "up", "run"]
+    assert [order.words[0] for order in done.orders] == ["stop", "up", "run", "run"]
 
 
 def test_a_restore_stops_what_writes_and_gives_the_keys_out_again(tmp_path: Path) -> None:
     done = Script("restore", tmp_path).run(carry_out=lambda _: True)
     assert done.status == 0
     assert set(PORTS) <= set(done.orders[0].words)
-    assert [order.service for order in done.orders[2:4]] == ["restore", "keys-share"]
+    assert [order.service for order in done.orders[2:5]] == ["mongodb-init", "restore", "keys-share"]
 
 
 def test_maintenance_does_all_and_says_when_one_part_failed(tmp_path: Path) -> None:

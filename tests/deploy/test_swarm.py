@@ -1,5 +1,7 @@
 """The Swarm file: what Swarm takes, and no secret in more hands than under Compose."""
 
+import os
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import yaml
 from tests.deploy.parts import DEPLOY, PORTS, VARIABLE, WORKERS, env_file, run, said, services, strings, tool
 
 STACK = DEPLOY / "swarm/stack.yml"
+ON_DEMAND = ("backup", "restore")
 
 
 @cache
@@ -21,6 +24,13 @@ def test_it_follows_the_compose_specification() -> None:
     check = tool("check-jsonschema", package="requirements/test.txt")
     ended = run(check, "--builtin-schema", "vendor.compose-spec", STACK)
     assert ended.returncode == 0, said(ended)
+
+
+def test_docker_itself_takes_it_where_its_client_is_installed() -> None:
+    docker = shutil.which("docker")
+    given = env_file() | {"PATH": os.environ["PATH"], "LUCID_LEDGER_ORIGIN": "sessions.test/log"}
+    ended = run(docker, "stack", "config", "-c", STACK, env=given) if docker else None
+    assert ended is None or ended.returncode == 0, said(ended) if ended else ""
 
 
 def test_nothing_is_there_that_swarm_refuses_or_ignores() -> None:
@@ -38,7 +48,7 @@ def test_the_api_is_replaced_one_by_one_and_rolled_back_when_it_fails() -> None:
     assert (update["parallelism"], update["delay"], update["failure_action"]) == (1, "10s", "rollback")
 
 
-@pytest.mark.parametrize("name", [*PORTS, "flower", "mongodb-init", "migrate", "keys-init"])
+@pytest.mark.parametrize("name", [*PORTS, "flower", "mongodb-init", "migrate", "keys-init", *ON_DEMAND])
 def test_a_service_has_the_secrets_that_it_has_under_compose(name: str) -> None:
     assert _stack()["services"][name]["secrets"] == services()[name]["secrets"]
 
@@ -49,7 +59,7 @@ def test_no_worker_gets_what_opens_recordings(name: str) -> None:
     assert [key for key in environment if key.startswith("ENCRYPTION_")] == []
 
 
-@pytest.mark.parametrize("name", sorted(PORTS))
+@pytest.mark.parametrize("name", [*PORTS, "keys-init", "keys-share", *ON_DEMAND])
 def test_a_service_mounts_what_it_mounts_under_compose(name: str) -> None:
     assert _stack()["services"][name]["volumes"] == services()[name]["volumes"]
 
@@ -71,6 +81,13 @@ def test_every_file_secret_volume_and_variable_that_is_named_exists() -> None:
         sources = {mount.split(":")[0] for mount in service.get("volumes", []) if not mount.startswith("/")}
         assert sources <= set(whole["volumes"])
         assert {config["source"] for config in service.get("configs", [])} <= set(whole["configs"])
+
+
+@pytest.mark.parametrize("name", ON_DEMAND)
+def test_a_backup_and_a_restore_wait_until_they_are_called_for_and_then_run_once(name: str) -> None:
+    service = _stack()["services"][name]
+    assert (service["deploy"]["replicas"], service["deploy"]["restart_policy"]) == (0, {"condition": "none"})
+    assert service["command"] == services()[name]["command"]
 
 
 def test_the_same_watches_as_under_compose() -> None:
