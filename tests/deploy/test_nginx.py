@@ -25,6 +25,9 @@ from tests.deploy.parts import DEPLOY, ROOT, run, said, system_tool, tool
 from tests.deploy.serving import started, until
 from tests.ports import free_port
 
+# A load balancer before nginx.
+PROXY = "127.0.0.9"
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -74,6 +77,8 @@ def _copy(home: Path, *, front: Front, flower: int) -> Path:
     several = "\n".join(one.format(port) for port in front.ports)
     upstreams = re.sub(r"server session-api:8087[^;]*;", several, upstreams)
     (home / "upstreams.conf").write_text(upstreams.replace("flower:5555", f"127.0.0.1:{flower}"))
+    with (home / "trusted-proxies.conf").open("a") as trusted:
+        trusted.write(f"set_real_ip_from {PROXY};\n")
     tls = (home / "tls.conf").read_text().replace("/run/secrets", str(home / "secrets"))
     (home / "tls.conf").write_text(tls)
     main = (
@@ -145,6 +150,37 @@ def test_the_clients_address_cannot_be_forged(front: Front) -> None:
     ]
     assert (headers["X-Forwarded-For"], headers["X-Real-IP"]) == ("127.0.0.1", "127.0.0.1")
     assert headers["X-Forwarded-Proto"] == "https"
+
+
+def test_a_proxy_that_is_listed_is_believed_about_its_client(front: Front) -> None:
+    trusting = ssl._create_unverified_context()  # noqa: S323 - the certificate is the test's own
+    listed = http.client.HTTPSConnection(
+        "127.0.0.1", front.secure, timeout=10, context=trusting, source_address=(PROXY, 0)
+    )
+    told = _reply(listed, path="/", headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}).told["headers"]
+    assert told["X-Forwarded-For"] == "203.0.113.9"
+
+
+def test_browsers_speak_http_2_with_it(front: Front) -> None:
+    curl = system_tool("curl", package="curl")
+    asked = ("--http2", "--insecure", "--silent", "--output", "/dev/null", "--write-out")
+    told = run(
+        curl, *asked, "%{http_version} %{http_code}", f"https://127.0.0.1:{front.secure}/api/v1/sessions"
+    )
+    assert told.stdout == "2 200"
+
+
+def test_what_is_played_is_passed_on_as_it_comes(front: Front) -> None:
+    trusting = ssl._create_unverified_context()  # noqa: S323 - the certificate is the test's own
+    player = http.client.HTTPSConnection("127.0.0.1", front.secure, timeout=60, context=trusting)
+    with contextlib.closing(player):
+        player.request("GET", "/api/v1/sessions/7/playback.m3u8")
+        answer = player.getresponse()
+        assert answer.read(4) == b"half"
+        # Whichever of the two it is that waits with the rest.
+        for port in front.ports:
+            _reply(http.client.HTTPConnection("127.0.0.1", port, timeout=10), path="/go-on", headers={})
+        assert answer.read() == b"rest"
 
 
 def test_a_request_id_of_the_client_is_kept_and_nonsense_is_replaced(front: Front) -> None:

@@ -2,7 +2,10 @@
 
 import json
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+GO_ON = threading.Event()
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -11,6 +14,11 @@ class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if self.path.endswith("/playback.m3u8"):
+            self._give_half()
+            return
+        if self.path == "/go-on":
+            GO_ON.set()
         status = 200
         if self.path == "/api/v1/auth/flower":
             status = {"may": 204, "may-not": 403, "broken": 404}.get(self.headers.get("Cookie", ""), 401)
@@ -20,6 +28,15 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _give_half(self) -> None:
+        """The other half comes when somebody asks for /go-on."""
+        self.send_response(200)
+        self.send_header("Content-Length", "8")
+        self.end_headers()
+        self.wfile.write(b"half")
+        GO_ON.wait(60)
+        self.wfile.write(b"rest")
 
     def log_message(self, *args: object) -> None:
         """Silence."""
