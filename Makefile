@@ -21,8 +21,8 @@ run: .venv/.installed-run ## The whole stack at http://127.0.0.1:8087 (PORT=...)
 drill: .venv/.installed-run ## Lose an installation on purpose and restore it (ARGS="--sessions 20")
 	@$(BIN)/python manage.py drill $(ARGS)
 
-test: .venv/.installed-test ## All tests, two at a time (ARGS=... goes to pytest; -n 0 one at a time)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+test: .venv/.installed-test ## All tests, three at a time (ARGS=... goes to pytest; -n 0 one at a time)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-mongodb: .venv/.installed-test ## All tests on a real MongoDB instead of SQLite (ARGS=... goes to pytest)
 	@$(BIN)/python -m tests.servers mongod -- $(BIN)/python -m pytest $(ARGS)
