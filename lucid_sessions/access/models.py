@@ -28,12 +28,17 @@ class User(AbstractUser, Keyed):
 
 
 class WebSession(AbstractBaseSession):
-    """A browser's signed-in session (django.contrib.sessions' own model has no key that MongoDB takes)."""
+    """A browser that is signed in (django.contrib.sessions' own model has no key that MongoDB takes)."""
 
     session_key = models.CharField(max_length=40, primary_key=True, db_column="_id")
 
+    class Meta(AbstractBaseSession.Meta):
+        # To whoever reads the admin a session is a recorded desktop.
+        verbose_name = "signed-in browser"
+        verbose_name_plural = "signed-in browsers"
+
     def __str__(self) -> str:
-        return f"web session until {self.expire_date}"
+        return f"signed in until {self.expire_date}"
 
 
 class RevokedToken(models.Model):
