@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.parts import DEPLOY, PORTS, ROOT, run, said, tool
+from tests.deploy.parts import DEPLOY, PORTS, ROOT, run, said, services, tool
 
 PROMETHEUS = DEPLOY / "prometheus"
 RULES = sorted((PROMETHEUS / "alerts").glob("*.yml"))
@@ -131,6 +131,20 @@ def test_the_specifications_panels_are_all_there() -> None:
 def test_dashboards_use_the_datasource_that_is_provisioned() -> None:
     source = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text())
     assert {panel["datasource"]["uid"] for panel in _panels()} == {source["datasources"][0]["uid"]}
+    assert source["datasources"][0]["url"] == "http://prometheus:9090"
+
+
+def test_dashboards_lie_where_grafana_looks_for_them() -> None:
+    provider = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/lucid.yml").read_text())[
+        "providers"
+    ][0]
+    mounted = [mount.split(":")[1] for mount in services()["grafana"]["volumes"]]
+    assert provider["options"]["path"] in mounted
+    stack = yaml.safe_load((DEPLOY / "swarm/stack.yml").read_text())["services"]["grafana"]["configs"]
+    boards = {
+        Path(one["target"]).name for one in stack if one["target"].startswith(provider["options"]["path"])
+    }
+    assert boards == {path.name for path in DASHBOARDS}
 
 
 def test_every_service_is_scraped_on_its_port() -> None:
