@@ -160,8 +160,6 @@ DEFAULT_RESOLUTION = env.str("DEFAULT_RESOLUTION", "1920x1080")
 DEFAULT_QUALITY = choice("DEFAULT_QUALITY", "high", "low", "medium", "high", "ultra")
 DEFAULT_COMPRESSION = choice("DEFAULT_COMPRESSION", "zstd", "none", "zstd", "lz4", "gzip")
 LUCID_SEGMENT_SECONDS = env.float("LUCID_SEGMENT_SECONDS", 4.0)
-# How long a segment may last while nothing happens on the desktop; 0: no longer than any other.
-LUCID_QUIET_SEGMENT_SECONDS = env.float("LUCID_QUIET_SEGMENT_SECONDS", 0.0)
 LUCID_MAX_SESSIONS = env.int("LUCID_MAX_SESSIONS", 32)
 # Cores that a recorder's host may spend on recordings; 0: most of those that it may use.
 LUCID_RECORDER_CORES = env.float("LUCID_RECORDER_CORES", 0.0)

@@ -32,6 +32,9 @@ for _address in filter(None, (STORAGE_URL, *LUCID_STORAGE_ALSO, LUCID_STORAGE_TI
 # `s3`: a segment is acknowledged only when a second copy of it is at LUCID_SPOOL_URL (else: at STORAGE_URL).
 LUCID_SPOOL = choice("LUCID_SPOOL", "local", "local", "s3")
 LUCID_SPOOL_URL = env.str("LUCID_SPOOL_URL", "") or STORAGE_URL
+# How long a segment may last while nothing happens on the desktop and nobody watches; 0: no longer than any
+# other, which is the default where a segment counts only once it is copied.
+LUCID_QUIET_SEGMENT_SECONDS = env.float("LUCID_QUIET_SEGMENT_SECONDS", 0.0 if LUCID_SPOOL == "s3" else 300.0)
 if LUCID_SPOOL == "s3" and not is_bucket(LUCID_SPOOL_URL):
     raise ImproperlyConfigured(
         "LUCID_SPOOL=s3 needs LUCID_SPOOL_URL (or STORAGE_URL) to name a bucket: s3://…"

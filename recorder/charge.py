@@ -18,6 +18,7 @@ from recorder.view import NO_TAKE, Event, EventKind, View, Wanted
 
 log = logging.getLogger("recorder")
 WORDS = {"record": "resume", "pause": "pause", "stop": "stop"}
+ATTENTION = {True: "watched", False: "unwatched"}
 HAPPENINGS: dict[str, EventKind] = {"connected": "connected", "recording": "recording", "paused": "paused"}
 OVER: dict[str, EventKind] = {"ended": "ended", "failed": "failed"}
 
@@ -85,6 +86,7 @@ class Charge:
         """One step towards what is wanted; `room` says why no further session fits, if so."""
         if self.keeper is not None:
             self._ask(WORDS[wanted.desired] if wanted else "stop")
+            self.keeper.say(ATTENTION[wanted is not None and wanted.watched], about="attention")
         elif wanted is not None and not self._outbox and wanted.take != (self._finished or -1):
             if wanted.desired == "stop":
                 self._finish(wanted.take or NO_TAKE, Event("ended", "stopped"))

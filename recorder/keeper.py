@@ -60,7 +60,7 @@ class Keeper:
         os.set_blocking(self._child.stdin.fileno(), False)
         self.started = self.heard = time.monotonic()
         self._news: deque[News] = deque()
-        self._said: str | None = None
+        self._said: dict[str, str] = {}
         self._reader = Thread(target=self._listen, name=f"child {self._child.pid}", daemon=True)
         self._reader.start()
         self.say(orders.to_json())
@@ -75,13 +75,13 @@ class Keeper:
         """How it ended, negative for a signal; None while it runs."""
         return self._child.poll()
 
-    def say(self, line: str) -> None:
-        """Tell the child something, once: repeating the last line says nothing."""
-        if line == self._said or self._child.stdin is None:
+    def say(self, line: str, *, about: str = "recording") -> None:
+        """Tell the child something, once: repeating the last line about the same says nothing."""
+        if line == self._said.get(about) or self._child.stdin is None:
             return
         with contextlib.suppress(OSError):  # a child that is gone is noticed by its exit
             os.write(self._child.stdin.fileno(), line.encode() + b"\n")
-            self._said = line
+            self._said[about] = line
 
     def news(self) -> Iterator[News]:
         """What the child said since the last time."""

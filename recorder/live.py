@@ -12,7 +12,7 @@ from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.idle import Idle
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.pace import NS, Pace, Slot
-from recorder.screen import TRACK, Segmenter
+from recorder.screen import TRACK, Segmenter, Shown
 from recorder.sources import LiveSource, changed_rows
 from recorder.take import Take
 
@@ -102,16 +102,20 @@ class LiveRecording:
         patience = min(NAP, self._segmenter.due_in(self._timeline.now_us()))
         changed = self._source.wait(patience)
         now_us = self._timeline.now_us()
-        if changed or self._segmenter.due_in(now_us) == 0:
-            self._record(now_us)
+        if changed or self._segmenter.due_in(now_us) == 0 or self._is_awaited():
+            self._record(now_us, changed=changed)
 
-    def _record(self, at_us: int) -> None:
+    def _is_awaited(self) -> bool:
+        """Whether somebody has begun to watch, who should not wait for the end of a drawn-out segment."""
+        return self._mailbox.watched and self._segmenter.is_drawn_out
+
+    def _record(self, at_us: int, *, changed: bool = True) -> None:
         began_ns = time.monotonic_ns()
         picture = self._source.grab(at_us)
         self._account(at_us)
         segment_us = self._segmenter.segment_us
-        quiet = self._is_quiet(picture, at_us)
-        pushed = self._segmenter.push(picture, at_us, rows=changed_rows(self._source), quiet=quiet)
+        shown = Shown(changed_rows(self._source), changed, self._is_quiet(picture, at_us))
+        pushed = self._segmenter.push(picture, at_us, shown=shown)
         if self._segmenter.segment_us != segment_us:
             self._companions.cut(self._segmenter.segment_us)
         if pushed and not self._recording:
@@ -126,12 +130,12 @@ class LiveRecording:
         self._pace.took(slot, missed=slot.spent_ns >= self._pace.interval_ns and self._source.wait(0))
 
     def _is_quiet(self, picture: Picture, at_us: int) -> bool:
-        """Whether a segment's length long nothing was shown, and nothing done, that counts."""
+        """Whether for a segment's length nothing shown or done counted, and nobody watches."""
         self._quiet.shown(picture, at_us)
         if self._companions.stirred != self._stirred:
             self._stirred = self._companions.stirred
             self._quiet.begin(at_us)
-        return self._quiet.is_over(at_us)
+        return self._quiet.is_over(at_us) and not self._mailbox.watched
 
     def _pause(self, now_us: int) -> None:
         if self._recording:

@@ -18,6 +18,7 @@ from recorder.sources.target import Access
 
 Command = Literal["record", "pause", "stop"]
 COMMANDS: dict[str, Command] = {"resume": "record", "pause": "pause"}
+ATTENTION = {"watched": True, "unwatched": False}
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,15 @@ class Orders:
 class Mailbox:
     """The command in force. End of input means that the supervisor is gone: the take is interrupted.
 
-    `ending` says what a stop means: the recording is over, or only this take is.
+    `ending` says what a stop means: the recording is over, or only this take is. `watched`: somebody follows
+    the recording while it is made.
     """
 
     def __init__(self, lines: IO[str], *, on_stop: Callable[[], None]) -> None:
         self.command: Command = "record"
         self.why = "stopped"
         self.ending: Ending = "ended"
+        self.watched = False
         self._lines, self._on_stop = lines, on_stop
         Thread(target=self._listen, name="commands", daemon=True).start()
 
@@ -96,6 +99,8 @@ class Mailbox:
                 self.stop("stopped", ending="ended")
             elif word == "interrupt":
                 self.stop("the recorder was shut down", ending="interrupted")
+            elif word in ATTENTION:
+                self.watched = ATTENTION[word]
             elif word in COMMANDS and self.command != "stop":
                 self.command = COMMANDS[word]
         self.supervisor_is_gone()

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from recorder import durable
 from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.names import SegmentName
 from recorder.spool import FULL, unwritable
@@ -23,40 +24,56 @@ class Part:
         self._take, self._name = take, name
         self.path: Path = take.directory / name.part_filename
         self.full: DiskFull | None = None
-        self._length = self._init_length = 0
+        self.length = self._init_length = 0
+        self._is_named = self._is_doubtful = False
         self._file = self._open()
         try:
             self.append(init)
         except (DiskFull, SpoolUnwritable):
             self.discard()
             raise
-        self._init_length = self._length
+        self._init_length = self.length
 
     @property
     def is_empty(self) -> bool:
         """Whether not one fragment was written."""
-        return self._length == self._init_length
+        return self.length == self._init_length
 
     def append(self, fragment: bytes) -> None:
         """Add a whole fragment, or leave the file as it was and raise `DiskFull` or `SpoolUnwritable`."""
         try:
             self._write(fragment)
         except OSError as error:
-            self._file.truncate(self._length)
+            self._file.truncate(self.length)
             self._make_room(error)
             self._write_again(fragment)
-        self._length += len(fragment)
+        self.length += len(fragment)
+
+    def sync(self) -> None:
+        """Have what is written survive a power cut, as a `.part`; `commit` makes good for a failure."""
+        try:
+            self._file.sync()
+            if not self._is_named:
+                durable.sync_directory(self.path.parent)
+                self._is_named = True
+        except OSError:
+            self._is_doubtful = True
 
     def commit(self, end_us: int) -> Path:
         """Sync, close and give the file its final name."""
         name = replace(self._name, end_us=end_us)
         try:
             self._file.close()
+            if self._is_doubtful:
+                return self._counted(self._committed_again(name), name)
             target = self._take.spool.commit(self.path, name)
         except OSError as error:
             self._make_room(error)
             target = self._committed_again(name)
-        self._take.committed(name, self._length)
+        return self._counted(target, name)
+
+    def _counted(self, target: Path, name: SegmentName) -> Path:
+        self._take.committed(name, self.length)
         return target
 
     def _committed_again(self, name: SegmentName) -> Path:
@@ -79,7 +96,7 @@ class Part:
             return _File(self.path)
 
     def _write(self, fragment: bytes) -> None:
-        view, place = memoryview(fragment), self._length
+        view, place = memoryview(fragment), self.length
         while view:
             written = self._file.write(view, at=place)
             view, place = view[written:], place + written
@@ -88,7 +105,7 @@ class Part:
         try:
             self._write(fragment)
         except OSError as error:
-            self._file.truncate(self._length)
+            self._file.truncate(self.length)
             raise unwritable(self.path.parent, error) from error
 
     def _make_room(self, error: OSError) -> None:
@@ -113,6 +130,10 @@ class _File:
     def truncate(self, length: int) -> None:
         """Cut the file back."""
         os.ftruncate(self._descriptor, length)
+
+    def sync(self) -> None:
+        """Have what is written survive a power cut."""
+        os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Close it; twice does no harm."""

@@ -29,8 +29,8 @@ def joined(one: Rows, other: Rows) -> Rows:
 class Planes:
     """Luma and chroma (BT.709, narrow range, 4:2:0) of a screen of even sides; at first all of it is new."""
 
-    def __init__(self, width: int, height: int) -> None:
-        self._width, self._height = width, height
+    def __init__(self, width: int, height: int, *, threads: int = 1) -> None:
+        self._width, self._height, self._threads = width, height, threads
         self._changed: Rows = (0, height)
         self._converters: dict[int, VideoReformatter] = {}
         self._frame = av.VideoFrame(width, height, "yuv420p")
@@ -51,11 +51,20 @@ class Planes:
         first, last = max(0, first - REACH) & ~1, min(self._height, last + REACH + 1) & ~1
         top, end = self._band(first, last)
         converted = self._converted(picture[top:end, : self._width])
+        if end - top == self._height:
+            return self._keep(converted)
         for plane, fresh, part in zip(self._planes, converted.planes, (1, 2, 2), strict=True):
             rows = slice(first // part, last // part)
             inside = slice((first - top) // part, (last - top) // part)
             plane[rows] = _rows_of(fresh)[inside]
         return self._frame
+
+    def _keep(self, whole: av.VideoFrame) -> av.VideoFrame:
+        """All of it is new: it takes the place of what was kept."""
+        self._frame = whole
+        self._frame.colorspace = self._frame.color_range = BT709
+        self._planes = [_rows_of(plane) for plane in whole.planes]
+        return whole
 
     def _band(self, first: int, last: int) -> Rows:
         """What is converted for these rows: some more around them, in steps, within the picture."""
@@ -70,7 +79,11 @@ class Planes:
         converter = self._converters.setdefault(len(band), VideoReformatter())
         frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(band), "bgra")
         return converter.reformat(
-            frame, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            frame,
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=self._threads,
         )
 
 

@@ -26,9 +26,14 @@ if TYPE_CHECKING:
 
 TRACK = "screen"
 HEARTBEAT_TICKS = TICKS  # an unchanged screen still gives one frame a second: bounds what a crash loses
-# The muxer gives a segment out with the second frame of the next: who watches live does not wait for that.
-FOLLOW_TICKS = TICKS // 5
-X264 = "keyint=infinite:scenecut=0:bframes=0:repeat-headers=0:rc-lookahead=0:sliced-threads=0"
+# A picture that has come to rest after it changed widely is encoded some more times, each finer than before.
+# The first of them after a cut also has the muxer give the segment before out: live viewers wait for that.
+FINER_TICKS, FINER = TICKS // 10, 3
+WIDELY = 8  # an eighth of the rows
+# What moves in a small place counts as nothing, but must not grow beyond what a chunk may hold.
+MOST_DRAWN_OUT = 8 * 1024 * 1024
+X264 = "keyint=infinite:scenecut=0:bframes=0:repeat-headers=0:rc-lookahead=0"
+ONE_THREAD_UP_TO = 30  # pictures a second; above, a picture of 1920x1080 takes one thread too long
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,36 @@ class Preset:
     encoder: str
     pixels: str
     options: dict[str, str]
+    search: str = ""
 
 
 PRESETS = {
     "low": Preset("libx264", "yuv420p", {"preset": "ultrafast", "crf": "30"}),
     "medium": Preset("libx264", "yuv420p", {"preset": "superfast", "crf": "26"}),
-    "high": Preset("libx264", "yuv420p", {"preset": "veryfast", "crf": "21"}),
+    "high": Preset("libx264", "yuv420p", {"preset": "veryfast", "crf": "18"}, search="me=dia:subme=1"),
     # Red, green and blue as they are: any conversion to luma and chroma would lose some of the screen.
     "ultra": Preset("libx264rgb", "bgr0", {"preset": "ultrafast", "qp": "0"}),
 }
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is known of a picture beside its pixels.
+
+    `rows` are those that may differ from the picture of the last call, whatever came of it; None: all.
+    `changed`: something on it has changed; `quiet`: for a while nothing has happened.
+    """
+
+    rows: Rows | None = None
+    changed: bool = True
+    quiet: bool = False
+
+    def widely(self, height: int) -> bool:
+        """Whether much of it may have changed."""
+        return self.changed and (self.rows is None or (self.rows[1] - self.rows[0]) * WIDELY > height)
+
+
+CHANGED = Shown()
 
 
 class Segmenter:
@@ -55,16 +81,17 @@ class Segmenter:
     def __init__(self, take: Take, settings: Settings) -> None:
         self._take, self._settings = take, settings
         self._preset = PRESETS[settings.quality]
+        self._threads = 1 if settings.frame_rate <= ONE_THREAD_UP_TO else 2
         self._segment_ticks = round(settings.segment_seconds * TICKS)
         self._quiet_ticks = round((settings.quiet_segment_seconds or 0) * TICKS)
         self._writer: TrackWriter | None = None
         self._trouble: DiskFull | SpoolUnwritable | None = None
         self._size = (0, 0)
         self._planes: Planes | None = None
-        self._next_cut = 0
-        self._is_drawn_out = False
+        self._next_cut = self._next_sync = 0
+        self.is_drawn_out = False
         self._last = -1
-        self.frames = 0
+        self.frames = self._coarse = 0
         self._segment_tick = self._opened_tick = -1
 
     @property
@@ -76,9 +103,7 @@ class Segmenter:
         """Seconds until a frame is needed although nothing changed."""
         if self._writer is None:
             return 0.0
-        rest = FOLLOW_TICKS if self._last == self._segment_tick else HEARTBEAT_TICKS
-        if self._is_drawn_out:  # nothing happens: a frame for each segment's length is enough
-            rest = self._segment_ticks
+        rest = FINER_TICKS if self._coarse else HEARTBEAT_TICKS
         return max(0, min(self._next_cut, self._last + rest) - ticks_of(now_us)) / TICKS
 
     @property
@@ -86,39 +111,57 @@ class Segmenter:
         """When the newest segment began, microseconds; negative before the first."""
         return us_of(self._segment_tick)
 
-    def push(self, picture: Picture, at_us: int, *, rows: Rows | None = None, quiet: bool = False) -> bool:
+    def push(self, picture: Picture, at_us: int, *, shown: Shown = CHANGED) -> bool:
         """Add what the screen showed from `at_us` on; False when it was no later than the one before.
 
-        `rows` are those that may differ from the picture of the last call, whatever came of it; None: all.
-        While it is `quiet` a segment may be drawn out, and is cut as soon as it is not.
+        While it is quiet a segment other than the epoch's first may be drawn out, and is cut as soon as it
+        is not.
         """
         tick = ticks_of(at_us)
         if self._planes is not None:
-            self._planes.note(rows)
+            self._planes.note(shown.rows)
         if tick <= self._last:
             return False
         size = self._encoded_size(picture)
         if self._writer is None or size != self._size:
             self._open(size, tick)
-        cut = self._cuts(tick, quiet=quiet)
+        cut = self._cuts(tick, quiet=shown.quiet)
         if cut:
             self._segment_tick = tick
+        if cut or shown.widely(size[1]):
+            self._coarse = FINER
+        elif not shown.changed:
+            self._coarse = max(0, self._coarse - 1)
         self._last = tick
         self._encode(self._frame(picture), tick, cut=cut)
         self.frames += 1
+        self._secure(tick)
         return True
 
+    def _secure(self, tick: int) -> None:
+        """What a drawn-out segment holds is as safe from a power cut as if it had been cut as ever."""
+        if self.is_drawn_out and tick >= self._next_sync and self._writer is not None:
+            self._writer.sync()
+            self._next_sync = tick + self._segment_ticks
+
     def _cuts(self, tick: int, *, quiet: bool) -> bool:
-        due, is_first = tick >= self._next_cut, self._last < self._opened_tick
-        if due and quiet and not is_first and tick - self._segment_tick < self._quiet_ticks:
-            due, self._is_drawn_out = False, True
+        due = tick >= self._next_cut
+        if due and quiet and self._may_last(tick):
+            due, self.is_drawn_out = False, True
             self._next_cut += self._segment_ticks
-        elif self._is_drawn_out and not quiet:
+        elif self.is_drawn_out and not quiet:
             due, self._next_cut = True, tick
         while due and tick >= self._next_cut:
             self._next_cut += self._segment_ticks
-        self._is_drawn_out = self._is_drawn_out and not due
+        self.is_drawn_out = self.is_drawn_out and not due
         return due
+
+    def _may_last(self, tick: int) -> bool:
+        """Whether the open segment may be drawn out; an epoch's first is soon to be seen."""
+        assert self._writer is not None  # noqa: S101 -- push has opened it
+        is_first = self._segment_tick <= self._opened_tick
+        is_long = tick - self._segment_tick >= self._quiet_ticks
+        return not is_first and not is_long and self._writer.open_bytes < MOST_DRAWN_OUT
 
     def close(self, at_us: int) -> int:
         """End the epoch: its last frame lasts until `at_us`; where the track ended, microseconds."""
@@ -128,7 +171,7 @@ class Segmenter:
         if self._writer is not None:
             self._close(tick)
         self._size, self._next_cut, self._opened_tick = size, tick, tick
-        self._planes = Planes(*size) if self._preset.pixels == "yuv420p" else None
+        self._planes = Planes(*size, threads=self._threads) if self._preset.pixels == "yuv420p" else None
         self._writer = TrackWriter(
             self._take,
             TRACK,
@@ -150,13 +193,14 @@ class Segmenter:
         return end
 
     def _add_stream(self, container: OutputContainer) -> VideoStream:
-        options = {**self._preset.options, "tune": "zerolatency", "forced-idr": "1", "x264-params": X264}
+        more = f"{X264}:sliced-threads={self._threads - 1}:{self._preset.search}".rstrip(":")
+        options = {**self._preset.options, "tune": "zerolatency", "forced-idr": "1", "x264-params": more}
         stream = container.add_stream(self._preset.encoder, rate=self._settings.frame_rate, options=options)
         assert isinstance(stream, VideoStream)  # noqa: S101 -- the encoders above make pictures
         stream.width, stream.height = self._size
         stream.pix_fmt = self._preset.pixels
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
-        stream.codec_context.thread_count = 1
+        stream.codec_context.thread_count = self._threads
         if self._preset.pixels == "yuv420p":
             stream.codec_context.color_primaries = stream.codec_context.color_trc = 1
             stream.codec_context.colorspace = stream.codec_context.color_range = 1

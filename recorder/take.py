@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -111,6 +112,7 @@ class Take:
         self.timeline: Timeline | None = None
         self.tracks: dict[str, int] = {}
         self.bytes = self.segments = 0
+        self._counting = threading.Lock()  # tracks commit beside each other
         self._gaps: Counter[str] = Counter()
         self._epochs: Counter[str] = Counter()
 
@@ -144,7 +146,8 @@ class Take:
 
     def committed(self, name: SegmentName, length: int) -> None:
         """Count one segment that reached its final name."""
-        self.segments, self.bytes = self.segments + 1, self.bytes + length
+        with self._counting:
+            self.segments, self.bytes = self.segments + 1, self.bytes + length
         Progress(name.counter, name.end_us).write(self.directory, name.track)
 
     def gap(self, track: str, from_us: int, *, to_us: int, reason: str, uncertain: bool) -> None:

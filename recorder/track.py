@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 import av
@@ -36,6 +37,7 @@ class TrackWriter:
     One packet is held back, so that each gets its exact duration. Pictures are cut on request at a key
     packet; sound, whose every packet is a key, is cut at the first fragment past `segment_ticks`.
     A disk that fails is not raised here but noted in `trouble`: look at it after each call, and close.
+    What is over is committed beside the next segment: a disk that takes its time holds up no picture.
     """
 
     def __init__(
@@ -62,12 +64,24 @@ class TrackWriter:
         self._end = 0
         self.trouble: DiskFull | SpoolUnwritable | None = None
         self._stuck = False
+        self._committing: Thread | None = None
+        self._defect: Exception | None = None
 
     def put(self, packet: Packet[Any], *, cut: bool) -> None:
         """Take the next packet in decode order; with `cut`, a key packet that begins a new segment."""
         if self._held is not None and packet.dts is not None and self._held.dts is not None:
             self._mux(self._held, duration=packet.dts - self._held.dts)
         self._held, self._held_cuts = packet, cut
+
+    @property
+    def open_bytes(self) -> int:
+        """How much of the open segment is written."""
+        return self._part.length if self._part else 0
+
+    def sync(self) -> None:
+        """Have what the open segment holds survive a power cut."""
+        if self._part is not None:
+            self._part.sync()
 
     def close(self, end_tick: int) -> int:
         """Write out what is held, the last packet ending at `end_tick`; returns the end in microseconds."""
@@ -79,6 +93,7 @@ class TrackWriter:
             self._container.close()
             self._store_fragments()
             self._commit()
+            self._settle()
         return us_of(self._end, self._timescale)
 
     def _mux(self, packet: Packet[Any], *, duration: int) -> None:
@@ -118,8 +133,25 @@ class TrackWriter:
             if part.is_empty:
                 part.discard()
                 return
-            self._note_trouble(part.commit, us_of(self._end, self._timescale))
-            self.trouble = self.trouble or part.full
+            self._settle()  # a segment never counts before the one that it follows
+            end_us = us_of(self._end, self._timescale)
+            self._committing = Thread(target=self._finish, args=(part, end_us), name="commit")
+            self._committing.start()
+
+    def _finish(self, part: Part, end_us: int) -> None:
+        try:
+            self._note_trouble(part.commit, end_us)
+        except Exception as error:  # noqa: BLE001 -- raised again where somebody hears it
+            self._defect = error
+        self.trouble = self.trouble or part.full
+
+    def _settle(self) -> None:
+        """Wait until what is over is committed."""
+        if self._committing is not None:
+            self._committing.join()
+            self._committing = None
+        if self._defect is not None:
+            raise self._defect
 
     def _note_trouble(self, act: Callable[[Any], object], argument: Any) -> None:
         """Whatever cannot be written any more is given up, so that what was written can still be closed."""

@@ -18,7 +18,8 @@ NO_TAKE = 0
 class Wanted:
     """What one session should be doing on this host.
 
-    `take` is the take that this host holds, or None when the session may be claimed.
+    `take` is the take that this host holds, or None when the session may be claimed. `watched`: somebody
+    follows it while it is recorded, so that segments have to come soon.
     """
 
     session: UUID
@@ -26,6 +27,7 @@ class Wanted:
     source: str
     settings: Settings
     take: int | None = None
+    watched: bool = False
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def record(count: int, home: Path, *, seconds: float) -> Outcome:
         desktops = [stack.enter_context(one) for one in office]
         time.sleep(3)
         view = Rows()
-        settings = Settings(poster_width=320, input="masked")
+        settings = Settings(poster_width=320, input="masked", quiet_segment_seconds=300)
         for one in desktops:
             session = uuid4()
             view.wanted_now[session] = Wanted(session, "record", f"x11://{one.name}", settings)

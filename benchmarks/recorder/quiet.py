@@ -1,36 +1,41 @@
-"""A desktop on which nothing happens, recorded beside everything else for as long as a drawn-out segment."""
+"""Desktops on which nothing happens, recorded beside everything else for as long as a drawn-out segment."""
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from recorder.settings import Settings
 
 from ..figures import Figure
-from .recorders import ours
+from .recorders import Running, ours
 from .scenes import desktop
-
-LONGEST = 300.0
 
 
 class Quiet:
-    """Records from its making on; `figure` waits until the first segment has lasted as long as it may."""
+    """Records from its making on; `figures` waits until a segment has lasted as long as it may.
 
-    def __init__(self, home: Path, *, settings: Settings, seconds: float = LONGEST) -> None:
-        self._stack, self._seconds = ExitStack(), seconds
-        shown = self._stack.enter_context(desktop("wholly idle"))
-        drawn_out = replace(settings, quiet_segment_seconds=seconds)
-        self._running = self._stack.enter_context(ours(shown, home, settings=drawn_out))
+    The bytes are those of a drawn-out segment by itself: what an hour of nothing consists of.
+    """
 
-    def figure(self, *, most: float) -> Figure:
-        """Megabytes an hour, of one segment's whole length."""
-        rest = self._running.began + self._seconds - 1 - time.time()  # before the next one begins
+    def __init__(self, home: Path, *, settings: Settings, scenes: Sequence[str]) -> None:
+        self._stack = ExitStack()
+        self._seconds = (settings.quiet_segment_seconds or 0) + settings.segment_seconds
+        self._running: dict[str, Running] = {}
+        for scene in scenes:
+            shown = self._stack.enter_context(desktop(scene))
+            self._running[scene] = self._stack.enter_context(ours(shown, home, settings=settings))
+
+    def figures(self, most: Mapping[str, float]) -> Iterator[Figure]:
+        """Megabytes an hour; `most` are the targets."""
+        rest = max(one.began for one in self._running.values()) + self._seconds - 1 - time.time()
         time.sleep(max(0.0, rest))
         self.close()
-        value = self._running.megabytes_an_hour
-        what = f"wholly idle, a segment lasts up to {self._seconds:.0f} s: MB an hour"
-        return Figure(what, f"{value:,.1f}", f"<= {most:g}", value <= most)
+        for scene, running in self._running.items():
+            longest, size = max(running.stretches, default=(0.0, 0))
+            value = size * 3600 / longest / 1e6 if longest else 0.0
+            what = f"{scene}, in the longest segment ({longest:.0f} s): MB an hour"
+            yield Figure(what, f"{value:,.1f}", f"<= {most[scene]:g}", 0 < value <= most[scene])
 
     def close(self) -> None:
         """End it."""

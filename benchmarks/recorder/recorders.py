@@ -26,7 +26,8 @@ SEGMENT_SECONDS = 4
 class Running:
     """A recorder at work: its process; after its end what it wrote of the screen, and what it counted.
 
-    `begins` says when each file begins, in seconds of the recording.
+    `begins` says when each file begins, in seconds of the recording; `stretches` how long each of ours is,
+    and its bytes.
     """
 
     pid: int
@@ -36,6 +37,7 @@ class Running:
     facts: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     size: int = 0
+    stretches: list[tuple[float, int]] = field(default_factory=list)
 
     @property
     def megabytes_an_hour(self) -> float:
@@ -76,6 +78,7 @@ def ours(
         screen = [(path, name) for path, name in spool.segments() if name.track == "screen"]
         running.files = [path for path, _ in screen]
         running.begins = [name.start_us / 1e6 for _, name in screen]
+        running.stretches = [((n.end_us - n.start_us) / 1e6, path.stat().st_size) for path, n in screen]
         running.size = sum(path.stat().st_size for path, _ in spool.segments())
     finally:
         keeper.kill()

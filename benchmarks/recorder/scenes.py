@@ -58,7 +58,7 @@ class Desktop:
             os.killpg(program.pid, number)
 
     def picture(self) -> "np.ndarray[Any, Any]":
-        """What it shows, as brightness from 0 to 255."""
+        """What it shows: red, green, blue."""
         dial: Any = xcffib.Connection
         x = dial(display=self.name)
         root = x.get_setup().roots[0].root
@@ -69,7 +69,7 @@ class Desktop:
         ]
         x.disconnect()
         pixels = np.frombuffer(b"".join(rows), np.uint8).reshape(self.size[1], self.size[0], 4)
-        return brightness(pixels[..., 2::-1])
+        return pixels[..., 2::-1]
 
 
 def brightness(pixels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

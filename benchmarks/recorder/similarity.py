@@ -1,6 +1,7 @@
 """SSIM of decoded video against what the screen showed."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ BEFORE, AFTER = 0.5, 0.6  # seconds around the moment, in which the screen was h
 EVERY = 12  # one pixel of twelve by twelve tells which pictures are worth a full comparison
 COMPARED = 3
 BT709 = 1
+LUMA_709, LUMA_601 = (0.2126, 0.7152, 0.0722), (0.299, 0.587, 0.114)
 
 
 def similarity(one: "np.ndarray[Any, Any]", other: "np.ndarray[Any, Any]") -> float:
@@ -30,15 +32,43 @@ def similarity(one: "np.ndarray[Any, Any]", other: "np.ndarray[Any, Any]") -> fl
     return float(found.mean())
 
 
-def best_near(files: Sequence[Path], moment: float, *, source: "np.ndarray[Any, Any]") -> float:
+@dataclass(frozen=True)
+class Alike:
+    """How alike a recording is to its source: by brightness (BT.601) of what players show, and by its luma.
+
+    Luma is what encoders compare: decoded as it is, of the source by the matrix of the recording.
+    """
+
+    brightness: float
+    luma: float
+
+
+def best_near(files: Sequence[Path], moment: float, *, source: "np.ndarray[Any, Any]") -> Alike:
     """The best SSIM of the pictures around a moment (seconds into the recording).
 
     Both recorders get the same benefit: nobody knows their clocks better than to a tenth of a second.
     """
-    coarse = source[::EVERY, ::EVERY]
+    bright = brightness(source)
+    coarse = bright[::EVERY, ::EVERY]
     near = ((float(np.abs(_coarse(frame) - coarse).mean()), frame) for frame in _near(files, moment))
-    best = nsmallest(COMPARED, near, key=lambda one: one[0])
-    return max((similarity(source, _brightness(frame)) for _, frame in best), default=0.0)
+    best = [frame for _, frame in nsmallest(COMPARED, near, key=lambda one: one[0])]
+    return Alike(
+        max((similarity(bright, _brightness(frame)) for frame in best), default=0.0),
+        max((similarity(_luma_of(source, frame), _luma(frame)) for frame in best), default=0.0),
+    )
+
+
+def _luma(frame: av.VideoFrame) -> "np.ndarray[Any, Any]":
+    plane = frame.planes[0]
+    whole: Any = plane
+    rows = np.frombuffer(whole, np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : frame.width].astype(np.float32)
+
+
+def _luma_of(source: "np.ndarray[Any, Any]", frame: av.VideoFrame) -> "np.ndarray[Any, Any]":
+    weights = LUMA_709 if frame.colorspace == BT709 else LUMA_601
+    found: np.ndarray[Any, Any] = source @ np.array(weights, np.float32) * (219 / 255) + 16
+    return found
 
 
 def _near(files: Sequence[Path], moment: float) -> Iterator[av.VideoFrame]:

@@ -25,7 +25,7 @@ from recorder.sources import RECONNECTED
 from recorder.spool import Spool
 from recorder.supervisor import NO_TAKE, Event, Load, Tenure, Wanted
 
-from . import ledger_rows, sessions, targets
+from . import ledger_rows, sessions, targets, watching
 from .events import CHANGED
 from .installation import installation
 from .intake import Intake
@@ -105,7 +105,8 @@ class DatabaseView:
             return None
         desired: Desired = Desired(session.desired)
         config = _without(self._keyless(session), config)
-        return Wanted(session.pk, desired.value, session.source, config, take)  # type: ignore[arg-type]
+        watched = watching.is_watched(session)
+        return Wanted(session.pk, desired.value, session.source, config, take, watched)  # type: ignore[arg-type]
 
     def _keyless(self, session: Session) -> frozenset[str]:
         """Tracks that the session could have and has no key for: what were recorded of them, none could open.

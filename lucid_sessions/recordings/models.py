@@ -57,6 +57,8 @@ class Session(Keyed):
     used_bytes = models.BigIntegerField(default=0)
     used_files = models.BigIntegerField(default=0)
     usage_due = models.BooleanField(default=True)
+    # Somebody follows it, while it is recorded, until then.
+    watched_until = models.DateTimeField(null=True, blank=True)
     processing_paused = models.BooleanField(default=False)
     statistics = models.JSONField(default=dict, blank=True)
     sealed_revision = models.PositiveIntegerField(default=0)

@@ -12,8 +12,11 @@ from lucid_sessions.recordings import intake, reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Gap, Session
 from lucid_sessions.recordings.sessions import POSTER_WIDTH
+from recorder import mp4
+from recorder.clock import us_of
 from tests import factories
 from tests.api.people import client_of, person
+from tests.recorder.displays import display
 
 from . import desk
 from .conftest import clean
@@ -148,6 +151,47 @@ def test_a_session_plays_while_it_is_still_being_recorded(
         desk.until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
     assert int(page.locator("#bar").get_attribute("aria-valuemax")) > first
     clean(page)
+
+
+def test_whoever_opens_a_desktop_at_rest_sees_what_it_shows_now(
+    watched: Any, live_server: Any, world: Installation, settings: Any
+) -> None:
+    settings.LUCID_SEGMENT_SECONDS, settings.LUCID_QUIET_SEGMENT_SECONDS = 1.0, 300.0
+    manager = person("session_manager")
+
+    def archived() -> int:
+        intake.Intake(world.spool).scan()
+        reconcile.work_inline(world)
+        return Chunk.objects.filter(session=session, state="anchored", track="screen").count()
+
+    page = watched
+    with display("-screen", "0", "320x180x24") as shown, desk.recorder(world):
+        session = sessions.start(sessions.create(f"x11://{shown.name}", name="at rest", owner=manager))
+        desk.until(lambda: archived() >= 1 and _written(world, session) > 3_000_000)
+        assert archived() == 1  # nobody watches, nothing happens
+        sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
+        page.get_by_role("button", name="Play", exact=True).click()
+        desk.until(lambda: archived() >= 4 and 0 < _lag(page) <= 8)
+        sessions.stop(session)
+        desk.until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
+    clean(page)
+
+
+def _written(world: Installation, session: Session) -> int:
+    """Microseconds that the open segment of the screen holds."""
+    for _, _, directory in world.spool.takes_of(session.pk):
+        for part in directory.glob("*_screen_*.part"):
+            content = part.read_bytes()
+            found = list(mp4.fragments(content))
+            if found:
+                scale = mp4.timescale(content)
+                return us_of(found[-1].until, scale) - us_of(found[0].base, scale)
+    return 0
+
+
+def _lag(page: Any) -> float:
+    """Seconds that the picture is behind what happens; 0 while it does not follow."""
+    return float(page.locator("#live").get_attribute("data-lag") or 0)
 
 
 def _listed(client: Any, session: Session) -> tuple[list[float], int]:

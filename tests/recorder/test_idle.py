@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from recorder.idle import Idle
+from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.spool import Spool
 
@@ -46,3 +47,37 @@ def test_a_desktop_on_which_nothing_happens_ends_its_recording(tmp_path: Path) -
         eventually(lambda: busy.frames() > 15)
         assert busy.end() == 0
     assert busy.heard("ended")["reason"] == "stopped"  # type: ignore[index]
+
+
+def test_a_drawn_out_segment_is_cut_when_somebody_begins_to_watch(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    settings = Settings(frame_rate=10, quality="low", segment_seconds=1, quiet_segment_seconds=300)
+
+    def lengths() -> list[float]:
+        return [(name.end_us - name.start_us) / SECOND for _, name in spool.segments()]
+
+    with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
+        eventually(lambda: child.frames() >= 12)
+        assert len(lengths()) == 1  # whoever began it sees the first segment as soon as ever
+        child.say("watched")
+        eventually(lambda: len(lengths()) >= 4)
+        assert lengths()[1] > 1.5
+        assert max(lengths()[2:]) < 1.5
+        child.say("unwatched")
+        before, frames = len(lengths()), child.frames()
+        eventually(lambda: child.frames() >= frames + 10)
+        assert len(lengths()) <= before + 1
+        assert child.end() == 0
+    assert lengths()[-1] > 1.5
+
+
+def test_what_a_drawn_out_segment_holds_is_there_after_a_kill(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    settings = Settings(frame_rate=10, quality="low", segment_seconds=1, quiet_segment_seconds=300)
+    with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
+        eventually(lambda: child.frames() >= 14)
+        child.process.kill()
+        child.process.wait()
+    recover(spool, child.session, take=1, reason="killed")
+    _, kept = [name for _, name in spool.segments()]
+    assert kept.end_us - kept.start_us > 1.5 * SECOND

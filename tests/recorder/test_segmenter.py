@@ -14,7 +14,7 @@ from recorder.errors import Unreadable
 from recorder.export import split_init, write_mp4
 from recorder.names import SegmentName
 from recorder.probe import probe
-from recorder.screen import Segmenter
+from recorder.screen import Segmenter, Shown
 from recorder.settings import Settings
 from recorder.sources.desktop import Desktop, clock_text
 from recorder.spool import Spool
@@ -53,17 +53,13 @@ def test_while_it_is_quiet_a_segment_lasts_longer_and_what_happens_then_begins_a
     recorded, picture = Recorded(tmp_path, settings=settings), np.zeros((90, 120, 4), dtype=np.uint8)
     times = [number * 500_000 for number in range(33)]
     for at_us in times:
-        recorded.segmenter.push(picture, at_us, quiet=1_000_000 <= at_us < 9_700_000)
+        recorded.segmenter.push(picture, at_us, shown=Shown(quiet=at_us < 10_700_000))
     recorded.segmenter.close(16_500_000)
     names = recorded.names()
     assert_gapless(names)
-    # Six seconds at most, then three and a half until something happened, and from there on as ever.
-    assert [name.start_us for name in names] == [
-        0,
-        6_000_000,
-        10_000_000,
-        *range(11_000_000, 17_000_000, 1_000_000),
-    ]
+    # The first as ever; six seconds at most, then four until something happened, and from there on as ever.
+    starts = [name.start_us for name in names]
+    assert starts == [0, 1_000_000, 7_000_000, *range(11_000_000, 17_000_000, 1_000_000)]
 
 
 def record(root: Path, *, quality: Any = "low", frames: int = 100) -> Recorded:
@@ -157,11 +153,17 @@ def test_a_still_screen_asks_for_one_frame_a_second(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path, settings=Settings(quality="low"))
     picture = np.zeros((32, 32, 4), dtype=np.uint8)
     recorded.push(picture, 0)
-    # The segment before is given out with the second frame of the next: that one comes soon.
-    assert recorded.segmenter.due_in(50_000) == pytest.approx(0.15)
-    recorded.push(picture, 200_000)
-    assert recorded.segmenter.due_in(450_000) == pytest.approx(0.75)
-    assert recorded.segmenter.due_in(1_200_000) == 0
+    # At first a few come soon, each finer than before; the first of them also ends the segment before.
+    still = Shown(changed=False)
+    for number in range(1, 4):
+        assert recorded.segmenter.due_in(number * 100_000 - 50_000) == pytest.approx(0.05)
+        recorded.segmenter.push(picture, number * 100_000, shown=still)
+    assert recorded.segmenter.due_in(550_000) == pytest.approx(0.75)
+    assert recorded.segmenter.due_in(1_300_000) == 0
+    recorded.segmenter.push(picture, 1_300_000, shown=Shown(rows=(3, 5)))
+    assert recorded.segmenter.due_in(1_350_000) == pytest.approx(0.95)  # a small change
+    recorded.segmenter.push(picture, 1_400_000, shown=Shown(rows=(3, 30)))
+    assert recorded.segmenter.due_in(1_450_000) == pytest.approx(0.05)
     recorded.segmenter.close(1_500_000)
 
 

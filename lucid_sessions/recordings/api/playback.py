@@ -12,7 +12,7 @@ from rest_framework.viewsets import ViewSet
 
 from lucid_sessions.errors import Refused
 
-from .. import playback, playlists
+from .. import playback, playlists, watching
 from ..lifecycle import ARCHIVED
 from ..models import Chunk, Session
 from . import ranges
@@ -57,6 +57,7 @@ class Playback(Witnessed, ViewSet):
         With sound it is a multivariant playlist, which names one for each track.
         """
         session = session_of(request.user, session_id)
+        watching.note(session)
         headers = {"Cache-Control": UNCACHED, "ETag": f'"{playback.version_of(session)}"'}
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return HttpResponse(status=304, headers=headers)

@@ -7,6 +7,8 @@ const FIRST_DELAY_S = 1.5;
 const LONGEST_DELAY_S = 3;
 const FETCH_S = 0.6;
 const JUMP_S = 2;
+// What a segment lasts, until something else was seen.
+const USUAL_S = 4;
 
 export class Live {
   // `place()` is where the picture is, `edge()` where the newest playable segment ends: microseconds.
@@ -16,7 +18,8 @@ export class Live {
     this.following = false;
     this.offset = 0;
     this.delay = FIRST_DELAY_S;
-    this.segment = 4;
+    this.segment = USUAL_S;
+    this.since = Infinity;
     at("live").addEventListener("click", () => this.follow());
     setInterval(() => this.#keepUp(), LOOK_MS);
   }
@@ -24,7 +27,10 @@ export class Live {
   // The server's clock, from a timeline that has just come.
   told({ growing, now_us: now }) {
     this.growing = growing && now !== null;
-    if (this.growing) this.offset = now - performance.now() * 1000;
+    if (this.growing) {
+      this.offset = now - performance.now() * 1000;
+      this.since = Math.min(this.since, now);
+    }
     at("live").hidden = !this.growing;
     if (!this.growing) this.release();
   }
@@ -33,7 +39,8 @@ export class Live {
   arrived(piece) {
     const late = (this.now() - piece.to) / 1e6;
     this.delay = Math.min(LONGEST_DELAY_S, Math.max(late, 0.9 * this.delay + 0.1 * late));
-    this.segment = piece.seconds;
+    // What began before we watched may have been drawn out: nothing happened, and nobody watched.
+    if (piece.from >= this.since) this.segment = piece.seconds;
   }
 
   now() {
@@ -88,6 +95,11 @@ export class Live {
   }
 }
 
+// hls.js asks anew no sooner than the longest segment lasts, and of a desktop on which nothing happened that is
+// minutes; our loader waits for what is new by itself.
+const soon = (text) =>
+  text.replace(/^(#EXT-X-TARGETDURATION:)(\d+)$/m, (_line, tag, seconds) => tag + Math.min(seconds, USUAL_S));
+
 // A loader of playlists for hls.js that answers when the playlist is another one than before.
 export function patient(Loader) {
   const seen = new Map();
@@ -136,7 +148,8 @@ export function patient(Loader) {
         return;
       }
       tags.set(context.url, answer.headers.get("ETag"));
-      callbacks.onSuccess({ url: answer.url, data: text, code: answer.status }, stats, context, null);
+      const data = text.includes("#EXT-X-ENDLIST") ? text : soon(text);
+      callbacks.onSuccess({ url: answer.url, data, code: answer.status }, stats, context, null);
     }
   };
 }
