@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
 TRACK = "screen"
 HEARTBEAT_TICKS = TICKS  # an unchanged screen still gives one frame a second: bounds what a crash loses
-# A picture that has come to rest after it changed widely is encoded some more times, each finer than before.
-# The first of them after a cut also has the muxer give the segment before out: live viewers wait for that.
-FINER_TICKS, FINER = TICKS // 10, 3
+# A picture that has come to rest after it changed widely is encoded once more, which makes it finer. After a
+# cut that also has the muxer give the segment before out: live viewers wait for it.
+FINER_TICKS = TICKS // 10
 WIDELY = 8  # an eighth of the rows
 # What moves in a small place counts as nothing, but must not grow beyond what a chunk may hold.
 MOST_DRAWN_OUT = 8 * 1024 * 1024
 X264 = "keyint=infinite:scenecut=0:bframes=0:repeat-headers=0:rc-lookahead=0"
-ONE_THREAD_UP_TO = 30  # pictures a second; above, a picture of 1920x1080 takes one thread too long
+# Pictures a second; above, a picture of 1920x1080 takes one thread too long. Movements are then short, too.
+CALM = 30
+HURRIED = "me=dia:subme=0:partitions=none"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Segmenter:
     def __init__(self, take: Take, settings: Settings) -> None:
         self._take, self._settings = take, settings
         self._preset = PRESETS[settings.quality]
-        self._threads = 1 if settings.frame_rate <= ONE_THREAD_UP_TO else 2
+        self._threads = 1 if settings.frame_rate <= CALM else 2
         self._segment_ticks = round(settings.segment_seconds * TICKS)
         self._quiet_ticks = round((settings.quiet_segment_seconds or 0) * TICKS)
         self._writer: TrackWriter | None = None
@@ -91,7 +93,8 @@ class Segmenter:
         self._next_cut = self._next_sync = 0
         self.is_drawn_out = False
         self._last = -1
-        self.frames = self._coarse = 0
+        self._is_coarse = False
+        self.frames = 0
         self._segment_tick = self._opened_tick = -1
 
     @property
@@ -103,7 +106,7 @@ class Segmenter:
         """Seconds until a frame is needed although nothing changed."""
         if self._writer is None:
             return 0.0
-        rest = FINER_TICKS if self._coarse else HEARTBEAT_TICKS
+        rest = FINER_TICKS if self._is_coarse else HEARTBEAT_TICKS
         return max(0, min(self._next_cut, self._last + rest) - ticks_of(now_us)) / TICKS
 
     @property
@@ -129,9 +132,9 @@ class Segmenter:
         if cut:
             self._segment_tick = tick
         if cut or shown.widely(size[1]):
-            self._coarse = FINER
+            self._is_coarse = True
         elif not shown.changed:
-            self._coarse = max(0, self._coarse - 1)
+            self._is_coarse = False
         self._last = tick
         self._encode(self._frame(picture), tick, cut=cut)
         self.frames += 1
@@ -193,7 +196,8 @@ class Segmenter:
         return end
 
     def _add_stream(self, container: OutputContainer) -> VideoStream:
-        more = f"{X264}:sliced-threads={self._threads - 1}:{self._preset.search}".rstrip(":")
+        search = self._preset.search if self._threads == 1 else HURRIED
+        more = f"{X264}:sliced-threads={self._threads - 1}:{search}".rstrip(":")
         options = {**self._preset.options, "tune": "zerolatency", "forced-idr": "1", "x264-params": more}
         stream = container.add_stream(self._preset.encoder, rate=self._settings.frame_rate, options=options)
         assert isinstance(stream, VideoStream)  # noqa: S101 -- the encoders above make pictures

@@ -57,7 +57,7 @@ def test_a_drawn_out_segment_is_cut_when_somebody_begins_to_watch(tmp_path: Path
         return [(name.end_us - name.start_us) / SECOND for _, name in spool.segments()]
 
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
-        eventually(lambda: child.frames() >= 12)
+        eventually(lambda: child.frames() >= 8)
         assert len(lengths()) == 1  # whoever began it sees the first segment as soon as ever
         child.say("watched")
         eventually(lambda: len(lengths()) >= 4)
@@ -65,7 +65,7 @@ def test_a_drawn_out_segment_is_cut_when_somebody_begins_to_watch(tmp_path: Path
         assert max(lengths()[2:]) < 1.5
         child.say("unwatched")
         before, frames = len(lengths()), child.frames()
-        eventually(lambda: child.frames() >= frames + 10)
+        eventually(lambda: child.frames() >= frames + 7)
         assert len(lengths()) <= before + 1
         assert child.end() == 0
     assert lengths()[-1] > 1.5
@@ -75,7 +75,7 @@ def test_what_a_drawn_out_segment_holds_is_there_after_a_kill(tmp_path: Path) ->
     spool = Spool(tmp_path / "spool")
     settings = Settings(frame_rate=10, quality="low", segment_seconds=1, quiet_segment_seconds=300)
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
-        eventually(lambda: child.frames() >= 14)
+        eventually(lambda: child.frames() >= 8)
         child.process.kill()
         child.process.wait()
     recover(spool, child.session, take=1, reason="killed")
