@@ -1,8 +1,8 @@
 """One identity for everything that a request causes: in its answer, in every log line, in error documents."""
 
+import os
 import re
 from collections.abc import Callable
-from uuid import uuid4
 
 import structlog
 from django.http import HttpRequest, HttpResponse
@@ -30,6 +30,6 @@ def request_id(request: HttpRequest) -> str:
     known: str | None = getattr(request, "_lucid_request_id", None)
     if known is None:
         sent = request.headers.get(HEADER, "")
-        known = sent if _TAKEN_OVER.fullmatch(sent) else uuid4().hex
+        known = sent if _TAKEN_OVER.fullmatch(sent) else os.urandom(16).hex()
         request._lucid_request_id = known  # type: ignore[attr-defined]
     return known

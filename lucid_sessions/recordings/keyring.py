@@ -9,7 +9,7 @@
     private/recorder.key     opens passwords of desktops          (recorders only)
     private/webhook.key      opens the secrets that webhooks are signed with (storage only)
     private/log.pin          the last checkpoint signed           (pipeline manager only)
-    sessions/<session>/      each session key's private half, sealed to every recipient, and its statement
+    sessions/<session>/      each session key's statement, and its private half sealed to every recipient
     targets/<session>        the password of a desktop that is to be recorded, sealed to the recorders
     secrets/                 the embedded profile's random secrets
 
@@ -28,6 +28,8 @@ from uuid import UUID
 from lucid_sessions import archive
 from lucid_sessions.durable import blaming, sync_directory, write_durably, write_together
 from lucid_sessions.errors import Refused, Retryable
+
+from . import session_keys
 
 EMBEDDED_SECRETS = (
     "secret_key",
@@ -62,11 +64,11 @@ class Keyring:
         content: dict[str, Any] = json.loads(text)
         return content
 
-    @property
+    @cached_property
     def repository(self) -> bytes:
         return bytes.fromhex(self.public["repository"])
 
-    @property
+    @cached_property
     def recipients(self) -> list[archive.Recipient]:
         return [archive.Recipient(bytes.fromhex(known["public"])) for known in self.public["recipients"]]
 
@@ -148,25 +150,26 @@ class Keyring:
 
     def new_session_keys(self, session: UUID, tracks: Iterable[str]) -> dict[str, archive.Statement]:
         """Signed statements of fresh keys by track; private halves go durably to every recipient first."""
-        statements, files = {}, {}
+        statements, born = {}, []
         for track in tracks:
             identity = archive.Identity.generate()
-            born = archive.Statement(self.repository, session, track, identity.recipient.public)
-            statements[track] = statement = born.sign(self.creator)
-            for recipient in self.recipients:
-                sealed = archive.seal_session_key(identity, statement=statement, to=recipient)
-                files[self._sealed(session, track, recipient).name] = sealed
+            public = archive.Statement(self.repository, session, track, identity.recipient.public)
+            statements[track] = statement = public.sign(self.creator)
+            sealed = {
+                recipient.key_id.hex(): archive.seal_session_key(identity, statement=statement, to=recipient)
+                for recipient in self.recipients
+            }
             # Public, and in the database too: without that, the sealed keys alone would open nothing.
-            files[f"{track}.statement"] = statement.to_bytes()
-        write_together(self.root / "sessions" / str(session), files)
+            born.append(session_keys.Born(statement.to_bytes(), sealed))
+        name = session_keys.name_of(statements)
+        write_together(self._directory(session), {name: session_keys.to_bytes(born)})
         return statements
 
     def session_identity(self, statement: archive.Statement, *, by: archive.Identity) -> archive.Identity:
         """The private half of a session key, opened by the repository's identity; Refused once shredded."""
         statement.verify(self.creator_public)
-        path = self._sealed(statement.session, statement.track, by.recipient)
         try:
-            sealed = path.read_bytes()
+            sealed = session_keys.sealed_for(self._directory(statement.session), statement, by.recipient)
         except FileNotFoundError:
             raise Refused(
                 f"The key of session {statement.session}, track {statement.track}, is not there: "
@@ -176,11 +179,11 @@ class Keyring:
 
     def sealed_keys(self, session: UUID) -> list[Path]:
         """The files that hold a session's keys, for every track and recipient."""
-        return sorted((self.root / "sessions" / str(session)).glob("*.sealed"))
+        return session_keys.files(self._directory(session))
 
     def shred(self, session: UUID) -> None:
         """Nobody can open the session any more: its sealed keys are gone, and stay so after a power cut."""
-        directory = self.root / "sessions" / str(session)
+        directory = self._directory(session)
         with blaming("delete", directory):
             for path in directory.glob("*"):
                 path.unlink(missing_ok=True)
@@ -190,8 +193,8 @@ class Keyring:
             if directory.parent.is_dir():
                 sync_directory(directory.parent)
 
-    def _sealed(self, session: UUID, track: str, recipient: archive.Recipient) -> Path:
-        return self.root / "sessions" / str(session) / f"{track}-{recipient.key_id.hex()}.sealed"
+    def _directory(self, session: UUID) -> Path:
+        return self.root / "sessions" / str(session)
 
 
 def create(root: Path, *, origin: str, password: str, salt: str) -> Keyring:

@@ -1,7 +1,7 @@
 """What an owner does with a session: create, start, pause, resume, stop. Each is one conditional update."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -53,11 +53,13 @@ def create(
     storage_config: Mapping[str, Any] | None = None,
     owner: Any = None,
     password: str = "",
+    witness: Callable[[], object] = lambda: None,
     **metadata: Any,
 ) -> Session:
     """A new session with its keys; Refused, leaving nothing, when source or configuration cannot work.
 
     `password` is that of another machine's desktop; it is sealed to the recorders before this returns.
+    `witness` writes down that this is done, in the same transaction.
     """
     source = _checked_source(source, password=password)
     config = _checked(source, recording_config or {})
@@ -78,6 +80,7 @@ def create(
         session.save(force_insert=True)
         if session.tags:
             tags.write(session.pk, session.tags)
+        witness()
     return session
 
 

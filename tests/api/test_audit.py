@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, connection
 
 from lucid_sessions.access import audit
 from lucid_sessions.access.models import AuditBatch, AuditEvent
 from lucid_sessions.recordings import audit_batches, sealing
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import LedgerRecord
+from lucid_sessions.recordings.models import LedgerRecord, Session, SessionKey
 
 from .archive_of_one import sealed_session
 from .people import client_of, person
@@ -44,6 +45,23 @@ def test_what_was_done_is_written_with_who_and_why(manager: Any) -> None:
     assert AuditEvent.objects.get(action="session.deleted").why == "a mistake"
     event = AuditEvent.objects.get(action="session.created")
     assert (event.request_id, event.means) == ("asked-by-test", "token")
+
+
+@pytest.mark.sqlite_only("MongoDB has no transactions here: there the event follows")
+def test_no_session_is_created_without_its_event(manager: Any) -> None:
+    refuse = "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMP TRIGGER no_audit BEFORE INSERT ON access_auditevent {refuse}")
+    try:
+        with pytest.raises(IntegrityError, match="disk is full"):
+            manager.post(f"{URL}/sessions", NEW, format="json")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TRIGGER no_audit")
+    assert not Session.objects.exists()
+    assert not SessionKey.objects.exists()
+    assert manager.post(f"{URL}/sessions", NEW, format="json").status_code == 201
+    assert deeds() == [("session.created", "done", "session_manager")]
 
 
 def test_what_was_denied_is_written_too(world: Installation) -> None:

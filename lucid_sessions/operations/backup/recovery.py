@@ -18,7 +18,7 @@ from django.db.models import F
 
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused, Tampered
-from lucid_sessions.recordings import failpoints, intake, ledger_rows
+from lucid_sessions.recordings import failpoints, intake, ledger_rows, session_keys
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import ARCHIVED, State, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, LedgerRequest, Session, SessionKey
@@ -217,13 +217,22 @@ class Recovery:
         return found
 
     def _statements(self) -> Iterator[archive.Statement]:
-        for path in sorted((self.world.keys_root / "sessions").glob("*/*.statement")):
+        for directory in sorted((self.world.keys_root / "sessions").glob("*/")):
             try:
-                statement = archive.Statement.from_bytes(path.read_bytes())
-                statement.verify(self.world.keys.creator_public)
-                yield statement
+                for content in session_keys.statements(directory):
+                    if statement := self._verified(content, directory.name):
+                        yield statement
             except LucidError as error:
-                self.done.lost.append(f"{path.name} of session {path.parent.name}: {error}")
+                self.done.lost.append(str(error))
+
+    def _verified(self, content: bytes, session: str) -> archive.Statement | None:
+        try:
+            statement = archive.Statement.from_bytes(content)
+            statement.verify(self.world.keys.creator_public)
+        except LucidError as error:
+            self.done.lost.append(f"a statement of session {session}: {error}")
+            return None
+        return statement
 
     @cached_property
     def _in_spool(self) -> dict[tuple[UUID, str, int], str]:

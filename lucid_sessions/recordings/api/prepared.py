@@ -8,11 +8,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import QuerySet, UUIDField
+from django.db.models import QuerySet
 
 Row = tuple[Any, ...]
 Ask = Callable[[list[Any]], Sequence[Any]]
-_UUIDS = UUIDField()
 
 
 class Prepared:
@@ -58,7 +57,7 @@ class Prepared:
 
 
 def _kept(one: UUID) -> Any:
-    return _UUIDS.get_db_prep_value(one, connection)
+    return one if connection.features.has_native_uuid_field else one.hex
 
 
 def _on_sql(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:

@@ -39,7 +39,7 @@ from .preconditions import is_known, require_match, tag_of
 from .problems import HELD, INVALID, NOT_IN_STATE, Problem, refused_as
 from .replays import once
 from .strict import VISIBLE_TEXT
-from .witnessed import Witnessed, tell
+from .witnessed import Witnessed, tell, witness_now, written
 
 _VERB = extend_schema(request=None, responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED})
 _REASON = OpenApiParameter(
@@ -120,10 +120,12 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         if "Idempotency-Key" in request.headers:  # without one the id was drawn just now
             session = Session.objects.filter(pk=made).first()
         if session is None:
-            body = NewSession(data=request.data)
+            body = NewSession.of(request.data)
             body.is_valid(raise_exception=True)
+            done = partial(witness_now, request, deed=self.deeds["create"], session=made)
             with refused_as(INVALID):
-                session = sessions.create(**body.arguments(), owner=request.user, id=made)
+                session = sessions.create(**body.arguments(), owner=request.user, id=made, witness=done)
+            written(request)
             session.created_at = known.as_kept(session.created_at)
         tell(request, made=made)
         location = {"Location": request.build_absolute_uri(f"{request.path}/{session.pk}")}

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from copy import copy
+from typing import Any, ClassVar, Self
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -31,6 +32,21 @@ class Strict(serializers.Serializer[Any]):
     """
 
     refused: Mapping[str, str] = {}
+    _pattern: ClassVar[Self | None] = None
+
+    @classmethod
+    def of(cls, data: Any) -> Self:
+        """The body, still to be checked. Its fields are made once and keep nothing of any request.
+
+        To make them each time took as long as to check what was sent.
+        """
+        pattern = cls.__dict__.get("_pattern")
+        if pattern is None:
+            pattern = cls._pattern = cls()
+            _ = pattern.fields
+        body = copy(pattern)
+        body.initial_data = data
+        return body
 
     @classmethod
     def describe(cls, schema: dict[str, Any]) -> None:

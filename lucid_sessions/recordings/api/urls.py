@@ -88,9 +88,10 @@ _webhooks = [
         name="webhook-redeliver",
     ),
 ]
+# What is asked for most comes first: each address is tried in turn.
 urlpatterns = [
-    *_access,
     *_sessions,
+    *_access,
     *_media,
     *_ledger,
     *_webhooks,

@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseFailure
+from django.db import connection
 from django.http import HttpResponseBase, JsonResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -53,7 +54,7 @@ class Witnessed(APIView):
         thing: Mapping[str, Any] = kwargs
         if deed is None and answer.status_code == 403:
             deed, thing = "request.refused", {"path": request.path}
-        if deed is None:
+        if deed is None or getattr(request._request, "_lucid_witnessed", False):
             return answer
         try:
             witness(request, answer, deed=deed, thing=thing)
@@ -90,6 +91,22 @@ def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Map
     except DatabaseFailure:
         audit.forget_looks(*look)
         raise
+
+
+def witness_now(request: Request, *, deed: str, session: Any) -> None:
+    """Write the event in the transaction of what it tells of; `written` says later that it went through.
+
+    Where there are no transactions the event follows the deed, as all others do.
+    """
+    if connection.vendor == "mongodb":
+        return
+    actor = audit.actor_of(request._request, auth=request.auth, user=request.user)
+    audit.record(deed, actor=actor, session=str(session), why=request.headers.get("X-Reason", ""))
+
+
+def written(request: Request) -> None:
+    """The transaction is over, and the event with it: no other is needed."""
+    request._request._lucid_witnessed = connection.vendor != "mongodb"  # type: ignore[attr-defined]
 
 
 def outcome_of(status: int) -> str:
