@@ -12,6 +12,8 @@ from django.db import connection, transaction
 from .figures import Figure
 
 FEW, MANY = 1_000, 1_000_000
+# So many chunks of either list are in a state that the others are not in.
+RARE = 60
 AT_ONCE = 10_000
 TIMES = 60
 # How much longer a page of the long list may take than one of the short list.
@@ -22,6 +24,7 @@ PAGES = {
     "half-way, by cursor": "cursor={cursor}",
     "by state, by cursor": "state=recorded&cursor=",
     "half-way, by state": "state=recorded&cursor={cursor}",
+    "by a rare state": "state=compressed&cursor=",
 }
 
 
@@ -36,6 +39,8 @@ def furnish(user: Any) -> None:
         first.pk = UUID(int=place + 1 << 64)
         first.save(force_insert=True)
         (_multiply_documents if connection.vendor == "mongodb" else _multiply_rows)(first, number)
+        rare = [first.sequence + place * (number // RARE) for place in range(RARE)]
+        Chunk.objects.filter(session=session, sequence__in=rare).update(state="compressed")
         # As a recorder leaves it: this is what a total is estimated by.
         Closure.objects.create(session=session, take=1, track="screen", last_counter=number, end_us=1)
 

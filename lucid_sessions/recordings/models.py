@@ -70,7 +70,8 @@ class Session(Keyed):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [
-            models.Index(fields=["-created_at", "-id"], name="session_created_ix"),
+            # With the version: a page of the list is answered by the index alone.
+            models.Index(fields=["-created_at", "-id", "version"], name="session_newest_ix"),
             models.Index(fields=["status", "-created_at", "-id"], name="session_status_ix"),
             models.Index(fields=["project", "-created_at"], name="session_project_ix"),
             models.Index(fields=["environment", "-created_at"], name="session_environment_ix"),
@@ -242,6 +243,7 @@ class Chunk(Keyed):
         ]
         indexes = [
             models.Index(fields=["session", "track", "sequence"], name="chunk_place_ix"),
+            models.Index(fields=["session", "state", "track", "sequence"], name="chunk_page_ix"),
             models.Index(fields=["session", "timestamp_ms"], name="chunk_time_ix"),
             models.Index(fields=["state", "created_at", "id"], name="chunk_state_ix"),
             models.Index(fields=["created_at", "id"], name="chunk_created_ix"),
