@@ -3,6 +3,7 @@
 import http.client
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -61,6 +62,13 @@ class _Between(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     service = ""
     change: Change
+    ahead_seconds = 0.0
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """What this service says that the time is."""
+        return super().date_time_string(
+            (time.time() if timestamp is None else timestamp) + self.ahead_seconds
+        )
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -88,9 +96,9 @@ class _Between(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def between(where: Where, change: Change) -> Iterator[Where]:
-    """The same bucket behind a service that changes what it is sent, or has no room for it."""
-    facts = {"service": where.endpoint, "change": staticmethod(change)}
+def between(where: Where, change: Change, *, ahead_seconds: float = 0.0) -> Iterator[Where]:
+    """The same bucket behind a service that changes what it is sent, has no room for it, or another time."""
+    facts = {"service": where.endpoint, "change": staticmethod(change), "ahead_seconds": ahead_seconds}
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Between,), facts)) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         try:

@@ -13,7 +13,8 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -187,6 +188,13 @@ class Bucket:
         said = found.get("ChecksumSHA256", "")
         digest = base64.b64decode(said) if said and "-" not in said else b""
         return Object(key, found["ContentLength"], found["LastModified"], digest)
+
+    def clock(self) -> datetime:
+        """What time it is by the service, which dates the objects; by this machine if it does not say."""
+        with self._blaming("reach", ""):
+            answer = self.client.head_bucket(Bucket=self.where.bucket)
+        said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return parsedate_to_datetime(said) if said else datetime.now(tz=UTC)
 
     def objects(self, prefix: str = "", *, after: str = "") -> Iterator[Object]:
         """What lies below a prefix, in the order of keys, from behind `after` on."""

@@ -69,7 +69,8 @@ class Report:
         state = "complete" if self.complete else "not sealed yet" if not self.sealed else "INCOMPLETE"
         word = "intact" if self.integrity else f"NOT INTACT ({len(self.findings)} found)"
         lost = f"{len(self.gaps)} gaps, {len(self.missing)} missing"
-        return f"{word}, {state}: {self.checked} chunks ({how}), {lost}"
+        what = "records" if self.session is None else "chunks"
+        return f"{word}, {state}: {self.checked} {what} ({how}), {lost}"
 
 
 def verify(session: Session, *, deep: bool = False, world: Installation | None = None) -> Report:

@@ -1,6 +1,9 @@
 """The sealer may die between any two of its writes: no record twice, none missing, old checkpoints hold."""
 
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +17,22 @@ from tests.ledger.logs import reader, records, sealer
 GROWTHS = [(0, 3), (3, 5), (250, 260), (250, 256), (256, 257), (200, 600)]
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory where there is room: these deaths are kills, and hundreds of durable writes cost nothing."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("LUCID_TEST_DATABASES")) as folder:
+        yield Path(folder)
+
+
 def _deaths(place: Path, begin: int, act: Callable[[Path], object]) -> list[Path]:
     """A log of `begin` records for every step of `act`, at which its sealer was killed."""
     killed: list[Path] = []
+    if begin:
+        sealer(place / "begun").extend(records(0, begin))
     while True:
         here = place / str(len(killed))
         if begin:
-            sealer(here).extend(records(0, begin))
+            shutil.copytree(place / "begun", here)
         if not die_at_step(len(killed) + 1, lambda at=here: act(at), below=here):
             return killed
         killed.append(here)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from lucid_sessions.blobs import SEARCHED, Blobs, Credentials, FileBlobs, blob_name
 from lucid_sessions.errors import LucidError, Tampered
@@ -36,22 +37,31 @@ def check(
     credentials: Credentials = SEARCHED,
     tell: Callable[[int, int], None] = lambda *_: None,
 ) -> Checked:
-    """The newest snapshot, or the one named, read whole. A bad blob is put aside: the next backup copies it.
+    """The newest snapshot, or the one named, read whole.
+
+    A bad blob, or body of the log, is put aside: the next backup copies it.
 
     Refused and Tampered: there is none, or it is damaged where it decides about all the rest.
     """
     shelf = opened(place, credentials=credentials)
     with shelf.alone():
         done = Checked(snapshot or (shelf.snapshots or [""])[-1])
-        shelf.refresh(whole=done.snapshot)
+        shelf.refresh(whole=done.snapshot, anew=True)
         manifest = shelf.manifest(done.snapshot)
         check_files(shelf, done.snapshot, manifest)
         if manifest["log"]["size"]:
-            log = mirror.mirror_of(shelf.root, manifest["log"]["vkey"])
-            done.records = mirror.check(log, manifest["log"]["checkpoint"])
+            _log(shelf, manifest["log"], done)
         done.keys = _keys(shelf, manifest["keys"], done)
         _blobs(shelf, done, tell)
     return done
+
+
+def _log(shelf: Shelf, facts: dict[str, Any], done: Checked) -> None:
+    log = mirror.mirror_of(shelf.root, facts["vkey"])
+    for body, place in mirror.rotten_bodies(log, facts["checkpoint"]):
+        done.problems.append(f"body {body} of the log in {shelf.place} is missing or holds other bytes")
+        shelf.put_aside_body(place)
+    done.records = facts["size"]
 
 
 def _keys(shelf: Shelf, place: str, done: Checked) -> int:

@@ -119,14 +119,28 @@ def put_aside(aside: str) -> None:
 
 def _put_aside(target: Path, aside: str) -> None:
     """The damaged database with its log, for a person to look at. The log first: alone it harms nobody."""
+    nothing = _holds_nothing(target)
     for suffix in ("-wal", "-shm", ""):
         path = target.with_name(target.name + suffix)
         kept = target.with_name(f"{target.name}.{aside}{suffix}")
         with blaming("rename", path):
-            if path.exists() and target.with_name(f"{target.name}.{aside}").exists():
+            if path.exists() and (nothing or target.with_name(f"{target.name}.{aside}").exists()):
                 path.unlink()  # what a run that died had made: the old one is safe already
             elif path.exists():
                 path.rename(kept)
+
+
+def _holds_nothing(path: Path) -> bool:
+    """True for a database without a table: whoever asks after one that is lost leaves such a file behind."""
+    log = path.with_name(f"{path.name}-wal")
+    if not path.exists() or (log.exists() and log.stat().st_size):
+        return False
+    try:
+        # Nothing is recovered, or written, by this look.
+        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as found:
+            return found.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+    except sqlite3.Error:
+        return False
 
 
 def _sync(path: Path) -> None:

@@ -22,8 +22,9 @@ from uuid import UUID
 import zstandard
 
 from lucid_sessions import archive
-from lucid_sessions.durable import TEMPORARY_SUFFIX, blaming, sync_directory, write_durably
+from lucid_sessions.durable import TEMPORARY_SUFFIX, blaming, remove_stray, sync_directory, write_durably
 from lucid_sessions.errors import Refused, Retryable, Tampered
+from lucid_sessions.recordings import failpoints
 
 from .retaining import made_us
 from .signing import read_signed, write_signed
@@ -31,6 +32,8 @@ from .signing import read_signed, write_signed
 FORMAT = "lucid/1 keys"
 LEFT_OUT = ("recovery/", "private/log.pin", "restoring.json")
 SESSIONS = "sessions/"
+# An unfinished file of this age has no writer any more: writing takes a second.
+STRAY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,11 @@ class Keys:
 
     def keep(self, keys_root: Path, name: str, *, key: archive.Writer) -> int:
         """How many files of keys were put into the key backup `name`, which was read back."""
+        self._clear()
         packed, count = _packed(keys_root)
         target = self.root / f"{name}.tar.zst"
         write_durably(target, packed)
+        failpoints.reach("keys.packed")
         content = {
             "format": FORMAT,
             "version": 1,
@@ -100,6 +105,15 @@ class Keys:
         if old:
             sync_directory(self.root)
         return old
+
+    def _clear(self) -> None:
+        """What a dead process left unfinished goes: there are keys in it, and no age limit would reach it."""
+        remove_stray(self.root, older_than_seconds=STRAY_SECONDS)
+        finished = set(self.names())
+        with blaming("clear", self.root):
+            for path in (*self.root.glob("[0-9]*.tar.zst"), *self.root.glob("[0-9]*.sig")):
+                if path.name.partition(".")[0] not in finished:
+                    path.unlink(missing_ok=True)
 
     def _files(self, name: str) -> Iterator[tuple[str, bytes]]:
         about = read_signed(self.root / f"{name}.json", public=self.public)

@@ -47,6 +47,8 @@ def keep(log: Log, mirror: Log) -> str | None:
     copied = Tree(mirror.root, now)
     copied.verify()
     _copy_bodies(copied, range(before.size, now.size), source=log, target=mirror)
+    for body in sorted(_body_names(log) - _body_names(mirror)):
+        _copy_body(body, source=log, target=mirror)  # one that was lost there, or that a check put aside
     mirror.anchors.bring(log.anchors)
     write_durably(mirror.root / "vkey", log.vkey.encode())
     write_durably(mirror.root / "checkpoint", note.encode())
@@ -63,11 +65,27 @@ def _require_continuation(whole: Tree, before: Checkpoint, mirror: Log) -> None:
 
 def check(mirror: Log, note: str) -> int:
     """How many records were verified, with their bodies, of the log at this checkpoint."""
+    tree = proven(mirror, note)
+    for body in bodies(tree, range(tree.size)):
+        mirror.read_body(body)
+    return tree.size
+
+
+def rotten_bodies(mirror: Log, note: str) -> Iterator[tuple[str, Path]]:
+    """The bodies of the log at this checkpoint that are missing or wrong, and where they belong."""
+    tree = proven(mirror, note)
+    for body in bodies(tree, range(tree.size)):
+        try:
+            mirror.read_body(body)
+        except Tampered:
+            yield body, _place_of(body, mirror)
+
+
+def proven(mirror: Log, note: str) -> Tree:
+    """The tree of the log at this checkpoint, every tile of it verified."""
     tree = Tree(mirror.root, open_checkpoint(note, mirror.vkey))
     tree.verify()
-    for _ in bodies(tree, range(tree.size)):
-        mirror.read_body(_)
-    return tree.size
+    return tree
 
 
 def bring_back(mirror: Log, log: Log, *, note: str) -> bool:
@@ -155,11 +173,23 @@ def _paths(size: int) -> Iterator[tuple[str, str]]:
 
 def _copy_bodies(tree: Tree, indices: range, *, source: Log, target: Log) -> None:
     for body in bodies(tree, indices):
-        place = target.root / "body" / body[:2] / body
         try:
             target.read_body(body)
         except Tampered:
-            with blaming("remove", place):
-                place.unlink(missing_ok=True)
-            create_durably(place, source.read_body(body))
-            target.read_body(body)
+            _copy_body(body, source=source, target=target)
+
+
+def _copy_body(body: str, *, source: Log, target: Log) -> None:
+    place = _place_of(body, target)
+    with blaming("remove", place):
+        place.unlink(missing_ok=True)
+    create_durably(place, source.read_body(body))
+    target.read_body(body)
+
+
+def _place_of(body: str, log: Log) -> Path:
+    return log.root / "body" / body[:2] / body
+
+
+def _body_names(log: Log) -> set[str]:
+    return {path.name for path in (log.root / "body").glob("[0-9a-f][0-9a-f]/[0-9a-f]*")}

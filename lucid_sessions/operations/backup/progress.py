@@ -1,10 +1,20 @@
-"""How far a long command has got: a bar on a terminal, nothing elsewhere."""
+"""How far a long command has got, a bar on a terminal, nothing elsewhere; and what went wrong on its way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
+
+MOST_LINES = 20
+
+
+def lines_of(problems: Sequence[str]) -> Iterator[str]:
+    """The first of them, and how many more there are: a lost disk is one problem for a person, not 10,000."""
+    yield from islice(problems, MOST_LINES)
+    if len(problems) > MOST_LINES:
+        yield f"... and {len(problems) - MOST_LINES} more: --json names them all."
 
 
 @contextmanager

@@ -4,18 +4,20 @@ The bucket is laid out as a directory of backups is (see `shelf`). What counts i
 local copy is brought up to it before anything else, and a snapshot counts there once its manifest is there,
 which goes up last, after everything that it names was read back. Only one process writes at a time: it holds
 the object `lock`, renewed every minute; one that was not renewed for ten minutes belongs to a dead process.
+If that process was only asleep, it finds out before it writes a manifest, and its snapshot never counts.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -25,7 +27,7 @@ from lucid_sessions.durable import blaming, make_directory, write_durably
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.recordings import failpoints
 
-from .shelf import MANIFEST, MARKER, Owner, Shelf
+from .shelf import DAMAGED, MANIFEST, MARKER, Owner, Shelf
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,10 @@ class RemoteShelf(Shelf):
 
     # Everything that is not a blob is small: it is read back, whatever the service says of checksums.
     bucket: Bucket = field(default_factory=lambda: Bucket(Where("")))
+    # Tells our lock from any other one's, of this machine's too.
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    # The files of the local copy as they were in the bucket: what was written anew has another mark.
+    _marks: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def open_in(cls, where: Where, *, credentials: Credentials, home: Path) -> "RemoteShelf":
@@ -98,22 +104,26 @@ class RemoteShelf(Shelf):
             finally:
                 over.set()
                 renewing.join()
-                self.bucket.delete(LOCK)
+                if self._is_ours(self._holder()):
+                    self.bucket.delete(LOCK)
 
-    def refresh(self, *, whole: str = "") -> None:
-        """The local copy is as the bucket is; of metadata only the snapshot `whole`'s, which may be large."""
-        there = {one.key: one.size for one in self.bucket.objects() if not one.key.startswith(ELSEWHERE)}
+    def refresh(self, *, whole: str = "", anew: bool = False) -> None:
+        """The local copy is as the bucket is; of metadata only the snapshot `whole`'s, which may be large.
+
+        What never changes under its name is believed if its size is right; `anew` reads every byte again.
+        """
+        found = [one for one in self.bucket.objects() if not one.key.startswith(ELSEWHERE)]
+        wanted = {one.key: one.size for one in found if _is_wanted(one.key, whole=whole)}
         for key in _files(self.root):
-            if key not in there and not key.startswith(ELSEWHERE):
+            if not key.startswith(ELSEWHERE) and (anew or key not in wanted):
                 (self.root / key).unlink()
-        wanted = [key for key in there if "/metadata/" not in key or key.split("/")[1] == whole]
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda key: self._fetch(key, there[key]), wanted))
+            list(pool.map(self._fetch, wanted, wanted.values()))
         _remove_empty(self.root / "snapshots")
+        self._marks.update((key, _mark(self.root / key)) for key in wanted)
 
     def _fetch(self, key: str, size: int) -> None:
         path = self.root / key
-        # What never changes under its name needs no second look; a checkpoint and its like do.
         if path.exists() and path.stat().st_size == size and not key.endswith(MUTABLE):
             return
         content = self.bucket.get(key)
@@ -128,6 +138,10 @@ class RemoteShelf(Shelf):
         files = _files(work)
         self._upload({f"snapshots/{snapshot}/{name}": work / name for name in files if name != MANIFEST})
         failpoints.reach("backup.uploaded")
+        if not self._is_ours(self._holder()):
+            raise Retryable(
+                f"Another backup or restore took over in {self.place}: this one was silent too long"
+            )
         self._upload({f"snapshots/{snapshot}/{MANIFEST}": work / MANIFEST})
         super().finish(work, snapshot)
 
@@ -159,8 +173,15 @@ class RemoteShelf(Shelf):
     def put_aside(self, name: str) -> None:
         """A rotten blob does not stay under its name; the next backup copies it anew."""
         with contextlib.suppress(Tampered):
-            self.bucket.put(f"damaged/{name}", self.pool.get(name))
+            self.bucket.put(f"{DAMAGED}/{name}", self.pool.get(name))
         self.pool.delete(name)
+
+    def put_aside_body(self, path: Path) -> None:
+        """The same for a body of the log."""
+        if path.exists():
+            self.bucket.put(f"{DAMAGED}/{path.name}", path.read_bytes())
+        self.bucket.delete(str(path.relative_to(self.root)))
+        path.unlink(missing_ok=True)
 
     @property
     def snapshots(self) -> list[str]:
@@ -173,13 +194,13 @@ class RemoteShelf(Shelf):
 
     def _push(self, folder: str) -> None:
         """What is new or changed below a folder of the local copy is in the bucket."""
-        sizes = {one.key: one.size for one in self.bucket.objects(f"{folder}/")}
+        there = {one.key for one in self.bucket.objects(f"{folder}/")}
         found = {f"{folder}/{name}": self.root / folder / name for name in _files(self.root / folder)}
         self._upload(
             {
                 key: path
                 for key, path in found.items()
-                if key.endswith(MUTABLE) or sizes.get(key) != path.stat().st_size
+                if key not in there or self._marks.get(key) != _mark(path)
             }
         )
 
@@ -200,13 +221,19 @@ class RemoteShelf(Shelf):
             held = self.bucket.look(LOCK)
             if held is None:
                 continue
-            who = json.loads(self.bucket.get(LOCK) or b"{}")
             # Of this machine only one process comes here at a time: whoever wrote that is dead.
-            ours = who.get("copy") == self._copy
-            if not ours and datetime.now(tz=UTC) - held.modified < DEAD:
+            ours = self._holder().get("copy") == self._copy
+            if not ours and self.bucket.clock() - held.modified < DEAD:
                 raise Retryable(f"Another backup or restore is at work in {self.place}: wait for it")
             log.warning("lock of a dead backup removed", place=self.place)
             self.bucket.delete(LOCK)
+
+    def _holder(self) -> dict[str, str]:
+        """What the lock says of whoever holds it; nothing when nobody does."""
+        return dict(json.loads(self.bucket.get(LOCK) or b"{}"))
+
+    def _is_ours(self, holder: dict[str, str]) -> bool:
+        return holder.get("token") == self.token
 
     @property
     def _copy(self) -> str:
@@ -217,12 +244,13 @@ class RemoteShelf(Shelf):
         return path.read_text(encoding="ascii")
 
     def _claim(self) -> bytes:
-        return json.dumps({"copy": self._copy}).encode()
+        return json.dumps({"copy": self._copy, "token": self.token}).encode()
 
     def _renew(self, over: threading.Event) -> None:
         while not over.wait(RENEW_SECONDS):
             with contextlib.suppress(Retryable):
-                self.bucket.put(LOCK, self._claim())
+                if self._is_ours(self._holder()):
+                    self.bucket.put(LOCK, self._claim())
 
 
 def _local(where: Where, home: Path) -> Path:
@@ -236,6 +264,17 @@ def _local(where: Where, home: Path) -> Path:
 def _files(root: Path) -> list[str]:
     """Every file below root, relative to it."""
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def _is_wanted(key: str, *, whole: str) -> bool:
+    return "/metadata/" not in key or key.split("/")[1] == whole
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    """Changes whenever a file is written anew."""
+    with blaming("look at", path):
+        found = path.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def _remove_empty(folder: Path) -> None:

@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db import DatabaseError, connections
 
 from lucid_sessions.durable import blaming, sync_directory, write_durably
-from lucid_sessions.errors import LucidError, Refused
+from lucid_sessions.errors import LucidError, Refused, Tampered
 from lucid_sessions.ledger import Log
 from lucid_sessions.recordings import failpoints
 from lucid_sessions.recordings.installation import Installation
@@ -92,6 +92,7 @@ class _Restoring:
 
     def run(self) -> Restored:
         snapshot, manifest = self._chosen()
+        self._require_blobs(manifest)
         log, note = self._log_of(manifest)
         keys = self._key_backup(manifest)
         name = snapshot if snapshot in keys.names() else keys.names()[-1]
@@ -110,6 +111,7 @@ class _Restoring:
             mirror.bring_back(log, self.world.log(), note=note)
         failpoints.reach("restore.ledger")
         self._database(manifest, aside)
+        self._note(snapshot, "")
         failpoints.reach("restore.database")
         done.recovered = Recovery(self.world, gone, partial(unlock, self.world)).forward()
         done.problems += done.recovered.lost
@@ -155,9 +157,16 @@ class _Restoring:
             newer = mirror.mirror_of(self.shelf.root, self.world.keys.log_vkey)
             log = newer if newer.checkpoint() else log
         note = log.checkpoint_text() or ""
+        if manifest["log"]["size"] and not note:
+            raise Tampered(f"{log.root / 'checkpoint'} is missing: this backup is not whole")
         if manifest["log"]["size"]:
             mirror.check(log, note)
         return log, note
+
+    def _require_blobs(self, manifest: dict[str, Any]) -> None:
+        """Tampered where nobody has any: with a store that survived, those of the backup may be lost."""
+        if manifest["blobs"]["count"] and not self.shelf.pool.present() and not self.world.blobs.present():
+            raise Tampered(f"The blobs of {self.shelf.place} are missing: this backup is not whole")
 
     def _key_backup(self, manifest: dict[str, Any]) -> Keys:
         root = self.wish.keys or self.shelf.root / manifest["keys"]
@@ -167,19 +176,26 @@ class _Restoring:
         return keys
 
     def _begin(self, snapshot: str) -> str:
-        """The name under which what was there is kept; the same as before if a run of ours died here."""
+        """The name under which what was there is kept; the same as before if a run of ours died here.
+
+        Once that had put the database in place, another name: people may have worked with it since.
+        """
         path = self.world.keys_root / JOURNAL
+        aside = f"before-{datetime.now(tz=UTC):%Y%m%dT%H%M%S%fZ}"
         with blaming("read", path):
             if path.is_file():
-                return str(json.loads(path.read_bytes())["aside"])
+                return str(json.loads(path.read_bytes())["aside"]) or aside
         if not self.wish.over and not _is_empty(self.world):
             raise Refused(
                 "This installation is not empty: --over restores over it (its database is kept aside, blobs "
                 "and log that are sound stay)"
             )
-        aside = f"before-{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}"
-        write_durably(path, json.dumps({"snapshot": snapshot, "aside": aside}).encode())
+        self._note(snapshot, aside)
         return aside
+
+    def _note(self, snapshot: str, aside: str) -> None:
+        content = {"snapshot": snapshot, "aside": aside}
+        write_durably(self.world.keys_root / JOURNAL, json.dumps(content).encode())
 
     def _end(self) -> None:
         path = self.world.keys_root / JOURNAL

@@ -172,7 +172,7 @@ class Shelf:
         sync_directory(self.root / "snapshots")
         sync_directory(self.root)
 
-    def refresh(self, *, whole: str = "") -> None:
+    def refresh(self, *, whole: str = "", anew: bool = False) -> None:
         """What is here is what counts: nothing to do, where it is no copy."""
 
     def remove(self, snapshot: str) -> None:
@@ -188,11 +188,14 @@ class Shelf:
 
     def put_aside(self, name: str) -> None:
         """A rotten blob does not stay under its name; the next backup copies it anew."""
-        path = Path(f"{self.root}/blobs/{name[:2]}/{name[2:4]}/{name}")
+        self.put_aside_body(Path(f"{self.root}/blobs/{name[:2]}/{name[2:4]}/{name}"))
+
+    def put_aside_body(self, path: Path) -> None:
+        """The same for a body of the log."""
         make_directory(self.root / DAMAGED)
         with blaming("rename", path):
             if path.exists():
-                path.rename(self.root / DAMAGED / name)
+                path.rename(self.root / DAMAGED / path.name)
 
     def next_serial(self) -> int:
         """One more than any snapshot's: order comes from this, never from the clock."""

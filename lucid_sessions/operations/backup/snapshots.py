@@ -11,6 +11,8 @@ from .bulk import digest_of
 from .retaining import Policy
 from .shelf import Shelf
 
+STRAY_SECONDS = 3600.0
+
 
 def read_list(shelf: Shelf, snapshot: str) -> dict[str, int]:
     """The blobs of a snapshot with their lengths; Tampered unless the list is what the manifest says."""
@@ -28,7 +30,7 @@ def check_files(shelf: Shelf, snapshot: str, manifest: dict[str, Any]) -> None:
     for name, facts in manifest["files"].items():
         path = shelf.path(snapshot) / name
         try:
-            found = digest_of(path)
+            found = digest_of(path, from_disk=True)
         except FileNotFoundError:
             raise Tampered(f"{path} is missing: this backup is not whole") from None
         if found != (facts["sha256"], facts["length"]):
@@ -39,7 +41,10 @@ def check_files(shelf: Shelf, snapshot: str, manifest: dict[str, Any]) -> None:
 
 
 def prune(shelf: Shelf, policy: Policy, *, now: datetime) -> list[str]:
-    """The snapshots that were removed by the policy, with the blobs that no other one lists."""
+    """The snapshots that were removed by the policy, with the blobs that no other one lists.
+
+    What dead processes left unfinished among the blobs goes with them.
+    """
     gone = sorted(set(shelf.snapshots) - policy.kept(shelf.snapshots, now=now))
     for snapshot in gone:
         shelf.remove(snapshot)
@@ -50,4 +55,5 @@ def prune(shelf: Shelf, policy: Policy, *, now: datetime) -> list[str]:
             listed |= read_list(shelf, snapshot).keys()
         for name in set(pool.names()) - listed:
             pool.delete(name)
+        pool.sweep(older_than_seconds=STRAY_SECONDS)
     return gone

@@ -4,25 +4,21 @@ import json
 import shutil
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lucid_sessions.blobs import Where
+from lucid_sessions.operations.backup.retaining import new_id
 from tests.buckets import address_of, between, everything_in, new_bucket, owner
 from tests.operations.backup.site import CHILDREN, CREDENTIALS, POPULATE, ROWS, Site
 
-# Before the first of these nothing has reached the bucket, and directories are tried at every place.
-PLACES = (
-    "bulk.batch",
-    "backup.sealed",
-    "backup.pushed",
-    "backup.uploaded",
-    "backup.finished",
-)
+# Where a first backup differs from later ones, which are killed at each of their requests.
+PLACES = ("bulk.batch", "backup.uploaded")
 BEGIN = """
-import time
+from lucid_sessions.blobs import Bucket
 from lucid_sessions.operations.backup import checking, making, restoring
 from lucid_sessions.operations.backup.retaining import Policy
 from lucid_sessions.operations.backup.shelves import place_of
@@ -35,6 +31,15 @@ credentials = installation().credentials
 def there(site: Site, bucket: Where) -> tuple[Site, Where]:
     """An installation with two sessions that may use buckets, and a bucket."""
     return replace(site, extra=CREDENTIALS), bucket
+
+
+def _snapshots(bucket: Where) -> set[str]:
+    """The snapshots there, each of them whole; there is no half one, and no lock of a dead process."""
+    keys = everything_in(bucket)
+    begun = {key.split("/")[2] for key in keys if key.startswith("archive/snapshots/")}
+    assert {key.split("/")[2] for key in keys if key.endswith("/manifest.json")} == begun
+    assert "archive/lock" not in keys
+    return begun
 
 
 def _json(text: str) -> Any:
@@ -82,7 +87,7 @@ def test_an_archive_in_a_bucket_is_backed_up_and_restored_too(
     assert "one in the other" in said.err
 
 
-def test_a_killed_backup_leaves_no_half_snapshot_and_is_made_again(
+def test_a_killed_first_backup_leaves_no_half_snapshot_and_is_made_again(
     there: tuple[Site, Where], s3_service: str
 ) -> None:
     site, _ = there
@@ -98,19 +103,82 @@ def check():
 found = {{}}
 for place, address in {places!r}.items():
     orders = making.Orders(place_of(address))
-    # The next backup begins within the same second, and so with the id that the killed one had.
-    time.sleep(1 - time.time() % 1)
     found[place] = [child(backup, place), child(backup), child(check)]
 """
     )
     assert found == {place: [-9, 0, 0] for place in PLACES}
-    for place, address in places.items():
-        keys = everything_in(Where.parse(address))
-        manifests = [key for key in keys if key.endswith("/manifest.json")]
-        assert len(manifests) == (2 if place == "backup.finished" else 1), place
-        begun = {key.split("/")[2] for key in keys if key.startswith("archive/snapshots/")}
-        assert begun == {key.split("/")[2] for key in manifests}, place
-        assert "archive/lock" not in keys
+    for address in places.values():
+        assert len(_snapshots(Where.parse(address))) == 1
+
+
+def test_a_backup_killed_at_any_of_its_requests_is_made_again(there: tuple[Site, Where]) -> None:
+    site, bucket = there
+    found = site.facts(
+        CHILDREN
+        + BEGIN
+        + f"""
+bucket = Bucket(place_of({address_of(bucket)!r}), credentials)
+# Old snapshots and keys are pruned by each.
+orders = making.Orders(bucket.where, policy=Policy(days=0, least=1), keys_days=0)
+def backup():
+    assert not making.make(installation(), orders).problems
+def backup_dying_before(number):
+    left = number
+    def count(request, **_):
+        nonlocal left
+        left -= request.method in ("PUT", "DELETE")
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+    bucket.client.meta.events.register("before-send.s3", count)
+    backup()
+backup()
+found = []
+while (ended := child(lambda: backup_dying_before(len(found) + 1))) == -signal.SIGKILL:
+    backup()
+    found.append(sorted(one.key.split("/")[2] for one in bucket.objects("snapshots/")))
+assert not ended
+assert not checking.check(bucket.where, credentials=credentials).problems
+"""
+    )
+    whole = ["blobs.txt", "manifest.json", "manifest.sig", "metadata", "metadata", "repository.json"]
+    assert len(found) > 15
+    assert all(names[: len(whole)] in (whole, whole[:4] + whole[5:]) for names in found), found
+    assert len(_snapshots(bucket)) == 1
+
+
+def test_half_a_snapshot_is_in_nobodys_way_even_of_the_same_second(there: tuple[Site, Where]) -> None:
+    site, bucket = there
+    shelf = address_of(bucket)
+    site.manage("backup", shelf)
+    now = datetime.now(tz=UTC)
+    for second in range(90):
+        half = f"archive/snapshots/{new_id(2, now + timedelta(seconds=second))}/blobs.txt"
+        owner(bucket).put_object(Bucket=bucket.bucket, Key=half, Body=b"half a list")
+    made = _json(site.manage("backup", shelf, "--json").out)["snapshot"]
+    assert made in {new_id(2, now + timedelta(seconds=second)) for second in range(90)}
+    assert made in _snapshots(bucket)
+    assert "whole" in site.manage("backup", shelf, "--check").out
+
+
+def test_a_killed_restore_from_a_bucket_is_run_again(there: tuple[Site, Where]) -> None:
+    site, bucket = there
+    shelf, rows = address_of(bucket), site.facts(ROWS)
+    site.manage("backup", shelf)
+    site.lose()
+    shutil.rmtree(site.home / "backup-work")
+    found = site.facts(
+        CHILDREN
+        + BEGIN
+        + f"""
+wish = restoring.Wish(place_of({shelf!r}), log="adopt")
+def restore():
+    assert not restoring.restore(installation(), wish).problems
+found = [child(restore, place) for place in ("bulk.batch", "restore.loaded", "")]
+"""
+    )
+    assert found == [-9, -9, 0]
+    assert site.facts(ROWS) == rows
+    assert "archive/lock" not in everything_in(bucket)
 
 
 def test_old_snapshots_blobs_and_keys_go_from_the_bucket(there: tuple[Site, Where]) -> None:
@@ -196,9 +264,44 @@ def test_a_tampered_or_truncated_backup_is_refused_and_a_rotten_blob_is_copied_a
     assert "is not what was signed" in said.err
 
 
+def test_a_check_reads_the_bucket_and_not_the_local_copy(there: tuple[Site, Where]) -> None:
+    site, bucket = there
+    shelf, client = address_of(bucket), owner(bucket)
+    site.manage("backup", shelf)
+    body = min(key for key in everything_in(bucket) if "/body/" in key)
+    right = everything_in(bucket)[body]
+    client.put_object(Bucket=bucket.bucket, Key=body, Body=right[:-1] + b"!")
+    assert body.rsplit("/", 1)[1] in site.manage("backup", shelf, "--check", expect=1).err
+    # What is wrong in the bucket's log is right in the installation's, and goes up again.
+    site.manage("backup", shelf)
+    assert everything_in(bucket)[body] == right
+    assert "whole" in site.manage("backup", shelf, "--check").out
+
+
 def test_of_two_backups_at_once_the_second_waits(there: tuple[Site, Where]) -> None:
     site, bucket = there
     shelf = address_of(bucket)
     site.manage("backup", shelf)
     owner(bucket).put_object(Bucket=bucket.bucket, Key="archive/lock", Body=b'{"copy": "another host"}')
     assert "Another backup or restore is at work" in site.manage("backup", shelf, expect=3).err
+    # Eleven minutes later by the service, which dates the lock; what time it is here does not matter.
+    with between(bucket, lambda _command, _path, body: body, ahead_seconds=660) as later:
+        assert Where.parse(address_of(later)).bucket == bucket.bucket
+        assert "all read back" in site.manage("backup", address_of(later)).out
+
+
+def test_a_backup_that_slept_until_another_took_over_never_counts(there: tuple[Site, Where]) -> None:
+    site, bucket = there
+    said = site.python(
+        BEGIN
+        + f"""
+bucket = Bucket(place_of({address_of(bucket)!r}), credentials)
+def sleep(*_):
+    bucket.put("lock", b'{{"copy": "another host"}}')
+making.make(installation(), making.Orders(bucket.where), tell=sleep)""",
+        expect=1,
+    )
+    assert "Another backup or restore took over" in said.err
+    keys = everything_in(bucket)
+    assert not [key for key in keys if key.endswith("manifest.json")]
+    assert keys["archive/lock"] == b'{"copy": "another host"}'

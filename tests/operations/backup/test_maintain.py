@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from tests.operations.backup.site import Site
+from tests.operations.backup.site import POPULATE, Site
 
 
 def test_a_sound_installation_is_found_sound(site: Site) -> None:
@@ -41,3 +41,30 @@ else:
     assert "1 blobs have no row" in said.out
     assert strange.exists()
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_it_is_safe_while_recordings_go_on(site: Site) -> None:
+    site.python(
+        POPULATE
+        + """
+import os
+from django.db import connections
+from lucid_sessions.operations import upkeep
+connections.close_all()
+writer = os.fork()
+if not writer:
+    code = 1
+    try:
+        for number in range(3):
+            record(f"meanwhile {number}")
+        code = 0
+    finally:
+        os._exit(code)
+rounds = 0
+while (ended := os.waitpid(writer, os.WNOHANG)) == (0, 0):
+    assert not upkeep.maintain(installation()).wrong
+    rounds += 1
+assert rounds and not ended[1], (rounds, ended)"""
+    )
+    assert "15 blobs in the store, 15 named by rows" in site.manage("maintain").out
+    assert site.manage("verify", "--all").out.count("intact, complete") == 6

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
 
 from tests.operations.backup.bson_reader import documents
 from tests.operations.backup.site import ROOT, ROWS, Site
@@ -83,10 +85,26 @@ def test_a_snapshot_of_sqlite_is_restored_into_mongodb_and_a_dump_of_that_is_wha
     assert {one["blob"] for one in chunks} == stored
     assert {one["session_id"] for one in chunks} == {one["_id"] for one in sessions}
     assert all(type(one["sequence"]) is int and one["created_at"].year >= 2024 for one in chunks)
-    # What mongorestore makes collections and indexes from.
-    about = json.loads((dump / "recordings_chunk.metadata.json").read_text())
-    assert about["collectionName"] == "recordings_chunk"
-    assert {"_id_", "chunk_place_ix", "chunk_blob_ix"} <= {index["name"] for index in about["indexes"]}
+    with MongoClient[dict[str, Any]](server) as client:
+        _assert_whole(dump, client["restored"])
+
+
+def _assert_whole(dump: Path, database: Database[dict[str, Any]]) -> None:
+    """Every collection is in the dump with every document, and with the indexes that are made anew."""
+    names = set(database.list_collection_names())
+    assert {path.stem for path in dump.glob("*.bson")} == names > {"recordings_chunk", "recordings_upkeep"}
+    for name in names:
+        # The backup notes itself when it has succeeded.
+        assert len(_read(dump, name)) == database[name].count_documents({"_id": {"$ne": "backup"}}), name
+        about = json.loads((dump / f"{name}.metadata.json").read_text())
+        assert about["collectionName"] == name
+        assert {
+            one["name"]: (list(one["key"].items()), one.get("unique"), one.get("partialFilterExpression"))
+            for one in about["indexes"]
+        } == {
+            index: (one["key"], one.get("unique"), one.get("partialFilterExpression"))
+            for index, one in database[name].index_information().items()
+        }
 
 
 def _read(dump: Path, name: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What cannot be backed up, or must not be restored: one clear line, and everything is as it was."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,8 @@ call_command("backup", {str(shelf)!r}, "--copy")""",
         ("manifest.sig", 1, "not whole"),
         ("ledger", 1, "restore"),
         ("keys", 1, "not what was signed"),
+        ("no ledger", 1, "not whole"),
+        ("no blobs", 1, "not whole"),
     ],
 )
 def test_a_damaged_backup_is_refused_before_anything_is_written(
@@ -101,6 +104,8 @@ def test_a_damaged_backup_is_refused_before_anything_is_written(
     snapshot = next((copy / "snapshots").iterdir())
     if damage == "manifest.sig":
         (snapshot / damage).unlink()
+    elif damage.startswith("no "):
+        shutil.rmtree(copy / damage.removeprefix("no "))
     elif damage == "ledger":
         for path in (copy / "ledger").glob("*/body/*/*"):
             path.write_bytes(b"{}")
@@ -131,6 +136,21 @@ def test_a_rotten_blob_costs_only_itself(shelved: tuple[Site, Path], tmp_path: P
     assert "(1 new" in site.manage("backup", copy).out
     site.manage("backup", copy, "--check")
     home.remove_database()
+
+
+def test_a_rotten_part_of_the_log_is_put_aside_and_copied_anew(site: Site, tmp_path: Path) -> None:
+    shelf = tmp_path / "backups"
+    site.manage("backup", shelf)
+    rotten, lost = sorted(shelf.glob("ledger/*/body/*/*"))[:2]
+    right = rotten.read_bytes()
+    rotten.write_bytes(b"rot")
+    lost.unlink()
+    said = site.manage("backup", shelf, "--check", expect=1)
+    assert said.err.count(rotten.name) == said.err.count(lost.name) == 1
+    assert (shelf / "damaged" / rotten.name).read_bytes() == b"rot"
+    site.manage("backup", shelf)
+    assert rotten.read_bytes() == right
+    assert "whole" in site.manage("backup", shelf, "--check").out
 
 
 def test_a_foreign_backup_does_not_come_over_ours(
@@ -187,6 +207,8 @@ def test_nobody_signs_a_second_history(site: Site, tmp_path: Path) -> None:
     site.manage("restore", shelf, "--over", "--log", "continue", "--origin", "test.invalid/next")
     site.python(POPULATE + "sealing.seal(installation()); record('after that')")
     site.manage("verify", "--all", "--deep")
+    # The restore that was refused had its database in place: the next one put that aside, and removed none.
+    assert len(list(site.home.glob("lucid.sqlite3.before-*"))) == (0 if "MONGODB_URL" in os.environ else 2)
     assert "test.invalid/next" in site.manage("ledger", "checkpoint").out
 
 

@@ -9,6 +9,7 @@ BACKUP_PLACES = (
     "bulk.batch",
     "backup.metadata",
     "backup.ledger",
+    "keys.packed",
     "backup.keys",
     "backup.sealed",
     "backup.finished",
@@ -63,6 +64,11 @@ for number, place in enumerate({BACKUP_PLACES!r}):
         "backup.finished": (-9, 1),
     }
     assert [(again, checked) for *_, again, checked in found] == [(0, 0)] * len(BACKUP_PLACES)
+    # Keys that no age limit would reach are nowhere.
+    for keys in shelf.glob("*/keys"):
+        assert {path.name.partition(".")[0] for path in keys.iterdir()} == {
+            path.stem for path in keys.glob("*.json")
+        }
 
 
 def test_a_killed_restore_is_run_again(site: Site, tmp_path: Path) -> None:

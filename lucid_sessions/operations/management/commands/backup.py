@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from lucid_sessions.operations.backup import checking, making
-from lucid_sessions.operations.backup.progress import shown
+from lucid_sessions.operations.backup.progress import lines_of, shown
 from lucid_sessions.operations.backup.retaining import Policy
 from lucid_sessions.operations.backup.shelves import named
 from lucid_sessions.recordings.installation import installation
@@ -82,7 +82,7 @@ class Command(Base):
 
     def _report(self, lines: list[str], facts: dict[str, Any]) -> None:
         self.tell("\n".join(lines), **facts)
-        for problem in facts["problems"]:
+        for problem in lines_of(facts["problems"]):
             self.stderr.write(problem)
 
 

@@ -13,7 +13,7 @@ from django.core.management.base import CommandParser
 from lucid_sessions.errors import Refused
 from lucid_sessions.operations import premises
 from lucid_sessions.operations.backup import restoring
-from lucid_sessions.operations.backup.progress import shown
+from lucid_sessions.operations.backup.progress import lines_of, shown
 from lucid_sessions.operations.backup.shelves import named
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE
@@ -60,7 +60,7 @@ class Command(Base):
             f"{done.sealing}",
             **asdict(done),
         )
-        for problem in done.problems:
+        for problem in lines_of(done.problems):
             self.stderr.write(problem)
         code = CHECK_FAILED if done.problems else DONE
         return max(code, verify_all(settings.BASE_DIR)) if options["verify"] else code
