@@ -15,6 +15,7 @@ import structlog
 from django.http import HttpRequest
 
 from . import clients
+from .inserting import insert
 from .links import Link
 from .models import ApiToken, AuditEvent
 from .request_identity import request_id
@@ -78,7 +79,7 @@ def record(action: str, *, actor: Actor, outcome: str = DONE, **more: Any) -> Au
         **more,
     )
     with writing():
-        event.save(force_insert=True)
+        insert([event])
     return event
 
 

@@ -36,7 +36,7 @@ def to_bytes(keys: list[Born]) -> bytes:
         {"statement": one.statement.hex(), "sealed": {kid: key.hex() for kid, key in one.sealed.items()}}
         for one in keys
     ]
-    return json.dumps({"format": FORMAT, "keys": listed}, indent=1).encode() + b"\n"
+    return json.dumps({"format": FORMAT, "keys": listed}).encode() + b"\n"
 
 
 def read(path: Path) -> list[Born]:
