@@ -1,4 +1,4 @@
-"""New rows by SQL that was composed once: composing it each time, as the ORM does, costs more than writing."""
+"""New rows by SQL composed once: to compose it each time, as the ORM does, costs more than writing it."""
 
 from collections.abc import Sequence
 from functools import cache
