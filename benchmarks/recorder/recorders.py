@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from recorder.keeper import Keeper
 from recorder.orders import Orders
+from recorder.screen import PRESETS
 from recorder.settings import Settings
 from recorder.sources import NO_ACCESS
 from recorder.sources.target import Access
@@ -18,7 +19,9 @@ from recorder.spool import Spool
 
 from .scenes import Desktop
 
-HIGH = ("-preset", "veryfast", "-crf", "21", "-tune", "zerolatency")
+PRESET = PRESETS["high"]
+HIGH = ("-preset", PRESET.options["preset"], "-crf", PRESET.options["crf"], "-tune", "zerolatency")
+SEARCH = ("-x264-params", PRESET.search)
 SEGMENT_SECONDS = 4
 
 
@@ -90,7 +93,18 @@ def ffmpeg(shown: Desktop, home: Path, *, settings: Settings) -> Iterator[Runnin
     target, rate = home / f"{uuid4()}.mp4", settings.frame_rate
     argv = ["ffmpeg", "-nostdin", "-loglevel", "error", "-f", "x11grab", "-framerate", str(rate)]
     argv += ["-video_size", "{}x{}".format(*shown.size), "-draw_mouse", str(int(settings.cursor))]
-    argv += ["-i", shown.name, "-c:v", "libx264", *HIGH, "-g", str(rate * SEGMENT_SECONDS), "-threads", "1"]
+    argv += [
+        "-i",
+        shown.name,
+        "-c:v",
+        "libx264",
+        *HIGH,
+        *SEARCH,
+        "-g",
+        str(rate * SEGMENT_SECONDS),
+        "-threads",
+        "1",
+    ]
     argv += ["-pix_fmt", "yuv420p", str(target)]
     process = subprocess.Popen(argv)
     try:
