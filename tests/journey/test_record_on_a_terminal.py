@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lucid_sessions.recordings import sealing
+from lucid_sessions.recordings import sealing, targets
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Session
+from tests.tasks.workers import environment
 
 from .test_record_to_export import stack as stack
 
@@ -33,6 +35,10 @@ class Terminal:
         os.close(theirs)
         self.shown = ""
         threading.Thread(target=self._read, daemon=True).start()
+
+    def type(self, text: str) -> None:
+        """Somebody types."""
+        os.write(self._ours, text.encode())
 
     def _read(self) -> None:
         while True:
@@ -58,6 +64,23 @@ def test_a_recording_is_watched_and_ended_by_ctrl_c(
     assert terminal.command.returncode == 0, terminal.shown
     assert "Stopping the recording" in terminal.shown
     assert Session.objects.get().status == Status.COMPLETED
+
+
+def test_a_password_is_asked_for_and_not_shown(world: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        argv = [sys.executable, "manage.py", "record", f"vnc://{place}", "--detach"]
+        env = environment(world, "redis://127.0.0.1:1/0", LUCID_TARGET_ALLOW="127.0.0.0/8")
+        terminal = Terminal(*argv, env=env)
+        try:
+            until_shown(terminal, lambda: f"Password of {place}" in terminal.shown, world)
+            terminal.type("open sesame\n")
+            until_shown(terminal, lambda: terminal.command.poll() is not None, world)
+        finally:
+            terminal.command.kill()
+    assert terminal.command.returncode == 0, terminal.shown
+    assert "sesame" not in terminal.shown
+    assert targets.password_of(world.keys, Session.objects.get().pk) == "open sesame"
 
 
 def until_shown(terminal: Terminal, happened: object, world: Installation) -> None:
