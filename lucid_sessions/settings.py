@@ -13,6 +13,7 @@ from pathlib import Path
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from lucid_sessions.anchor_settings import *  # noqa: F403  all of them are Django's settings
 from lucid_sessions.environment import EMBEDDED, LUCID_HOME, ROOT, choice, env, path
 from lucid_sessions.mongodb import settings as mongodb
 from lucid_sessions.storage_settings import *  # noqa: F403  all of them are Django's settings
@@ -148,11 +149,6 @@ STATIC_ROOT = path("STATIC_ROOT", LUCID_HOME / "static")
 WHITENOISE_USE_FINDERS = EMBEDDED
 
 LUCID_LEDGER_ORIGIN = env.str("LUCID_LEDGER_ORIGIN", f"{HOST_NAME}/lucid-sessions" if EMBEDDED else "")
-# Who vouches for the log's checkpoints from outside: time-stamp authorities (RFC 3161), as name=url,
-# the certificates that vouch for them (a PEM file, or its text), and how often each is asked at most.
-LUCID_TIMESTAMP_URLS: dict[str, str] = env.dict("LUCID_TIMESTAMP_URLS", default={})
-LUCID_TIMESTAMP_ROOTS = env.str("LUCID_TIMESTAMP_ROOTS", "")
-LUCID_TIMESTAMP_HOURS = env.float("LUCID_TIMESTAMP_HOURS", 1.0)
 
 # --- Recording defaults ---------------------------------------------------------------------
 DEFAULT_FRAME_RATE = env.int("DEFAULT_FRAME_RATE", 30)

@@ -12,6 +12,7 @@ Errors: Tampered for bytes that are not what was sealed, Refused for a call that
 from lucid_sessions.archive.checkpoint import Checkpoint, LogKey, open_checkpoint, parse_vkey, sign_checkpoint
 from lucid_sessions.archive.chunk import open_blob, seal, seal_named, verify_blob
 from lucid_sessions.archive.compression import MAX_PLAIN, Packed, compress, expand
+from lucid_sessions.archive.cosignature import check_cosignature, parse_witness_key
 from lucid_sessions.archive.evidence import Evidence, Proven, write_bundle
 from lucid_sessions.archive.header import HEADER, OVERHEAD, Header, read_header
 from lucid_sessions.archive.keys import Identity, Recipient, Writer, Writers, key_id
@@ -74,6 +75,7 @@ __all__ = [
     "WrongPassword",
     "bundle_entries",
     "canonical_json",
+    "check_cosignature",
     "chunk_leaf",
     "compress",
     "consistency_proof",
@@ -92,6 +94,7 @@ __all__ = [
     "open_password",
     "open_slot",
     "parse_vkey",
+    "parse_witness_key",
     "read_header",
     "seal",
     "seal_copy",

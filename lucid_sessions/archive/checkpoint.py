@@ -65,11 +65,11 @@ class LogKey:
     def vkey(self) -> str:
         """The public half as C2SP writes it: <origin>+<key hash>+<base64>."""
         public = self._signer.public
-        return f"{self.origin}+{_key_hash(self.origin, public).hex()}+{_encode(_ED25519 + public)}"
+        return f"{self.origin}+{key_hash_of(self.origin, public).hex()}+{_encode(_ED25519 + public)}"
 
     def sign(self, text: str) -> str:
         """The signature line for a note's text."""
-        key_hash = _key_hash(self.origin, self._signer.public)
+        key_hash = key_hash_of(self.origin, self._signer.public)
         return f"— {self.origin} {_encode(key_hash + self._signer.sign(text.encode()))}\n"
 
     def __repr__(self) -> str:
@@ -93,7 +93,7 @@ def open_checkpoint(text: str, vkey: str) -> Checkpoint:
     note, _, signatures = text.rpartition("\n\n")
     if len(text) > _MAX_NOTE or not note or not signatures.endswith("\n"):
         raise Tampered("the checkpoint is not a signed note")
-    ours = _signatures_of(signatures[:-1].split("\n"), origin=origin, key_hash=_key_hash(origin, public))
+    ours = signatures_of(signatures[:-1].split("\n"), origin=origin, key_hash=key_hash_of(origin, public))
     if not ours:
         raise Tampered(f"the checkpoint is not signed by {origin}")
     for signature in ours:
@@ -104,20 +104,23 @@ def open_checkpoint(text: str, vkey: str) -> Checkpoint:
     return checkpoint
 
 
-def parse_vkey(vkey: str) -> tuple[str, bytes]:
-    """The origin and the Ed25519 public key (32 bytes) of a C2SP verifier key. Refused: it is none."""
+def parse_vkey(vkey: str, *, kind: bytes = _ED25519) -> tuple[str, bytes]:
+    """The origin and the Ed25519 public key (32 bytes) of a C2SP verifier key. Refused: it is none.
+
+    `kind` is 1 for a log's key, 4 for the key of a witness.
+    """
     try:
         origin, key_hash, encoded = vkey.split("+", 2)
         key = base64.b64decode(encoded, validate=True)
     except ValueError as error:
         raise Refused(f"{vkey!r} is not a verifier key <origin>+<hash>+<base64>") from error
     public = check_bytes(key[1:], 32, what="a log's public key")
-    if key[:1] != _ED25519 or key_hash != _key_hash(_check_origin(origin), public).hex():
-        raise Refused(f"{vkey!r} is not an Ed25519 verifier key, or its hash is wrong")
+    if key[:1] != kind or key_hash != key_hash_of(_check_origin(origin), public, kind=kind).hex():
+        raise Refused(f"{vkey!r} is not an Ed25519 verifier key of type {kind[0]}, or its hash is wrong")
     return origin, public
 
 
-def _signatures_of(lines: list[str], *, origin: str, key_hash: bytes) -> list[bytes]:
+def signatures_of(lines: list[str], *, origin: str, key_hash: bytes) -> list[bytes]:
     """The signatures that claim to be by this key; every line must be a signature line."""
     found = []
     for line in lines:
@@ -140,8 +143,8 @@ def _parse(note: str) -> Checkpoint:
         raise Tampered(f"the checkpoint says what none can: {error}") from error
 
 
-def _key_hash(origin: str, public: bytes) -> bytes:
-    return hashlib.sha256(origin.encode() + b"\n" + _ED25519 + public).digest()[:4]
+def key_hash_of(origin: str, public: bytes, *, kind: bytes = _ED25519) -> bytes:
+    return hashlib.sha256(origin.encode() + b"\n" + kind + public).digest()[:4]
 
 
 def _check_origin(origin: str) -> str:

@@ -20,8 +20,15 @@ README = """Evidence of one recorded remote-desktop session.
 Check it:        python3 verify.py
                  python3 verify.py --log-key '<the log's verifier key, given to you by another way>'
 checkpoint       the log's signed head (C2SP signed note)
-anchors/         time-stamps (RFC 3161) of the checkpoint by others, if there are any:
-                 openssl ts -verify -in anchors/NAME.tsr -data checkpoint -CAfile ROOTS-OF-NAME.pem
+anchors/         what others say of the checkpoint, if there are any:
+  NAME.tsr         a time-stamp (RFC 3161):
+                   openssl ts -verify -in anchors/NAME.tsr -data checkpoint -CAfile ROOTS-OF-NAME.pem
+  NAME.cosigned    the checkpoint, cosigned by a witness that saw the log only grow (C2SP tlog-cosignature):
+                   python3 verify_anchors.py --witness-key '<the witness's verifier key>'
+  evm-N.evm.json   a transaction in chain N (EVM) that carries its digest:
+                   python3 verify_anchors.py --account 0x<the log's account in that chain>
+                   This shows who signed it. That the chain holds it, and since when, any node of the chain
+                   says: the command prints the question.
 records/         the ledger records that speak of this session, each with its RFC 6962 inclusion proof
 bodies/          what those records name by SHA-256: leaves, gaps, what is missing
 blobs/           the encrypted segments, named by SHA-256 (LSC1 chunks)
@@ -87,6 +94,8 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def _small_files(evidence: Evidence) -> Iterable[tuple[str, bytes]]:
     yield "README.txt", README.encode()
     yield "verify.py", (Path(__file__).parent / "verifier.py").read_bytes()
+    if evidence.anchors:
+        yield "verify_anchors.py", (Path(__file__).parent / "anchor_verifier.py").read_bytes()
     yield "checkpoint", evidence.checkpoint.encode()
     for name, proof in evidence.anchors.items():
         yield f"anchors/{name}", proof

@@ -181,10 +181,8 @@ def check_record(bundle, index, size, root):
 def chunk_leaf(leaf):
     """The leaf hash of one chunk as bodies list it."""
     place = uuid.UUID(leaf["session"]).bytes + leaf["track"].encode() + b"\0"
-    facts = (
-        struct.pack(">Q", leaf["sequence"]) + bytes.fromhex(leaf["blob"]) + struct.pack(">Q", leaf["length"])
-    )
-    return leaf_hash(b"lucid/1 leaf\0" + place + facts)
+    number, length = struct.pack(">Q", leaf["sequence"]), struct.pack(">Q", leaf["length"])
+    return leaf_hash(b"lucid/1 leaf\0" + place + number + bytes.fromhex(leaf["blob"]) + length)
 
 
 def check_blob(blob, leaf, repository, writers):
@@ -196,14 +194,17 @@ def check_blob(blob, leaf, repository, writers):
     session = uuid.UUID(leaf["session"]).bytes
     binding = hashlib.sha256(b"lucid/1 session\0" + session + leaf["track"].encode()).digest()
     must(head[0] == b"\x89LSC\r\n\x1a\n" and head[5] == HEADER, "it is no LSC1 chunk")
-    must(
-        (head[6], head[7], head[8]) == (repository, binding, leaf["sequence"]),
-        "it was sealed for another place",
-    )
+    must(head[6:9] == (repository, binding, leaf["sequence"]), "it was sealed for another place")
     public = writers.get(head[13].hex())
     must(public is not None, "its writer is not one that the log names")
     signed = b"lucid/1 chunk sig\0" + hashlib.sha256(blob[:-SIGNATURE]).digest()
     must(ed25519_holds(public, blob[-SIGNATURE:], signed), "its signature does not hold")
+
+
+def names(checkpoint, proof):
+    """True when a time-stamp, a transaction or a cosigned note is about these bytes."""
+    in_chain = hashlib.sha256(b"lucid/1 anchor\0" + checkpoint).hexdigest().encode()
+    return hashlib.sha256(checkpoint).digest() in proof or in_chain in proof or proof.startswith(checkpoint)
 
 
 def check(bundle, log_key):
@@ -216,9 +217,8 @@ def check(bundle, log_key):
     size, root = open_checkpoint(bundle.read("checkpoint").decode(), log_key or manifest["log_key"])
     yield f"checkpoint of {size} records, root {root.hex()}, signed by the log"
     for name in sorted(name for name in manifest["files"] if name.startswith("anchors/")):
-        names_it = hashlib.sha256(bundle.read("checkpoint")).digest() in bundle.read(name)
-        must(names_it, name + " is a time-stamp of something else than this checkpoint")
-        yield name + " names this checkpoint; who signed it, and when: see README.txt (openssl)"
+        must(names(bundle.read("checkpoint"), bundle.read(name)), name + " is of another checkpoint")
+        yield name + " names this checkpoint; whether it holds, and since when: see README.txt"
     writers = check_writers(bundle, manifest["writers"], size, root)
     yield f"{len(writers)} writers named by the log"
     in_batches = check_batches(bundle, manifest["batches"], size, root)

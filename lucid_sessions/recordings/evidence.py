@@ -68,7 +68,7 @@ def _gather(
 ) -> archive.Evidence:
     """Everything at one checkpoint: a log that grows meanwhile must not mix proofs to several roots.
 
-    The first one that an authority outside has vouched for since the seal; without one, the newest.
+    The one that was vouched for outside since the seal, in as many ways as any; without one, the newest.
     """
     log = ProvenLog(world)
     number = log.index.seals.get(str(session.pk))
@@ -85,7 +85,7 @@ def _gather(
         repository=world.keys.repository,
         log_key=world.keys.log_vkey,
         checkpoint=log.note,
-        anchors={f"{one.name}.tsr": one.proof for one in anchors},
+        anchors={one.file: one.proof for one in anchors},
         sealed=sealed,
         batches=[_proven(log, one) for one in sorted(one for one in batches if one is not None)],
         writers=[_proven(log, one) for one in log.index.writers if one < log.tree.size],

@@ -102,7 +102,7 @@ def test_an_authority_that_is_away_slow_or_talks_nonsense_is_named(authority: Au
         Authority("clock-house", url, authority.roots).stamp(NOTE)
 
 
-@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/", "stamp.example"])
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/", "stamp.example", "http://[::1"])
 def test_an_address_that_is_none_is_refused(authority: Authority, url: str) -> None:
     with pytest.raises(Refused, match="http or https"):
         Authority("own", url, authority.roots).stamp(NOTE)

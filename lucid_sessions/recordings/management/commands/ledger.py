@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from lucid_sessions.errors import Refused, Tampered
+from lucid_sessions.errors import Refused, Retryable, Tampered
+from lucid_sessions.ledger import Anchor
 from lucid_sessions.recordings import anchoring, verification
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE, LATER
@@ -14,8 +15,8 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = (
-        "Print the newest signed checkpoint, verify every tile and record of the log, have the authorities "
-        "of LUCID_TIMESTAMP_URLS vouch for it now, or list what they have vouched for."
+        "Print the newest signed checkpoint, verify every tile and record of the log, have those outside "
+        "who are named in the settings vouch for it now, or list what they have vouched for."
     )
 
     def arguments(self, parser: CommandParser) -> None:
@@ -40,11 +41,14 @@ class Command(Base):
     def _anchor(self) -> int:
         if not anchoring.authorities():
             raise Refused(
-                "Nobody is named who could vouch for the log: set LUCID_TIMESTAMP_URLS to name=url."
+                "Nobody is named who could vouch for the log: "
+                "set LUCID_TIMESTAMP_URLS, LUCID_WITNESS_URLS or LUCID_EVM_URL."
             )
         found = anchoring.anchor_now(installation())
         for one in found:
             self.stdout.write(f"{one.name} vouches for the checkpoint of {one.size} records.")
+        for one in anchoring.pending(installation()):
+            self.stdout.write(f"{one.name} has the checkpoint of {one.size} records; it is not final yet.")
         return DONE if found else LATER
 
     def _anchors(self) -> int:
@@ -52,7 +56,8 @@ class Command(Base):
         for anchor in ledger.anchors.all():
             try:
                 at = anchoring.check(ledger, anchor)
-                told = at.isoformat() if at else "of an authority that LUCID_TIMESTAMP_URLS no longer names"
+                told = at.isoformat() if at else "of somebody whom the settings no longer name"
+                told += _in_its_chain(anchor)
             except Tampered as error:
                 told, bad = f"DOES NOT HOLD: {error}", bad + 1
             self.stdout.write(f"{anchor.size:>10} records  {anchor.name}  {told}")
@@ -65,3 +70,12 @@ class Command(Base):
             return LATER
         self.tell(note.rstrip("\n"), checkpoint=note)
         return DONE
+
+
+def _in_its_chain(anchor: Anchor) -> str:
+    """What the chain says of the anchor now; nothing for those that need no asking."""
+    try:
+        blocks = anchoring.confirm(anchor)
+    except (Retryable, Refused) as error:
+        return f"  signed by our account; whether the chain holds it is not known: {error}"
+    return "" if blocks is None else f"  in the chain, {blocks} blocks deep"
