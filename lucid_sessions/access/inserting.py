@@ -30,5 +30,5 @@ def _composed(model: Any) -> tuple[str, "list[Field[Any, Any]]"]:
     quoted, fields = connection.ops.quote_name, list(model._meta.concrete_fields)
     columns = ", ".join(quoted(field.column) for field in fields)
     marks = ", ".join(["%s"] * len(fields))
-    sql = f"INSERT INTO {quoted(model._meta.db_table)} ({columns}) VALUES ({marks})"  # noqa: S608 - our own names
+    sql = f"INSERT INTO {quoted(model._meta.db_table)} ({columns}) VALUES ({marks})"  # noqa: S608  # nosec B608 -- our own names
     return sql, fields
