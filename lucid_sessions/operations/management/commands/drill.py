@@ -40,8 +40,10 @@ class Command(Base):
         """A fresh home, and a process whose settings know its keys."""
         inherited = {name: value for name, value in os.environ.items() if not NOT_OURS.fullmatch(name)}
         env = {**inherited, **programs.own_environment(root / "home"), READY: str(root)}
-        # The drill measures recovery, not how much room the machine has; and it tells nobody's workers.
+        # The drill measures recovery, not how much room the machine has; it tells nobody's workers, and says
+        # by itself what it does.
         env |= {"LUCID_STORAGE_MIN_FREE_GIB": "0", "REDIS_URL": "redis://127.0.0.1:9/0"}
+        env.setdefault("LOG_LEVEL", "WARNING")
         with premises.held(root):
             _empty(root)
             embedded.prepare(env)
