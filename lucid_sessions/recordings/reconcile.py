@@ -37,11 +37,16 @@ GRACE_SECONDS = 10.0
 _started = time.monotonic()
 
 
-def due(limit: int = MOST_A_TICK, *, without: Collection[tuple[str, str]] = ()) -> list[Chunk]:
+def due(
+    limit: int = MOST_A_TICK,
+    *,
+    without: Collection[tuple[str, str]] = (),
+    up_seconds: float | None = None,
+) -> list[Chunk]:
     """Unfinished chunks that nobody holds, may be tried now and were not hinted lately; oldest first.
 
     `without`: the (state, spool) pairs that are passed over. Chunks of sessions whose processing is paused
-    are, too: none of them may hide what could go on.
+    are, too: none of them may hide what could go on. `up_seconds`: how long this process has been running.
     """
     now = timezone.now()
     waiting = Chunk.objects.filter(state__in=UNFINISHED, quarantined_at__isnull=True)
@@ -49,7 +54,7 @@ def due(limit: int = MOST_A_TICK, *, without: Collection[tuple[str, str]] = ()) 
     waiting = waiting.filter(
         Q(hinted_at__isnull=True) | Q(hinted_at__lte=now - HINT_LASTS) | Q(hinted_at__gt=now)
     )
-    if time.monotonic() - _started < GRACE_SECONDS:
+    if (time.monotonic() - _started if up_seconds is None else up_seconds) < GRACE_SECONDS:
         waiting = waiting.filter(token="")
     paused = Session.objects.filter(processing_paused=True, status__in=(*LIVE, Status.PROCESSING))
     if held := list(paused.values_list("pk", flat=True)):

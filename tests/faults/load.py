@@ -129,6 +129,15 @@ class Engine:
     def _idle(self) -> bool:
         return not Chunk.objects.exclude(state=State.ANCHORED).exclude(quarantined_at__isnull=False).exists()
 
+    def terminate(self) -> None:
+        """Workers and beat were asked to end, and have, in good order."""
+        for process in [*self.workers, *self.others]:
+            process.send_signal(signal.SIGTERM)
+        for process in [*self.workers, *self.others]:
+            assert process.wait(30) == 0, f"{process.args} left in good order"
+        self.workers.clear()
+        self.others.clear()
+
     def end(self) -> None:
         for process in [*self.workers, *self.others]:
             kill_group(process)

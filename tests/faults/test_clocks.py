@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from lucid_sessions.recordings import pipeline
+from lucid_sessions.recordings import clock_guard, pipeline, upkeep
 from lucid_sessions.recordings.lifecycle import ENDED, STAGES
 from lucid_sessions.recordings.models import Chunk, Session
 from tests.faults.forks import KILLED, run_forked
@@ -36,6 +36,9 @@ while True:
     reconcile.loop(installation(), rounds=1)
     select.select([], [], [], 0.2)
 """
+WITH_RETENTION = LOOP.replace("    select", "    retention.tick(installation())\n    select").replace(
+    "import reconcile", "import reconcile, retention"
+)
 
 
 @contextlib.contextmanager
@@ -54,7 +57,11 @@ def _under_a_false_clock(ground: Ground) -> Iterator[Path]:
     }
     with (ground.home / "loop.log").open("wb") as log:
         loop = subprocess.Popen(
-            [sys.executable, "-c", LOOP], env=env, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            [sys.executable, "-c", WITH_RETENTION],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         assert loop.stdout is not None
@@ -67,10 +74,11 @@ def _under_a_false_clock(ground: Ground) -> Iterator[Path]:
         loop.stdout.close()
 
 
-@pytest.mark.fault(9, "the clock jumps by up to 400 days either way, over claims, waits and work")
+@pytest.mark.fault(9, "the clock jumps by up to 400 days either way, over claims, waits, work and retention")
 @pytest.mark.timeout(1800)
-def test_a_clock_that_jumps_neither_stops_nor_doubles_work(ground: Ground) -> None:
+def test_a_clock_that_jumps_neither_stops_nor_doubles_work_nor_deletes(ground: Ground) -> None:
     with _under_a_false_clock(ground) as offset:
+        until(lambda: upkeep.recall(clock_guard.NAME), seconds=60)
         for number in range(trials(200, 10)):
             session = ground.session()
             ids = ground.ids(session)
@@ -86,7 +94,11 @@ def test_a_clock_that_jumps_neither_stops_nor_doubles_work(ground: Ground) -> No
             offset.write_text(ground.rng.choice(JUMPS))
             ground.strike(session)
             if number % 10 == 9:
+                # Everything is too old now; a person says by the true clock that it is not.
+                offset.write_text("+400d")
+                until(lambda: upkeep.recall(clock_guard.NAME).get("suspended"), seconds=60)
                 until(lambda: _settled(ground), seconds=60)
+                clock_guard.confirm(clock_guard.read())
         offset.write_text("+0")
         until(lambda: _settled(ground), seconds=60)
     ground.finish()

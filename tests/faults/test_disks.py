@@ -35,6 +35,8 @@ FAILING = [
     "mkdir",
     "unlink",
 ]
+# Those of them that may answer "no space left on device".
+NEEDING_ROOM = ["write", "pwrite64", "fsync", "fdatasync", "rename", "openat", "mkdir"]
 
 
 @pytest.fixture
@@ -84,7 +86,16 @@ def test_a_full_disk_keeps_chunks_waiting_with_the_reason(ground: Ground, small_
 
 @pytest.mark.fault(7, "EIO at each write, sync, rename, open, read of capture to store and of the seal")
 def test_an_input_output_error_at_any_call_costs_nothing_but_time(ground: Ground, strace: str) -> None:
-    for calls in FAILING:
+    _fail_each_call(ground, FAILING, error="EIO")
+
+
+@pytest.mark.fault(6, "ENOSPC at each write, sync, rename, open, mkdir of capture to store and of the seal")
+def test_no_room_at_any_call_costs_nothing_but_time(ground: Ground, strace: str) -> None:
+    _fail_each_call(ground, NEEDING_ROOM, error="ENOSPC")
+
+
+def _fail_each_call(ground: Ground, kinds: list[str], *, error: str) -> None:
+    for calls in kinds:
         for number in range(1, 500 if FULL else 2):
             session = ground.session()
 
@@ -92,7 +103,7 @@ def test_an_input_output_error_at_any_call_costs_nothing_but_time(ground: Ground
                 pipeline.run(STEPS, ground.ids(session), world=ground.world)
                 sealing.seal(ground.world)
 
-            inject = ["-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO:when={number}"]
+            inject = ["-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={number}"]
             log = ground.home / "failed"
             ended = run_forked(work, straced=[*inject, "-o", str(log)])
             assert ended in (0, 1)

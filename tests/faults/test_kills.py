@@ -1,12 +1,15 @@
 """SIGKILL at each boundary of each stage, and at each system call that capture and store make."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.utils import timezone
 
-from lucid_sessions.recordings import pipeline
+from lucid_sessions.recordings import leases, pipeline, reconcile
 from lucid_sessions.recordings.lifecycle import STAGES
+from lucid_sessions.recordings.models import Chunk
 from tests import factories
 from tests.faults.forks import KILLED, run_forked
 from tests.faults.ground import FULL, Ground, trials
@@ -89,6 +92,17 @@ def _dies_at(ground: Ground, call: str, number: int) -> bool:
     ground.strike(session)
     ground.tick()
     return ended == KILLED
+
+
+def test_just_after_start_up_what_looks_abandoned_is_left_to_whoever_may_still_hold_it(
+    ground: Ground,
+) -> None:
+    session, fresh = ground.session(), ground.session()
+    leases.claim(STAGES["capture"], ground.ids(session), spool=ground.world.spool.identity)
+    Chunk.objects.filter(session=session).update(lease_until=timezone.now() - timedelta(seconds=1))
+    Chunk.objects.update(hinted_at=None)
+    assert [one.session for one in reconcile.due(up_seconds=1)] == [fresh]
+    assert [one.session for one in reconcile.due(up_seconds=60)] == [session, fresh]
 
 
 def test_the_trials_are_real(ground: Ground) -> None:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from lucid_sessions.recordings.models import Chunk
-from tests.faults.ground import FULL, Ground, trials
+from tests.faults.ground import DRAIN_SECONDS, FULL, Ground, trials
 from tests.faults.load import PREFORK, THREADS, Engine, children_of, finish, kill_group, running
 from tests.tasks.workers import until
 
@@ -69,25 +69,31 @@ def _kill_one(engine: Engine, *, whole: bool) -> None:
         os.kill(engine.ground.rng.choice(children_of(worker.pid)), signal.SIGKILL)
 
 
-@pytest.mark.fault(2, "a deploy: SIGTERM to every worker under load, then new ones")
+@pytest.mark.fault(2, "a deploy: SIGTERM to every worker and beat under load, all started again, drained")
 @pytest.mark.timeout(1800)
 def test_a_deploy_under_load_loses_and_doubles_nothing(ground: Ground) -> None:
     with running(ground, *THREADS) as engine:
         for number in range(trials(100, 1)):
             sessions = [engine.feed() for _ in range(4)]
             engine.await_progress()
-            for worker in engine.workers:
-                worker.send_signal(signal.SIGTERM)
             for session in sessions:
                 ground.strike(session)
             ground.trials -= len(sessions) - 1  # one deploy
-            ground.note_recoveries()
-            new = engine.start_worker(*(THREADS if number % 2 else PREFORK))
-            for worker in engine.workers[:-1]:
-                assert worker.wait(30) == 0, "the worker left in good order"
-            engine.workers = [new]
+            engine.terminate()
+            ground.strike(engine.feed())  # recorders go on meanwhile
+            ground.trials -= 1
+            engine.start_worker(*(THREADS if number % 2 else PREFORK))
+            engine.start_beat()
+            # Each deploy is measured by itself: from the signal until all that it met is sealed.
+            until(lambda: _recovered(ground), seconds=DRAIN_SECONDS, every=0.05)
             ground.remember_checkpoint()
         finish(engine)
+
+
+def _recovered(ground: Ground) -> bool:
+    ground.hasten()
+    ground.note_recoveries()
+    return not ground.struck
 
 
 def test_what_a_pool_process_leaves_when_it_dies_or_ends_goes_on_at_once(ground: Ground, strace: str) -> None:

@@ -130,8 +130,9 @@ def test_recording_goes_on_while_the_database_is_away(ground: Ground) -> None:
             connections.close_all()
             ground.strike()
             # Recorded while it was away, filed when it was back.
-            back = time.time_ns() // 1_000_000
+            back, returned = time.time_ns() // 1_000_000, time.monotonic()
             until(Chunk.objects.filter(session=session, timestamp_ms__gt=back).exists, seconds=60)
+            ground.recoveries.append(time.monotonic() - returned)
         session.refresh_from_db()
         sessions.stop(session)
         until(lambda: Session.objects.get(pk=session.pk).status == Status.PROCESSING, seconds=60)

@@ -73,10 +73,9 @@ def await_new_take(session: Session, *, after: int) -> int:
 @pytest.mark.timeout(1800)
 def test_killed_recorders_lose_little_and_say_so(ground: Ground) -> None:
     deaths: list[int] = []
-    take = 0
     with recording(ground) as (host, session):
+        take = await_new_take(session, after=0)
         for number in range(trials(100, 2)):
-            take = await_new_take(session, after=take)
             time.sleep(ground.rng.uniform(0, 1))
             deaths.append(time.time_ns() // 1_000_000)
             if number % 2 == 0:
@@ -87,7 +86,10 @@ def test_killed_recorders_lose_little_and_say_so(ground: Ground) -> None:
                     _forget_the_boot(ground, session)
                 host.start()
             ground.strike()
-        await_new_take(session, after=take)
+            died = time.monotonic()
+            take = await_new_take(session, after=take)
+            # It is recorded again, and what is recorded is filed.
+            ground.recoveries.append(time.monotonic() - died)
         session.refresh_from_db()
         sessions.stop(session)
         until(lambda: Session.objects.get(pk=session.pk).status == Status.PROCESSING, seconds=60)
