@@ -18,7 +18,7 @@ from django.utils import timezone
 from lucid_sessions.errors import LucidError, Refused, Tampered
 
 from . import events, leases, observation
-from .lifecycle import State, stage_for
+from .lifecycle import UNFINISHED, State, stage_for
 from .models import Chunk
 from .scratch import Recompute
 
@@ -85,9 +85,11 @@ def let_go(chunk_ids: Sequence[UUID]) -> int:
     """How many of these a worker held that is known to have died: their leases are over, a wait begins.
 
     The tokens stay: each is claimed alone, and the loss counts. Nothing is taken from a worker that lives: it
-    renews its lease, and commits.
+    renews its lease, and commits. What was not claimed yet has lost its message: the next tick tells of it.
     """
     now = timezone.now()
+    unclaimed = Chunk.objects.filter(pk__in=list(chunk_ids), token="", state__in=UNFINISHED)
+    unclaimed.filter(hinted_at__isnull=False).update(hinted_at=None)
     held = list(Chunk.objects.filter(pk__in=list(chunk_ids), token__gt="", quarantined_at__isnull=True))
     for chunk in held:
         due = now + timedelta(seconds=min(LONGEST_AFTER_LOSS, wait(chunk.losses + 1)))

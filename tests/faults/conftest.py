@@ -1,19 +1,12 @@
-"""A ground for each fault, on real files and the test's database; mutants, when the harness tests itself."""
+"""A ground for each fault, on real files and the test's database."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from lucid_sessions.recordings.installation import Installation
 from tests.faults import ground as grounds
-from tests.faults import mutants
 from tests.programs import needed
-
-
-def pytest_configure() -> None:
-    if mutant := os.environ.get("LUCID_FAULTS_MUTANT"):
-        mutants.MUTANTS[mutant]()
 
 
 @pytest.fixture

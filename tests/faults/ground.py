@@ -30,9 +30,15 @@ MOST = int(os.environ.get("LUCID_FAULTS_MOST", "10000"))
 # Enough to show that a safeguard is missing.
 BRIEF = 8
 SEED = int(os.environ.get("LUCID_FAULTS_SEED", "3"))
-DRAIN_SECONDS = float(os.environ.get("LUCID_FAULTS_DRAIN", "60"))
+DRAIN_SECONDS = 60.0
 # Beat's tick in a full run; in CI the same work is done more often, to wait less.
 TICK_SECONDS = reconcile.TICK_SECONDS if FULL else 0.5
+
+
+def be_brief() -> None:
+    """For the rest of this process few trials, and no long wait for what a mutant never does."""
+    global SIZE, DRAIN_SECONDS
+    SIZE, DRAIN_SECONDS = "brief", 1.0
 
 
 def trials(full: int, ci: int) -> int:

@@ -1,6 +1,6 @@
 """The engine with one of its safeguards taken out, for the tests that the harness turns red without it.
 
-Only tests load this, and only into processes of their own: LUCID_FAULTS_MUTANT names one.
+Only the harness's own tests call these, and only in processes of their own: nothing puts a safeguard back.
 """
 
 import os

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from lucid_sessions.recordings import leases, pipeline, reconcile
+from lucid_sessions.recordings import leases, pipeline, reconcile, setbacks
 from lucid_sessions.recordings.lifecycle import STAGES
 from lucid_sessions.recordings.models import Chunk
 from tests import factories
@@ -103,6 +103,17 @@ def test_just_after_start_up_what_looks_abandoned_is_left_to_whoever_may_still_h
     Chunk.objects.update(hinted_at=None)
     assert [one.session for one in reconcile.due(up_seconds=1)] == [fresh]
     assert [one.session for one in reconcile.due(up_seconds=60)] == [session, fresh]
+
+
+def test_of_what_a_dead_process_had_been_told_and_not_claimed_the_next_tick_tells_again(
+    ground: Ground,
+) -> None:
+    session = ground.session(segments=2)
+    first, second = ground.ids(session)
+    leases.claim(STAGES["capture"], [first], spool=ground.world.spool.identity)
+    assert reconcile.due(up_seconds=60) == []
+    assert setbacks.let_go([first, second]) == 1
+    assert [one.pk for one in reconcile.due(up_seconds=60)] == [second]
 
 
 def test_the_trials_are_real(ground: Ground) -> None:
