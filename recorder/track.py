@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,7 +65,7 @@ class TrackWriter:
         self._end = 0
         self.trouble: DiskFull | SpoolUnwritable | None = None
         self._stuck = False
-        self._committing: Thread | None = None
+        self._beside: Thread | None = None
         self._defect: Exception | None = None
 
     def put(self, packet: Packet[Any], *, cut: bool) -> None:
@@ -79,9 +80,9 @@ class TrackWriter:
         return self._part.length if self._part else 0
 
     def sync(self) -> None:
-        """Have what the open segment holds survive a power cut."""
-        if self._part is not None:
-            self._part.sync()
+        """Have what the open segment holds survive a power cut, soon; nothing waits for it."""
+        if self._part is not None and (self._beside is None or not self._beside.is_alive()):
+            self._do_beside(self._part.sync)
 
     def close(self, end_tick: int) -> int:
         """Write out what is held, the last packet ending at `end_tick`; returns the end in microseconds."""
@@ -134,9 +135,12 @@ class TrackWriter:
                 part.discard()
                 return
             self._settle()  # a segment never counts before the one that it follows
-            end_us = us_of(self._end, self._timescale)
-            self._committing = Thread(target=self._finish, args=(part, end_us), name="commit")
-            self._committing.start()
+            self._do_beside(partial(self._finish, part, us_of(self._end, self._timescale)))
+
+    def _do_beside(self, act: Callable[[], None]) -> None:
+        """What waits for the disk, in a thread of its own; one at a time."""
+        self._beside = Thread(target=act, name="disk")
+        self._beside.start()
 
     def _finish(self, part: Part, end_us: int) -> None:
         try:
@@ -147,9 +151,9 @@ class TrackWriter:
 
     def _settle(self) -> None:
         """Wait until what is over is committed."""
-        if self._committing is not None:
-            self._committing.join()
-            self._committing = None
+        if self._beside is not None:
+            self._beside.join()
+            self._beside = None
         if self._defect is not None:
             raise self._defect
 
