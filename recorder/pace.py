@@ -28,7 +28,6 @@ class Pace:
         self._at = 0
         self._next_ns = 0
         self._cost_ns = 0.0
-        self._missed = False
         self._tight = self._roomy = 0
         self._tight_since = self._roomy_since = 0
         self.dropped = self.lowered = 0
@@ -49,14 +48,12 @@ class Pace:
 
     def took(self, slot: Slot, *, missed: bool) -> None:
         """Account for a picture; `missed`: what is to be seen had changed again before it was done."""
-        passed = max(0, slot.began_ns - self._next_ns) // self.interval_ns
-        if self._missed:  # one is late while none is due after it, and dropped from then on
-            self.dropped += passed
+        if missed:
+            self.dropped += slot.spent_ns // self.interval_ns
         # The pace is kept over a late picture, but an idle stretch earns no burst.
         self._next_ns += self.interval_ns
         if self._next_ns < slot.began_ns:
             self._next_ns = slot.began_ns + self.interval_ns
-        self._missed = missed
         self._cost_ns += RECENT * (slot.spent_ns - self._cost_ns) if self._cost_ns else slot.spent_ns
         self._judge(slot.began_ns + slot.spent_ns)
 

@@ -15,7 +15,6 @@ import structlog
 from django.http import HttpRequest
 
 from . import clients
-from .inserting import insert
 from .links import Link
 from .models import ApiToken, AuditEvent
 from .request_identity import request_id
@@ -79,7 +78,7 @@ def record(action: str, *, actor: Actor, outcome: str = DONE, **more: Any) -> Au
         **more,
     )
     with writing():
-        insert([event])
+        event.save(force_insert=True)
     return event
 
 

@@ -13,7 +13,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from lucid_sessions import archive
-from lucid_sessions.access.inserting import insert
 from lucid_sessions.access.turns import writing
 from lucid_sessions.blobs import is_bucket
 from lucid_sessions.errors import FullyUsed, Refused, Retryable
@@ -77,8 +76,8 @@ def create(
         targets.keep(installation().keys, session.pk, password)
     # Keys first: where there are no transactions, a death between leaves no session without its keys.
     with writing(), transaction.atomic():
-        insert(rows)
-        insert([session])
+        SessionKey.objects.bulk_create(rows)
+        session.save(force_insert=True)
         if session.tags:
             tags.write(session.pk, session.tags)
         witness()

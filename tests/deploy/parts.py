@@ -112,7 +112,7 @@ def _found(name: str, *, package: str, path: str) -> str:
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """The ended program with its words, whatever its exit status."""
     words = [str(word) for word in command]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=170, **options)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, **options)
 
 
 def said(ended: subprocess.CompletedProcess[str]) -> str:

@@ -33,7 +33,7 @@ def test_what_was_acknowledged_survives_the_loss_of_the_primary(ground: Ground) 
                 lost.step_down()
             else:
                 lost.kill()
-            until(lambda lost=lost: any(one.is_primary() for one in members if one is not lost), seconds=90)  # type: ignore[misc]
+            until(lambda lost=lost: any(one.is_primary() for one in members if one is not lost), seconds=30)  # type: ignore[misc]
             connections.close_all()
             for session in fed:
                 ground.strike(session)

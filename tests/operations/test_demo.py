@@ -32,7 +32,7 @@ def test_it_records_archives_verifies_exports_and_catches_a_forgery(tmp_path: Pa
     assert said.count("was changed: the bytes no longer have that hash") == 1
 
 
-@pytest.mark.parametrize("moment", ["Redis: ", "recording: 4 s"])
+@pytest.mark.parametrize("moment", ["Redis: ", "recording: 0 s", "recording: 4 s"])
 def test_interrupted_it_leaves_no_process_and_no_half_written_file(tmp_path: Path, moment: str) -> None:
     home = tmp_path / "demo"
     with running(home, "demo", "--home", str(home)) as process:
