@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.programs import lacking
+from tests.programs import fetched
 
-PROGRAMS = Path(__file__).parent.parent / ".venv" / "programs"
 # The first account of anvil's published seed: it has money there, and nowhere else.
 PAYING = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 CHAIN_ID = 4242
@@ -60,8 +59,16 @@ class Anvil:
 @contextmanager
 def anvil(*, chain_id: int = CHAIN_ID) -> Iterator[Anvil]:
     """A chain that makes a block only when it is told to."""
-    program = _fetched("anvil-1.7.1")
-    argv = [str(program), "--host", "127.0.0.1", "--port", "0", "--accounts", "1", "--no-mining"]
+    argv = [
+        str(fetched("anvil-1.7.1")),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--accounts",
+        "1",
+        "--no-mining",
+    ]
     with _listening([*argv, "--chain-id", str(chain_id)], env=dict(os.environ)) as address:
         yield Anvil(f"http://{address}/")
 
@@ -79,7 +86,7 @@ def witness(folder: Path, *, origin: str, vkey: str, name: str = "witness.exampl
     """A witness that knows this one log; begun again in the same folder, it goes on."""
     env = {
         **os.environ,
-        "PYTHONPATH": str(_fetched("witness")),
+        "PYTHONPATH": str(fetched("witness")),
         "AICS_WITNESS_CONFIG": str(folder / "w.json"),
     }
 
@@ -107,10 +114,3 @@ def _listening(argv: list[str], *, env: dict[str, str]) -> Iterator[str]:
     finally:
         process.terminate()
         process.communicate(timeout=30)
-
-
-def _fetched(name: str) -> Path:
-    found = PROGRAMS / name
-    if not found.exists():
-        lacking(f"{name} is not there: run deploy/scripts/test-programs (it wants npm).")
-    return found

@@ -8,6 +8,7 @@ from typing import Never
 
 import pytest
 
+PROGRAMS = Path(__file__).parent.parent / ".venv" / "programs"
 # The Debian packages of programs that are not called as their package is.
 PACKAGES = {
     "Xvfb": "xvfb",
@@ -30,6 +31,12 @@ def needed(name: str, *, package: str = "") -> str:
     return found or lacking(
         f"{name} is not installed: install the Debian package {package or PACKAGES.get(name, name)}."
     )
+
+
+def fetched(name: str) -> Path:
+    """What `deploy/scripts/test-programs` brings; without it as `needed`."""
+    found = PROGRAMS / name
+    return found if found.exists() else lacking(f"{name} is not there: run deploy/scripts/test-programs.")
 
 
 def needed_root(why: str) -> None:

@@ -82,16 +82,6 @@ def strings(value: object) -> Iterator[str]:
             yield from strings(part)
 
 
-def compose_program() -> list[str]:
-    """How Compose 2 is called here; nothing without it. Debian 12 has 1, which cannot read our file."""
-    for words in (["docker", "compose"], ["docker-compose"]):
-        if shutil.which(words[0]):
-            version = run(*words, "version", "--short")
-            if version.returncode == 0 and version.stdout.lstrip("v")[:2] >= "2.":
-                return words
-    return []
-
-
 def tool(name: str, *, package: str) -> str:
     """The path of a program of ours (a wheel's) or the system's that checks deployment files."""
     return _found(name, package=package, path=str(Path(sys.executable).parent))

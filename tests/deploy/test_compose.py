@@ -16,7 +16,6 @@ from tests.deploy.parts import (
     VARIABLE,
     WORKERS,
     compose,
-    compose_program,
     env_file,
     environment_of,
     filled,
@@ -26,6 +25,7 @@ from tests.deploy.parts import (
     strings,
     tool,
 )
+from tests.programs import fetched
 
 SUPPORT = (
     *("mongodb", "redis-broker", "redis-cache", "nginx"),
@@ -52,14 +52,12 @@ def test_it_follows_the_compose_specification() -> None:
     assert ended.returncode == 0, said(ended)
 
 
-def test_compose_itself_reads_what_these_tests_read_where_it_is_installed(tmp_path: Path) -> None:
-    program = compose_program()
-    if not program:
-        return
+def test_compose_itself_reads_what_these_tests_read(tmp_path: Path) -> None:
+    program = fetched("docker-compose")
     variables = env_file() | {"LUCID_LEDGER_ORIGIN": "sessions.test/log"}
     (tmp_path / "env").write_text("".join(f"{name}='{value}'\n" for name, value in variables.items()))
     options = ("--env-file", str(tmp_path / "env"), "--profile", "*", "config", "--format", "json")
-    ended = run(*program, *options, cwd=ROOT, env={"PATH": os.environ["PATH"]})
+    ended = run(program, *options, cwd=ROOT, env={"PATH": os.environ["PATH"]})
     assert ended.returncode == 0, said(ended)
     theirs = json.loads(ended.stdout)["services"]
     assert set(theirs) == set(services())

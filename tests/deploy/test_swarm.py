@@ -1,7 +1,6 @@
 """The Swarm file: what Swarm takes, and no secret in more hands than under Compose."""
 
 import os
-import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 import yaml
 
 from tests.deploy.parts import DEPLOY, PORTS, VARIABLE, WORKERS, env_file, run, said, services, strings, tool
+from tests.programs import fetched
 
 STACK = DEPLOY / "swarm/stack.yml"
 ON_DEMAND = ("backup", "restore")
@@ -26,11 +26,10 @@ def test_it_follows_the_compose_specification() -> None:
     assert ended.returncode == 0, said(ended)
 
 
-def test_docker_itself_takes_it_where_its_client_is_installed() -> None:
-    docker = shutil.which("docker")
+def test_docker_itself_takes_it() -> None:
     given = env_file() | {"PATH": os.environ["PATH"], "LUCID_LEDGER_ORIGIN": "sessions.test/log"}
-    ended = run(docker, "stack", "config", "-c", STACK, env=given) if docker else None
-    assert ended is None or ended.returncode == 0, said(ended) if ended else ""
+    ended = run(fetched("docker"), "stack", "config", "-c", STACK, env=given)
+    assert ended.returncode == 0, said(ended)
 
 
 def test_nothing_is_there_that_swarm_refuses_or_ignores() -> None:
