@@ -9,6 +9,7 @@ from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
 from lucid_sessions.recordings import clock_guard, queues, quota, scrub, setbacks, upkeep
+from lucid_sessions.recordings.api.figures import reasons
 from lucid_sessions.recordings.lifecycle import STAGES, UNFINISHED, State, stage_for
 from lucid_sessions.recordings.models import Checkpoint, Chunk, RecorderHost
 from lucid_sessions.recordings.sessions import HOST_SEEN_WITHIN
@@ -16,8 +17,6 @@ from lucid_sessions.recordings.sessions import HOST_SEEN_WITHIN
 # Longer than a session waits after any single loss (docs/reliability.md): then somebody should look.
 LONG = timedelta(seconds=60)
 LISTED = 20
-REASONS = 10
-BACKUPS = "backup"
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Standing:
             if one.since and timezone.now() - one.since > LONG:
                 yield f"A chunk waits for {one.stage} since {one.since:%Y-%m-%d %H:%M:%S} UTC."
         if self.stuck_in_all:
-            yield f"{self.stuck_in_all} chunks are quarantined: see below why."
+            yield f"Quarantined chunks: {self.stuck_in_all}. Below is why, and what to do."
         yield from (f"Storage fills up: {usage}." for usage in self.storage if usage.level)
         if self.suspended:
             yield self.suspended
@@ -85,7 +84,7 @@ def look() -> Standing:
     quarantined = Chunk.objects.filter(quarantined_at__isnull=False).exclude(state=State.EXPIRED).order_by()
     return Standing(
         waiting=_waiting(depths),
-        reasons=_reasons(),
+        reasons=reasons(_unfinished()),
         stuck=_stuck(quarantined),
         stuck_in_all=quarantined.count(),
         hosts=_hosts(),
@@ -112,13 +111,6 @@ def _waiting(depths: dict[str, int]) -> list[Waiting]:
     return [Waiting(name, row["chunks"], row["since"], depths.get(name)) for name, row in rows]
 
 
-def _reasons() -> list[dict[str, Any]]:
-    """Why chunks are being tried again, the commonest first."""
-    tried = _unfinished().filter(reason__gt="")
-    rows: Any = tried.values("reason").annotate(chunks=Count("pk")).order_by("-chunks")
-    return list(rows[:REASONS])
-
-
 def _stuck(quarantined: "QuerySet[Chunk]") -> list[Stuck]:
     newest = quarantined.order_by("-quarantined_at").prefetch_related("session")[:LISTED]
     return [Stuck(chunk, _stage_of(chunk), setbacks.next_step(chunk)) for chunk in newest]
@@ -135,5 +127,5 @@ def _hosts() -> list[Host]:
 
 
 def _backed_up() -> datetime | None:
-    at = float(upkeep.recall(BACKUPS).get("at", 0.0))
+    at = upkeep.last_backup()
     return datetime.fromtimestamp(at, UTC) if at else None

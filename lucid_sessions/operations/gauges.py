@@ -22,7 +22,6 @@ from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session
 from lucid_sessions.recordings.webhooks import deliveries
 
 from .background import Watched
-from .backup import making
 
 log = structlog.get_logger(__name__)
 
@@ -163,7 +162,7 @@ def look() -> Figures:
             checkpoint_age=_age(newest) if newest else None,
             unvouched=_unvouched(),
             oldest_unverified=scrub.oldest_unverified_seconds(),
-            last_backup=float(upkeep.recall(making.NOTED).get("at", 0.0)),
+            last_backup=upkeep.last_backup(),
             webhooks=deliveries.backlog(),
         )
     finally:

@@ -9,6 +9,9 @@ from django.db.models import F, Q, QuerySet
 
 from .models import Session, Upkeep
 
+# The row of the last good backup, so that every service can tell.
+BACKUP = "backup"
+
 
 def recall(name: str) -> dict[str, Any]:
     """What the job noted last; empty when it never ran."""
@@ -25,6 +28,11 @@ def note(name: str, facts: dict[str, Any]) -> None:
         Upkeep.objects.create(name=name, facts=facts)
     except IntegrityError:
         rows.update(facts=facts, version=F("version") + 1)
+
+
+def last_backup() -> float:
+    """When the last good backup was made, in seconds since 1970; 0: never."""
+    return float(recall(BACKUP).get("at", 0.0))
 
 
 def turn(name: str, sessions: QuerySet[Session], *, size: int) -> list[Session]:

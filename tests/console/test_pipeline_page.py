@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 from django.test import Client
 from django.utils import timezone
 
@@ -25,8 +26,6 @@ def broker(settings: Any) -> Iterator[None]:
     """A Redis with two messages for `store`."""
     with servers.redis_server() as url:
         settings.REDIS_URL = url
-        import redis
-
         with redis.Redis.from_url(url) as client:
             client.lpush("store", "one", "two")
         yield
@@ -67,7 +66,7 @@ def test_what_waits_and_what_is_stuck_is_named_with_its_reason_and_next_step(wor
     reconcile.work_inline(world)
     text = page().content.decode()
     assert "A chunk waits for capture since" in text
-    assert "1 chunks are quarantined" in text
+    assert "Quarantined chunks: 1." in text
     assert "store: disk is full" in text
     assert f"manage.py requeue --session {session.pk} --stage capture" in text
     assert "deploy &lt;db&gt;" in text

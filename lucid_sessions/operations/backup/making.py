@@ -36,8 +36,6 @@ from .shelves import claim
 from .snapshots import prune, read_list
 
 FORMAT = "lucid/1 backup"
-# When the last good backup was made: a row, so that every service can tell.
-NOTED = "backup"
 GONE = (Status.EXPIRING, Status.DELETED)
 # Serialising takes about a second for so many.
 CHEAP_ROWS = 2_000
@@ -96,7 +94,7 @@ def make(world: Installation, orders: Orders, *, tell: Tell = lambda *_: None) -
     with shelf.alone():
         made = _Making(world, orders, shelf, key, tell).snapshot()
     if not made.problems:
-        upkeep.note(NOTED, {"at": time.time(), "snapshot": made.snapshot, "place": shelf.place})
+        upkeep.note(upkeep.BACKUP, {"at": time.time(), "snapshot": made.snapshot, "place": shelf.place})
     return made
 
 

@@ -23,7 +23,7 @@ def make_if_due(world: Installation) -> making.Made | None:
 
     One that names a problem does not count: it is said, and made again at the next look.
     """
-    last = float(upkeep.recall(making.NOTED).get("at", 0.0))
+    last = upkeep.last_backup()
     age = time.time() - last
     if not settings.LUCID_BACKUP_URL or 0 <= age < settings.LUCID_BACKUP_HOURS * 3600:
         return None

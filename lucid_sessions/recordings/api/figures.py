@@ -59,7 +59,7 @@ def pipeline(session: Session) -> dict[str, Any]:
         "total": sum(row["number"] for row in counts.values()),
         "oldest_waiting_since": oldest,
         "oldest_waiting_seconds": (timezone.now() - oldest).total_seconds() if oldest else None,
-        "waiting_reasons": _reasons(waiting),
+        "waiting_reasons": reasons(waiting),
         "quarantined": [_quarantined(chunk) for chunk in _listed(rows)],
     }
 
@@ -68,7 +68,7 @@ def _count(counts: Mapping[str, Any], state: State, name: str) -> int:
     return int(counts[state][name]) if state in counts else 0
 
 
-def _reasons(waiting: "QuerySet[Chunk]") -> list[dict[str, Any]]:
+def reasons(waiting: "QuerySet[Chunk]") -> list[dict[str, Any]]:
     """Why chunks are being tried again, the commonest first."""
     rows: Any = (
         waiting.filter(reason__gt="").values("reason").annotate(chunks=Count("pk")).order_by("-chunks")

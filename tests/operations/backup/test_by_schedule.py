@@ -8,7 +8,6 @@ import pytest
 
 from lucid_sessions.operations import gauges
 from lucid_sessions.operations.backup import regular, signing
-from lucid_sessions.operations.backup.making import NOTED
 from lucid_sessions.recordings import upkeep
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk
@@ -33,7 +32,7 @@ def test_a_backup_is_made_when_it_is_due_and_the_metric_tells_of_it(
     assert first > 0
     tasks.backup()
     assert gauges.look().last_backup == first
-    upkeep.note(NOTED, {"at": first - 25 * 3600})
+    upkeep.note(upkeep.BACKUP, {"at": first - 25 * 3600})
     tasks.backup()
     assert gauges.look().last_backup >= first
     assert len(list((tmp_path / "backups" / "snapshots").iterdir())) == 2
