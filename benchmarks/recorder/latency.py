@@ -1,5 +1,6 @@
 """From a painted pixel to its encoded frame: the recorder's own loop, in this process, beside a painter."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from recorder.live import LiveRecording
-from recorder.orders import Orders, Reporter
+from recorder.orders import Mailbox, Orders, Reporter
 from recorder.settings import Settings
 from recorder.sources.x11 import X11Source
 from recorder.spool import Spool
@@ -31,19 +32,14 @@ class Watched(X11Source):
         return picture
 
 
-class Until:
-    """Commands to a recording, without a supervisor: record until told."""
-
-    command, why, ending = "record", "measured", "ended"
-
-
 def latencies(shown: Desktop, home: Path, *, count: int, settings: Settings) -> list[float]:
     """Milliseconds from paint to the end of encoding, one for each square that was seen."""
     take = Take(Spool(home / f"spool-{uuid4()}"), uuid4(), take=1)
     orders = Orders(take.session, 1, str(take.spool.root), f"x11://{shown.name}", settings, "bench")
-    source, mailbox = Watched(shown.name, cursor=False), Until()
+    commands, told = os.pipe()
+    source, mailbox = Watched(shown.name, cursor=False), Mailbox(os.fdopen(commands), on_stop=lambda: None)
     reporter = Reporter(lambda _line: None, on_broken=lambda: None)
-    recording = LiveRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)  # type: ignore[arg-type]
+    recording = LiveRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
     encoded: dict[int, int] = {}
     push = recording._segmenter.push
 
@@ -58,7 +54,7 @@ def latencies(shown: Desktop, home: Path, *, count: int, settings: Settings) -> 
     argv = [sys.executable, "-m", "benchmarks.recorder.motion", "paint", shown.name, str(count)]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
     time.sleep(0.5)
-    mailbox.command = "stop"
+    os.close(told)
     thread.join()
     take.close(recording.finish(), reason="measured", ending="ended")
     painted = {int(number): int(ns) for number, ns in (line.split() for line in said)}
