@@ -12,6 +12,8 @@ class Answer(BaseHTTPRequestHandler):
     """Says what it was asked, and who may see Flower: whoever carries the right cookie."""
 
     protocol_version = "HTTP/1.1"
+    # One write an answer, as servers do: killed between its head and its body, no proxy could ask again.
+    wbufsize = -1
 
     def do_GET(self) -> None:
         if self.path.endswith("/playback.m3u8"):
@@ -35,6 +37,7 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "8")
         self.end_headers()
         self.wfile.write(b"half")
+        self.wfile.flush()
         GO_ON.wait(60)
         self.wfile.write(b"rest")
 
