@@ -73,6 +73,12 @@ def _ids(texts: list[str]) -> list[UUID]:
     return [UUID(one) for one in texts]
 
 
+@signals.worker_init.connect
+def _be_present(**_: Any) -> None:
+    """Before a pool is forked: one name for a worker and all its processes, which lasts as long as any."""
+    installation().presence.name()
+
+
 @signals.worker_shutting_down.connect
 def _hand_back(**_: Any) -> None:
     """No further chunk of a lot is begun: what is left of it goes back at once."""

@@ -1,6 +1,6 @@
 """What beat runs, and when: a static schedule. Every tick is harmless when it is doubled or late."""
 
-from lucid_sessions.recordings import anchoring, orphans, sealing
+from lucid_sessions.recordings import anchoring, orphans, sealing, setbacks
 from lucid_sessions.recordings import reconcile as reconciler
 from lucid_sessions.recordings.installation import installation
 
@@ -27,7 +27,8 @@ app.conf.beat_schedule = {
 
 @app.task(name="schedule.reconcile", ignore_result=True)
 def reconcile() -> None:
-    """Announce again what is due."""
+    """Announce again what is due, and what the dead of this host left."""
+    setbacks.let_go_of_the_dead(installation().presence)
     reconciler.tick()
 
 

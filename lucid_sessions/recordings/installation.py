@@ -18,6 +18,7 @@ from recorder.spool import Spool
 
 from .keyring import Keyring
 from .models import SessionKey
+from .presence import Presence
 from .scratch import Scratch
 
 
@@ -46,6 +47,11 @@ class Installation:
     def scratch(self) -> Scratch:
         """What lies between two stages that run apart."""
         return Scratch(self.spool_root / "scratch")
+
+    @cached_property
+    def presence(self) -> Presence:
+        """Who works on this host, and who has died."""
+        return Presence(self.spool_root / "workers")
 
     @cached_property
     def blobs(self) -> Blobs:

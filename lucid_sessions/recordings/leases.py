@@ -17,7 +17,7 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from .lifecycle import Stage
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=20)
 RENEW_SECONDS = 5.0
+TOKEN_DIGITS = 32
 # An instant further ahead than we ever set was written under another clock: it counts as past.
 FURTHEST = {"lease_until": timedelta(minutes=1), "next_attempt_at": timedelta(minutes=6)}
 
@@ -37,10 +38,11 @@ def past(field: str, now: datetime) -> Q:
     return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": ahead})
 
 
-def claim(stage: Stage, chunk_ids: Sequence[UUID], *, spool: str | None) -> list[Chunk]:
+def claim(stage: Stage, chunk_ids: Sequence[UUID], *, spool: str | None, worker: str = "") -> list[Chunk]:
     """The chunks of `chunk_ids` that wait for `stage`, now ours; empty when others have them.
 
-    `spool` is the spool mounted here: stages that read it claim only chunks that lie in it.
+    `spool` is the spool mounted here: stages that read it claim only chunks that lie in it. The token begins
+    with `worker`, the name under which this process is present (see `presence`), if it has one.
     """
     now = timezone.now()
     free = Chunk.objects.filter(pk__in=list(chunk_ids), state=stage.needs, quarantined_at__isnull=True)
@@ -53,7 +55,7 @@ def claim(stage: Stage, chunk_ids: Sequence[UUID], *, spool: str | None) -> list
         free = free.filter(token="")
     elif Chunk.objects.filter(pk=chunk_ids[0], token__gt="").exists():
         lost = {"losses": F("losses") + 1}
-    token = secrets.token_hex(16)
+    token = f"{worker}{secrets.token_hex(16)}"[:TOKEN_DIGITS]
     if not free.update(token=token, lease_until=now + LEASE, fence=F("fence") + 1, **lost):
         return []
     mine = list(Chunk.objects.filter(token=token))
@@ -75,6 +77,12 @@ def settle(chunk: Chunk, **changes: Any) -> bool:
     """True when `changes` were written and the claim given back; False when it was ours no more."""
     mine = Chunk.objects.filter(pk=chunk.pk, state=chunk.state, fence=chunk.fence, token=chunk.token)
     return mine.update(token="", lease_until=None, fence=F("fence") + 1, **changes) == 1
+
+
+def held_by(worker: str) -> QuerySet[Chunk]:
+    """What the worker of this name has claimed and not given back."""
+    # As a range of hex digits, which the index of tokens answers on both databases.
+    return Chunk.objects.filter(token__gte=worker, token__lt=f"{worker}g", quarantined_at__isnull=True)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
 
 from . import content, failpoints, leases, leaving, observation, setbacks
 from .installation import Installation
-from .lifecycle import STAGES, State
+from .lifecycle import STAGES, Stage, State
 from .models import Chunk, Session
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ def run(stages: Sequence[str], chunk_ids: Sequence[UUID], *, world: Installation
     Chunks that do not wait for the first of `stages`, or that another worker holds, are left alone.
     """
     first, last = STAGES[stages[0]], STAGES[stages[-1]]
-    chunks = leases.claim(first, chunk_ids, spool=world.spool.identity) if chunk_ids else []
+    chunks = _claimed(first, chunk_ids, world=world)
     failpoints.reach("claimed")
     done = 0
     with leases.kept(chunks):
@@ -78,6 +78,12 @@ def run(stages: Sequence[str], chunk_ids: Sequence[UUID], *, world: Installation
             want = str(session.recording_config.get("compression", "zstd")) if session else "zstd"
             done += _advance(Work(chunk, world, want=want), stages=stages, state=last.gives)
     return done
+
+
+def _claimed(stage: Stage, chunk_ids: Sequence[UUID], *, world: Installation) -> list[Chunk]:
+    if not chunk_ids:
+        return []
+    return leases.claim(stage, chunk_ids, spool=world.spool.identity, worker=world.presence.name())
 
 
 def _sessions_of(chunks: list[Chunk]) -> dict[UUID, Session]:

@@ -19,7 +19,7 @@ from django.utils import timezone
 from lucid_sessions.errors import LucidError
 from recorder.errors import RecorderError
 
-from . import audit_batches, hints, intake, jobs, leases, pipeline, sealing
+from . import audit_batches, hints, intake, jobs, leases, pipeline, sealing, setbacks
 from .installation import Installation
 from .lifecycle import LIVE, STAGES, UNFINISHED, Status, stage_for, stages_from
 from .models import Chunk, Session
@@ -89,6 +89,7 @@ def _is_full(publisher: hints.Publisher, state: str, spool: str) -> bool:
 
 def work_inline(world: Installation) -> int:
     """How many chunks were brought forward by this process itself, without any broker."""
+    setbacks.let_go_of_the_dead(world.presence)
     chunks = due()
     for group in hints.groups(chunks):
         stage = stage_for(group[0].state)

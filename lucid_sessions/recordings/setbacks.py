@@ -13,6 +13,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import structlog
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from lucid_sessions.errors import LucidError, Refused, Tampered
@@ -20,6 +21,7 @@ from lucid_sessions.errors import LucidError, Refused, Tampered
 from . import events, leases, observation
 from .lifecycle import UNFINISHED, State, stage_for
 from .models import Chunk
+from .presence import Presence
 from .scratch import Recompute
 
 log = structlog.get_logger(__name__)
@@ -87,15 +89,37 @@ def let_go(chunk_ids: Sequence[UUID]) -> int:
     The tokens stay: each is claimed alone, and the loss counts. Nothing is taken from a worker that lives: it
     renews its lease, and commits. What was not claimed yet has lost its message: the next tick tells of it.
     """
-    now = timezone.now()
-    unclaimed = Chunk.objects.filter(pk__in=list(chunk_ids), token="", state__in=UNFINISHED)
-    unclaimed.filter(hinted_at__isnull=False).update(hinted_at=None)
-    held = list(Chunk.objects.filter(pk__in=list(chunk_ids), token__gt="", quarantined_at__isnull=True))
-    for chunk in held:
+    theirs = Chunk.objects.filter(pk__in=list(chunk_ids), quarantined_at__isnull=True)
+    _tell_again(theirs)
+    return _end_leases(theirs.filter(token__gt=""))
+
+
+def let_go_of_the_dead(presence: Presence) -> int:
+    """How many chunks were held by workers of this host that are gone: as `let_go`.
+
+    Nobody knows which messages died with them: whatever was told of lately and is not claimed is told of
+    again. A message that comes twice finds nothing to claim.
+    """
+    with presence.of_the_dead() as names:
+        held = [_end_leases(leases.held_by(name)) for name in names]
+        if names:
+            _tell_again(Chunk.objects.filter(quarantined_at__isnull=True))
+            log.warning("workers died", workers=len(names), chunks=sum(held))
+    return sum(held)
+
+
+def _tell_again(chunks: QuerySet[Chunk]) -> None:
+    told = chunks.filter(token="", state__in=UNFINISHED, hinted_at__isnull=False)
+    told.update(hinted_at=None)
+
+
+def _end_leases(held: QuerySet[Chunk]) -> int:
+    now, chunks = timezone.now(), list(held)
+    for chunk in chunks:
         due = now + timedelta(seconds=min(LONGEST_AFTER_LOSS, wait(chunk.losses + 1)))
         mine = Chunk.objects.filter(pk=chunk.pk, token=chunk.token)
         mine.update(lease_until=now, next_attempt_at=due, hinted_at=None)
-    return len(held)
+    return len(chunks)
 
 
 def next_step(chunk: Chunk) -> str:
