@@ -6,7 +6,10 @@ Messages carry chunk ids, never bytes, never keys. A worker that also serves the
 runs them inline and takes them off the chain that it passes on.
 """
 
+import base64
+import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -120,6 +123,20 @@ class CeleryPublisher:
         """Messages that wait in the stage's queue."""
         with app.connection_for_read() as connection:
             return int(connection.default_channel.client.llen(queue_of(stage, spool)))
+
+    def waiting(self, stage: str, *, spool: str) -> set[UUID]:
+        """The chunks that the messages in the stage's queue speak of; what is none of ours is passed over."""
+        with app.connection_for_read() as connection:
+            messages = connection.default_channel.client.lrange(queue_of(stage, spool), 0, -1)
+        return {pk for message in messages for pk in _ids_in(message)}
+
+
+def _ids_in(message: bytes) -> list[UUID]:
+    """What a message in a queue carries, as kombu's Redis transport and Celery's protocol 2 write it."""
+    with suppress(ValueError, LookupError, TypeError, AttributeError):
+        arguments, *_ = json.loads(base64.b64decode(json.loads(message)["body"]))
+        return _ids(arguments[0])
+    return []
 
 
 def queue_of(stage: str, spool: str) -> str:

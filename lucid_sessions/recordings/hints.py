@@ -37,6 +37,9 @@ class Publisher(Protocol):
     def depth(self, stage: str, *, spool: str) -> int:
         """How many messages wait in that stage's queue."""
 
+    def waiting(self, stage: str, *, spool: str) -> set[UUID]:
+        """The chunks that the messages in that stage's queue speak of."""
+
 
 _publisher: Publisher | None = None
 _silent_until = 0.0
@@ -78,6 +81,21 @@ def hint(chunks: Iterable[Chunk]) -> int:
         Chunk.objects.filter(pk__in=ids).update(hinted_at=timezone.now())
         told += len(ids)
     return told
+
+
+def in_vain(told: Iterable[Chunk]) -> list[UUID]:
+    """Those of these chunks, announced before, of which no queue holds a message: lost, or in some hand."""
+    if _publisher is None:
+        return [chunk.pk for chunk in told]
+    by_queue: dict[tuple[str, str], list[UUID]] = {}
+    for chunk in told:
+        if stage := stage_for(chunk.state):
+            by_queue.setdefault((stage.name, chunk.spool), []).append(chunk.pk)
+    found: list[UUID] = []
+    for (name, spool), ids in by_queue.items():
+        waiting = _publisher.waiting(name, spool=spool)
+        found += [pk for pk in ids if pk not in waiting]
+    return found
 
 
 def groups(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:

@@ -38,6 +38,11 @@ def past(field: str, now: datetime) -> Q:
     return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": ahead})
 
 
+def unheld() -> Q:
+    """The condition that nobody works on a chunk: not claimed, given back, or its holder known to be dead."""
+    return Q(token="") | Q(lease_until__isnull=True)
+
+
 def claim(stage: Stage, chunk_ids: Sequence[UUID], *, spool: str | None, worker: str = "") -> list[Chunk]:
     """The chunks of `chunk_ids` that wait for `stage`, now ours; empty when others have them.
 

@@ -37,6 +37,7 @@ class Presence:
         return self._name
 
     def _take(self, path: Path) -> None:
+        (self.root.parent / "id").stat()  # where none is, no spool is mounted
         self.root.mkdir(mode=0o700, exist_ok=True)
         with ExitStack() as undone:
             lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode=0o600)

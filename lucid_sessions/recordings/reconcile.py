@@ -31,7 +31,7 @@ TICK_SECONDS = 5.0
 MOST_A_TICK = 1000
 # A hint that was sent this long ago without effect is taken for lost.
 HINT_LASTS = timedelta(seconds=20)
-# Just after start-up the leases of workers that are still alive look abandoned.
+# Just after start-up the leases of workers that are still alive look abandoned. Those of the dead were ended.
 GRACE_SECONDS = 10.0
 
 _started = time.monotonic()
@@ -55,7 +55,7 @@ def due(
         Q(hinted_at__isnull=True) | Q(hinted_at__lte=now - HINT_LASTS) | Q(hinted_at__gt=now)
     )
     if (time.monotonic() - _started if up_seconds is None else up_seconds) < GRACE_SECONDS:
-        waiting = waiting.filter(token="")
+        waiting = waiting.filter(leases.unheld())
     paused = Session.objects.filter(processing_paused=True, status__in=(*LIVE, Status.PROCESSING))
     if held := list(paused.values_list("pk", flat=True)):
         waiting = waiting.exclude(session_id__in=held)

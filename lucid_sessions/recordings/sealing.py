@@ -7,11 +7,11 @@ and only the holder of the lock publishes.
 """
 
 import fcntl
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -40,28 +40,41 @@ LOCK_SECONDS = 30.0
 MOST_REQUESTS = 1000
 MOST_TRIES = 100
 
-_running = threading.Lock()
-_wanted = threading.Event()
-_last_round = 0.0
-
 
 def seal_soon(world: Installation) -> None:
-    """Everything stored before this call is anchored when it returns, or another thread is about to do it."""
-    _wanted.set()
-    while _wanted.is_set() and _running.acquire(blocking=False):
+    """Everything stored before this call is anchored when it returns, or somebody else is about to do it.
+
+    Of all processes one waits for its turn, and one seals: nobody else's time is spent on waiting.
+    """
+    with ExitStack() as turn:
+        if not turn.enter_context(_turn(world)):
+            return
+        with _only_sealer(world):
+            # From here on the round may miss what is stored: the next may begin to wait.
+            turn.close()
+            _round(world)
+
+
+@contextmanager
+def _turn(world: Installation) -> Iterator[bool]:
+    """False at once when another waits for the next round; else True, a second after the last checkpoint."""
+    _require_ledger(world)
+    path = world.ledger_root / "turn"
+    with blaming("lock", path), path.open("w") as turn:
         try:
-            _pace()
-            _wanted.clear()
-            seal(world)
-        finally:
-            _running.release()
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        time.sleep(_rest(world.ledger_root / "checkpoint"))
+        yield True
 
 
-def _pace() -> None:
-    """Sleep out the remainder of the second since the last round."""
-    global _last_round
-    time.sleep(max(0.0, min(ROUND_SECONDS, _last_round + ROUND_SECONDS - time.monotonic())))
-    _last_round = time.monotonic()
+def _rest(checkpoint: Path) -> float:
+    """Seconds until the next round may begin; never long, whatever the clock did."""
+    with suppress(FileNotFoundError):
+        return max(0.0, min(ROUND_SECONDS, checkpoint.stat().st_mtime + ROUND_SECONDS - time.time()))
+    return 0.0
 
 
 def anchor(chunk_ids: Sequence[UUID], *, world: Installation) -> None:
@@ -73,24 +86,32 @@ def anchor(chunk_ids: Sequence[UUID], *, world: Installation) -> None:
 def seal(world: Installation) -> int:
     """How many records were appended; everything that was due at the beginning is published."""
     with _only_sealer(world):
-        ledger = world.log_for_appending()
-        ledger_rows.replay(ledger)
-        # First what a dead sealer left; it also shows that the ledger there is the one signed last, before
-        # bodies are written into the mount point of another, or into an emptied directory.
+        return _round(world)
+
+
+def _round(world: Installation) -> int:
+    ledger = world.log_for_appending()
+    ledger_rows.replay(ledger)
+    # First what a dead sealer left; it also shows that the ledger there is the one signed last, before
+    # bodies are written into the mount point of another, or into an emptied directory.
+    _publish(ledger)
+    try:
+        return _append_due(ledger)
+    finally:
         _publish(ledger)
-        try:
-            return _append_due(ledger)
-        finally:
-            _publish(ledger)
 
 
-@contextmanager
-def _only_sealer(world: Installation) -> Iterator[None]:
+def _require_ledger(world: Installation) -> None:
     if not world.ledger_root.is_dir() and world.keys.log_pin.exists():
         raise Retryable(
             f"The ledger {world.ledger_root} is not there: mount it. Nothing is anchored until then."
         )
     make_directory(world.ledger_root)
+
+
+@contextmanager
+def _only_sealer(world: Installation) -> Iterator[None]:
+    _require_ledger(world)
     with blaming("lock", world.ledger_root / "lock"), (world.ledger_root / "lock").open("w") as lock:
         _lock(lock)
         yield

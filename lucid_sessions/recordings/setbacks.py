@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from lucid_sessions.errors import LucidError, Refused, Tampered
 
-from . import events, leases, observation
+from . import events, hints, leases, observation
 from .lifecycle import UNFINISHED, State, stage_for
 from .models import Chunk
 from .presence import Presence
@@ -32,6 +32,8 @@ LONGEST_WAIT = 300.0
 # Workers seldom die of the chunk; and should they, so many losses end in quarantine.
 LONGEST_AFTER_LOSS = 5.0
 LONGEST_REASON = 2000
+# Keys in one query; SQLite takes 32,766.
+MOST_AT_ONCE = 1000
 
 Outcome = Literal["waits", "quarantined", "recompute", "overtaken"]
 
@@ -90,35 +92,43 @@ def let_go(chunk_ids: Sequence[UUID]) -> int:
     renews its lease, and commits. What was not claimed yet has lost its message: the next tick tells of it.
     """
     theirs = Chunk.objects.filter(pk__in=list(chunk_ids), quarantined_at__isnull=True)
-    _tell_again(theirs)
+    theirs.filter(token="", state__in=UNFINISHED, hinted_at__isnull=False).update(hinted_at=None)
     return _end_leases(theirs.filter(token__gt=""))
 
 
 def let_go_of_the_dead(presence: Presence) -> int:
     """How many chunks were held by workers of this host that are gone: as `let_go`.
 
-    Nobody knows which messages died with them: whatever was told of lately and is not claimed is told of
-    again. A message that comes twice finds nothing to claim.
+    Which messages died with them nobody wrote down: whatever was told of, is not held, and lies in no queue.
+    Some of it is in the hands of workers that live; a message that comes twice finds nothing to claim.
     """
     with presence.of_the_dead() as names:
         held = [_end_leases(leases.held_by(name)) for name in names]
         if names:
-            _tell_again(Chunk.objects.filter(quarantined_at__isnull=True))
             log.warning("workers died", workers=len(names), chunks=sum(held))
+            _tell_again()
     return sum(held)
 
 
-def _tell_again(chunks: QuerySet[Chunk]) -> None:
-    told = chunks.filter(token="", state__in=UNFINISHED, hinted_at__isnull=False)
-    told.update(hinted_at=None)
+def _tell_again() -> None:
+    told = Chunk.objects.filter(leases.unheld(), state__in=UNFINISHED, quarantined_at__isnull=True)
+    told = told.filter(hinted_at__isnull=False)
+    try:
+        lost = hints.in_vain(told.only("pk", "state", "spool"))
+    except Exception as error:  # noqa: BLE001 - whatever the broker's client raises: after 20 s it is told anyway
+        log.warning("the broker does not answer", reason=str(error))
+        return
+    for start in range(0, len(lost), MOST_AT_ONCE):
+        told.filter(pk__in=lost[start : start + MOST_AT_ONCE]).update(hinted_at=None)
 
 
 def _end_leases(held: QuerySet[Chunk]) -> int:
+    # A lease that was ended is none any more; one that merely ran out is an instant in the past.
     now, chunks = timezone.now(), list(held)
     for chunk in chunks:
         due = now + timedelta(seconds=min(LONGEST_AFTER_LOSS, wait(chunk.losses + 1)))
         mine = Chunk.objects.filter(pk=chunk.pk, token=chunk.token)
-        mine.update(lease_until=now, next_attempt_at=due, hinted_at=None)
+        mine.update(lease_until=None, next_attempt_at=due, hinted_at=None)
     return len(chunks)
 
 

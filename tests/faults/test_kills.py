@@ -105,6 +105,14 @@ def test_just_after_start_up_what_looks_abandoned_is_left_to_whoever_may_still_h
     assert [one.session for one in reconcile.due(up_seconds=60)] == [session, fresh]
 
 
+def test_just_after_start_up_what_the_dead_held_is_due(ground: Ground) -> None:
+    (chunk,) = ground.ids(ground.session())
+    leases.claim(STAGES["capture"], [chunk], spool=ground.world.spool.identity)
+    assert setbacks.let_go([chunk]) == 1
+    Chunk.objects.update(next_attempt_at=None)
+    assert [one.pk for one in reconcile.due(up_seconds=1)] == [chunk]
+
+
 def test_of_what_a_dead_process_had_been_told_and_not_claimed_the_next_tick_tells_again(
     ground: Ground,
 ) -> None:

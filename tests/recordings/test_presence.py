@@ -36,6 +36,11 @@ sys.stdin.read()
 """
 
 
+@pytest.fixture(autouse=True)
+def _spool(tmp_path: Path) -> None:
+    (tmp_path / "id").touch()
+
+
 @contextmanager
 def _worker(root: Path, *more: str) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-c", WORKER, str(root), *more]
@@ -102,13 +107,19 @@ def test_other_files_are_nobodys(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / ("a" * NAME_DIGITS)).mkdir()
     assert _dead(tmp_path) == []
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_where_no_lock_can_be_had_nobody_has_a_name(tmp_path: Path) -> None:
     (tmp_path / "workers").touch()
     assert Presence(tmp_path / "workers").name() == ""
     assert _dead(tmp_path / "workers") == []
+
+
+def test_where_no_spool_is_mounted_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "id").unlink()
+    assert Presence(tmp_path / "workers").name() == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -125,7 +136,7 @@ def test_what_a_killed_worker_held_and_was_told_of_is_due_at_the_next_tick(world
     assert setbacks.let_go_of_the_dead(world.presence) == 1
     held = Chunk.objects.get(pk=first)
     assert held.token
-    assert held.lease_until <= timezone.now()
+    assert held.lease_until is None
     assert held.next_attempt_at <= timezone.now() + timedelta(seconds=setbacks.LONGEST_AFTER_LOSS)
     assert set(Chunk.objects.values_list("hinted_at", flat=True)) == {None}
     assert setbacks.let_go_of_the_dead(world.presence) == 0
@@ -140,7 +151,7 @@ def test_nothing_is_taken_from_another_worker(world: Installation) -> None:
     world.presence.root.mkdir()
     (world.presence.root / ("a" * NAME_DIGITS)).touch()
     assert setbacks.let_go_of_the_dead(world.presence) == 1
-    assert Chunk.objects.get(pk=one.pk).lease_until <= timezone.now()
+    assert Chunk.objects.get(pk=one.pk).lease_until is None
     assert Chunk.objects.get(pk=other.pk).lease_until > timezone.now()
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lucid_sessions.recordings import hints, reconcile, sealing, verification
+from lucid_sessions.recordings import hints, reconcile, sealing, setbacks, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import QUEUES, STAGES, State, Status
 from lucid_sessions.recordings.models import Chunk, Session
+from lucid_sessions.recordings.presence import NAME_DIGITS
 from tasks.celery import app
 from tasks.pipeline import CeleryPublisher
 from tests import factories, servers
@@ -51,6 +52,27 @@ def test_a_worker_for_each_queue_gives_what_one_fused_worker_gives(
         # Apart, each worker got its own stage's message and no other; fused, one message did it all.
         assert _received(tmp_path / "apart" / f"{stage}.log") == {stage}
     assert _received(tmp_path / "fused" / f"{ALL.replace(',', '-')}.log") == {"capture", "anchor"}
+
+
+def test_of_what_was_told_only_that_is_told_again_which_lies_in_no_queue(
+    world: Installation, redis_url: str
+) -> None:
+    factories.recorded_session(world)
+    hints.register(CeleryPublisher())
+    chunks = list(Chunk.objects.order_by("sequence"))
+    assert [hints.hint([chunk]) for chunk in chunks] == [1, 1, 1]
+    with app.connection_for_write() as connection:
+        client = connection.default_channel.client
+        # Taken by a worker that dies with it; the others lie between what is no message of ours.
+        client.rpop("capture")
+        for poison in (b"no json", b"[]", b'{"body": 7}', b'{"body": "e30="}'):
+            client.rpush("capture", poison)
+    assert hints.in_vain(chunks) == [chunks[0].pk]
+
+    world.presence.root.mkdir()
+    (world.presence.root / ("a" * NAME_DIGITS)).touch()
+    assert setbacks.let_go_of_the_dead(world.presence) == 0
+    assert [one.pk for one in reconcile.due()] == [chunks[0].pk]
 
 
 def test_wiping_redis_loses_nothing(world: Installation, redis_url: str, tmp_path: Path) -> None:
