@@ -85,11 +85,12 @@ class Engine:
         self.names[self.workers[-1].pid] = name
         return self.workers[-1]
 
-    def ready(self) -> list[subprocess.Popen[bytes]]:
-        """The workers that are up; one that is killed while it starts has nothing to lose yet."""
+    def ready(self) -> list[tuple[subprocess.Popen[bytes], list[int]]]:
+        """The workers that are up, with their pools; one that still starts has nothing to lose yet."""
         log = (self.ground.home / "worker.log").read_text(errors="replace")
         up = [one for one in self.workers if f"{self.names[one.pid]}@test ready" in log]
-        return [one for one in up if one.poll() is None and children_of(one.pid)]
+        pools = [(one, children_of(one.pid)) for one in up if one.poll() is None]
+        return [(one, pool) for one, pool in pools if pool]
 
     def revive(self, *options: str) -> None:
         """Workers that have ended are started anew, as a service manager does (`restart: always`)."""

@@ -59,14 +59,17 @@ def _await_claims() -> None:
 
 def _kill_one(engine: Engine, *, whole: bool) -> None:
     engine.revive(*PREFORK)
-    ready: list[subprocess.Popen[bytes]] = []
+    ready: list[tuple[subprocess.Popen[bytes], list[int]]] = []
     until(lambda: ready.extend(engine.ready()) or ready, seconds=60, every=0.05)
-    worker = engine.ground.rng.choice(ready)
+    worker, pool = engine.ground.rng.choice(ready)
     if whole:
         kill_group(worker)
         engine.revive(*PREFORK)
-    else:
-        os.kill(engine.ground.rng.choice(children_of(worker.pid)), signal.SIGKILL)
+        return
+    try:
+        os.kill(engine.ground.rng.choice(pool), signal.SIGKILL)
+    except ProcessLookupError:  # of an earlier kill: this one has yet to happen
+        _kill_one(engine, whole=False)
 
 
 @pytest.mark.fault(2, "a deploy: SIGTERM to every worker and beat under load, all started again, drained")
