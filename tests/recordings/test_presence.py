@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from lucid_sessions.recordings import leases, pipeline, setbacks
+from lucid_sessions.recordings import intake, leases, pipeline, setbacks
 from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.management.commands.recorder import Filing
 from lucid_sessions.recordings.models import Chunk
 from lucid_sessions.recordings.presence import NAME_DIGITS, Presence
 from tests import factories
 from tests.faults.forks import KILLED, run_forked
+from tests.tasks.workers import until
 
 # Says its name, then its child's process id, and stays until its input ends.
 WORKER = """
@@ -165,3 +167,16 @@ def test_a_claim_carries_the_name_of_who_made_it(world: Installation) -> None:
     assert [row.token[:NAME_DIGITS] for row in named] == [world.presence.name()]
     assert [len(row.token) for row in named] == [leases.TOKEN_DIGITS]
     assert list(leases.held_by(world.presence.name())) == named
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hosts_recorder_looks_for_its_dead(world: Installation) -> None:
+    factories.recorded_session(world, segments=1)
+    Chunk.objects.update(token="a" * 32, lease_until=timezone.now() + leases.LEASE)
+    world.presence.root.mkdir()
+    (world.presence.root / ("a" * NAME_DIGITS)).touch()
+    filing = Filing(intake.Intake(world.spool))
+    filing.start()
+    until(Chunk.objects.filter(token="a" * 32, lease_until=None).exists, seconds=20)
+    filing.finish()
+    assert list(world.presence.root.iterdir()) == []

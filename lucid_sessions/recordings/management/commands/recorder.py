@@ -12,7 +12,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, close_old_connections
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import hints, intake, shredding
+from lucid_sessions.recordings import hints, intake, setbacks, shredding
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import DONE
@@ -92,6 +92,8 @@ class Filing(threading.Thread):
             try:
                 self.files.scan()
                 self.files.release()
+                # Beat's tick runs on any host; a host's dead can be known on it alone.
+                setbacks.let_go_of_the_dead(installation().presence)
                 self._clear()
             except (DatabaseError, LucidError, RecorderError, OSError) as error:
                 log.warning("spool not filed", reason=str(error))
