@@ -1,5 +1,7 @@
 """What the overlays and components make of the base."""
 
+import json
+import subprocess
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -10,9 +12,10 @@ import yaml
 
 from tests.deploy.kustomized import Resource, named, rendered
 from tests.deploy.parts import DEPLOY, PORTS, run, said, strings, tool
+from tests.programs import fetched, needed
 
 K8S = DEPLOY / "k8s"
-# Custom resources: no schema of theirs is at hand, so what matters is asked below, key by key.
+# Custom resources, whose types their projects publish; what matters is asked below, key by key, too.
 CUSTOM = ("ScaledObject", "TriggerAuthentication", "ServiceMonitor")
 
 
@@ -39,6 +42,37 @@ def test_every_resource_follows_its_schema(name: str, tmp_path: Path) -> None:
     validate = tool("kubernetes-validate", package="requirements/test.txt")
     ended = run(validate, "--strict", "--quiet", tmp_path / "all.yaml")
     assert (ended.returncode, said(ended)) == (0, "")
+
+
+def test_every_custom_resource_follows_its_projects_types() -> None:
+    made = [one for name in ("dev", "production") for one in _overlay(name)] + _hosts()
+    custom = [one for one in made if one["kind"] in CUSTOM]
+    assert {one["kind"] for one in custom} == {*CUSTOM}
+    assert _held_against_types(custom) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("ScaledObject", {"scaleTargetRef": {"name": "x"}, "triggers": [{"type": "redis", "metadata": 7}]}),
+        ("TriggerAuthentication", {"secretTargetRef": [{"parameter": "password", "name": "x"}]}),
+        ("ServiceMonitor", {"selector": {}, "endpoints": [{"port": 8087}]}),
+    ],
+)
+def test_a_custom_resource_that_does_not_is_refused(kind: str, spec: Any) -> None:
+    (good, *_) = [one for one in [*_overlay("production"), *_hosts()] if one["kind"] == kind]
+    (said,) = _held_against_types([good | {"spec": spec}])
+    assert said.startswith(f"{good['apiVersion']} {kind} {good['metadata']['name']}: data/spec/")
+
+
+def _held_against_types(resources: list[Resource]) -> list[str]:
+    """What is wrong with them, by the types that KEDA and the Prometheus operator publish."""
+    command = [needed("node", package="nodejs"), Path(__file__).with_name("kinds.mjs"), fetched("kinds")]
+    ended = subprocess.run(
+        command, input=json.dumps(resources), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout.splitlines()
 
 
 def test_the_hosts_can_be_added_to_production(tmp_path: Path) -> None:
