@@ -84,7 +84,10 @@ def hint(chunks: Iterable[Chunk]) -> int:
 
 
 def in_vain(told: Iterable[Chunk]) -> list[UUID]:
-    """Those of these chunks, announced before, of which no queue holds a message: lost, or in some hand."""
+    """Those of these chunks, announced before, of which no queue holds a message: lost, or in some hand.
+
+    None while the broker does not answer: what was announced 20 s ago is taken for lost anyway.
+    """
     if _publisher is None:
         return [chunk.pk for chunk in told]
     by_queue: dict[tuple[str, str], list[UUID]] = {}
@@ -93,9 +96,23 @@ def in_vain(told: Iterable[Chunk]) -> list[UUID]:
             by_queue.setdefault((stage.name, chunk.spool), []).append(chunk.pk)
     found: list[UUID] = []
     for (name, spool), ids in by_queue.items():
-        waiting = _publisher.waiting(name, spool=spool)
+        waiting = _waiting(name, spool)
+        if waiting is None:
+            return []
         found += [pk for pk in ids if pk not in waiting]
     return found
+
+
+def _waiting(stage: str, spool: str) -> set[UUID] | None:
+    global _silent_until
+    if _publisher is None or time.monotonic() < _silent_until:
+        return None
+    try:
+        return _publisher.waiting(stage, spool=spool)
+    except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, it does not answer
+        _silent_until = time.monotonic() + SILENCE_SECONDS
+        log.warning("the broker does not answer", reason=str(error))
+        return None
 
 
 def groups(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:

@@ -113,11 +113,7 @@ def let_go_of_the_dead(presence: Presence) -> int:
 def _tell_again() -> None:
     told = Chunk.objects.filter(leases.unheld(), state__in=UNFINISHED, quarantined_at__isnull=True)
     told = told.filter(hinted_at__isnull=False)
-    try:
-        lost = hints.in_vain(told.only("pk", "state", "spool"))
-    except Exception as error:  # noqa: BLE001 - whatever the broker's client raises: after 20 s it is told anyway
-        log.warning("the broker does not answer", reason=str(error))
-        return
+    lost = hints.in_vain(told.only("pk", "state", "spool"))
     for start in range(0, len(lost), MOST_AT_ONCE):
         told.filter(pk__in=lost[start : start + MOST_AT_ONCE]).update(hinted_at=None)
 

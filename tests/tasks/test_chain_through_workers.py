@@ -68,6 +68,10 @@ def test_of_what_was_told_only_that_is_told_again_which_lies_in_no_queue(
         for poison in (b"no json", b"[]", b'{"body": 7}', b'{"body": "e30="}'):
             client.rpush("capture", poison)
     assert hints.in_vain(chunks) == [chunks[0].pk]
+    _use_broker("redis://127.0.0.1:1/0")
+    assert hints.in_vain(chunks) == []
+    hints.register(CeleryPublisher())  # it would be left in peace for a while
+    _use_broker(redis_url)
 
     world.presence.root.mkdir()
     (world.presence.root / ("a" * NAME_DIGITS)).touch()
