@@ -99,10 +99,10 @@ def _found(name: str, *, package: str, path: str) -> str:
     return found or lacking(f"{name} is not installed, so its files were not checked: install {package}.")
 
 
-def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
     """The ended program with its words, whatever its exit status."""
     words = [str(word) for word in command]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, **options)
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=timeout, **options)
 
 
 def said(ended: subprocess.CompletedProcess[str]) -> str:

@@ -63,7 +63,10 @@ class Standing:
     def manage(self, *words: str, service: str) -> str:
         """What `manage.py` said in that service's environment; it must succeed."""
         where = self.code.get(service, ROOT)
-        ended = run(sys.executable, "manage.py", *words, env=self.environment(service), cwd=where)
+        # A migration on MongoDB makes a hundred indexes, each of them durable before the next.
+        ended = run(
+            sys.executable, "manage.py", *words, env=self.environment(service), cwd=where, timeout=180
+        )
         assert ended.returncode == 0, said(ended)
         return ended.stdout
 

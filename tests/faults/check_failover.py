@@ -30,7 +30,8 @@ def test_what_was_acknowledged_survives_the_loss_of_the_primary(ground: Ground) 
             fed = [engine.feed(), engine.feed()]
             time.sleep(ground.rng.uniform(0, 0.3))
             if number % 2 == 0:
-                lost.step_down()
+                # Longer than an election takes, or it may be the old one that is elected.
+                lost.step_down(seconds=15)
             else:
                 lost.kill()
             until(lambda lost=lost: any(one.is_primary() for one in members if one is not lost), seconds=30)  # type: ignore[misc]

@@ -54,11 +54,11 @@ class Server:
         """It runs, and is not necessarily the primary."""
         self.process = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def step_down(self) -> None:
-        """For two seconds it takes no writes, and closes what wrote."""
+    def step_down(self, *, seconds: int = 2) -> None:
+        """For so long it takes no writes and is not elected again, and it closes what wrote."""
         with self._client() as client:
             try:
-                client.admin.command("replSetStepDown", 2, force=True)
+                client.admin.command("replSetStepDown", seconds, force=True)
             except PyMongoError:
                 return
 
