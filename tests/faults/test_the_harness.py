@@ -37,6 +37,8 @@ def test_every_mutant_has_a_trial_that_shows_it() -> None:
 @pytest.mark.parametrize("mutant", SHOWN_BY)
 def test_each_mutant_turns_the_harness_red(ground: Ground, mutant: str) -> None:
     said = ground.home / "said"
+    if SHOWN_BY[mutant] is _power:
+        needed("strace")  # asked here: a child that is forked cannot skip the test
 
     def trial() -> None:
         grounds.be_brief()
