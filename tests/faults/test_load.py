@@ -216,5 +216,6 @@ def test_a_locked_database_is_waited_for(ground: Ground) -> None:
                 assert other.stdout.readline() == b"locked\n"
                 assert other.wait(60) == 0
             ground.strike(session)
-            ground.note_recoveries()
+            # Each by itself: locked again at once, nothing could be written until the last trial is over.
+            until(lambda: _recovered(ground), seconds=DRAIN_SECONDS, every=0.05)
         finish(engine)
