@@ -82,6 +82,9 @@ class Lock:
         except BlockingIOError as error:
             os.close(self._file)
             raise SpoolBusy(busy) from error
+        except OSError:  # a disk that knows no locks
+            os.close(self._file)
+            raise
 
     def release(self) -> None:
         """Let others have it."""

@@ -7,7 +7,6 @@ merely stalls keeps it, and so does one in another container that shares the spo
 rests on this: where no lock can be had, or a disk lies about it, leases run out and fences hold.
 """
 
-import fcntl
 import os
 import re
 import secrets
@@ -16,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from recorder.errors import SpoolBusy
+from recorder.take import Lock
 
 # What a token begins with, in hex digits; the rest of its 32 is drawn for each claim.
 NAME_DIGITS = 12
@@ -39,21 +41,22 @@ class Presence:
     def _take(self, path: Path) -> None:
         (self.root.parent / "id").stat()  # where none is, no spool is mounted
         self.root.mkdir(mode=0o700, exist_ok=True)
-        with ExitStack() as undone:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode=0o600)
-            undone.callback(os.close, lock)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.stat()  # unless somebody took it for a dead one's before it was locked
-            undone.pop_all()
+        lock = _locked(path)
+        if lock is None:
+            path.unlink(missing_ok=True)  # on a disk that knows no locks each claim would leave one
+            return
+        if not path.exists():
+            lock.release()  # somebody took it for a dead one's before it was locked
+            return
         self._name = path.name
-        # Open for the life of this process, and of those that it forks.
+        # Held for the life of this process, and of those that it forks.
         weakref.finalize(self, _leave, path, lock, os.getpid())
 
     @contextmanager
     def of_the_dead(self) -> Iterator[list[str]]:
         """The names of workers that are gone and took no leave; forgotten once the block has ended well."""
         with ExitStack() as locks:
-            gone = [path for path in self._files() if _is_unlocked(path, locks)]
+            gone = [path for path in self._files() if (lock := _locked(path)) and locks.enter_context(lock)]
             yield [path.name for path in gone]
             for path in gone:
                 with suppress(OSError):
@@ -66,18 +69,15 @@ class Presence:
             return []
 
 
-def _is_unlocked(path: Path, locks: ExitStack) -> bool:
-    """True when nobody holds the file's lock; then we do, until `locks` is closed."""
-    with suppress(OSError), ExitStack() as opened:
-        file = opened.enter_context(path.open("r+b"))  # NFS lets only writers lock
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        locks.push(opened.pop_all())
-        return True
-    return False
+def _locked(path: Path) -> Lock | None:
+    """The file's lock, now ours; None while another holds it, or where it cannot be had."""
+    with suppress(SpoolBusy, OSError):
+        return Lock(path, busy="")
+    return None
 
 
-def _leave(path: Path, lock: int, pid: int) -> None:
-    os.close(lock)
+def _leave(path: Path, lock: Lock, pid: int) -> None:
+    lock.release()
     if os.getpid() == pid:
         with suppress(OSError):
             path.unlink()

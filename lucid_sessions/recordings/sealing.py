@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO
 from uuid import UUID
 
 import structlog
@@ -58,9 +58,7 @@ def seal_soon(world: Installation) -> None:
 @contextmanager
 def _turn(world: Installation) -> Iterator[bool]:
     """False at once when another waits for the next round; else True, a second after the last checkpoint."""
-    _require_ledger(world)
-    path = world.ledger_root / "turn"
-    with blaming("lock", path), path.open("w") as turn:
+    with _opened(world, "turn") as turn:
         try:
             fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -101,23 +99,27 @@ def _round(world: Installation) -> int:
         _publish(ledger)
 
 
-def _require_ledger(world: Installation) -> None:
+@contextmanager
+def _only_sealer(world: Installation) -> Iterator[None]:
+    with _opened(world, "lock") as lock:
+        _lock(lock)
+        yield
+
+
+@contextmanager
+def _opened(world: Installation, name: str) -> Iterator[IO[str]]:
+    """A file to lock beside the ledger, which must be there, or be new."""
     if not world.ledger_root.is_dir() and world.keys.log_pin.exists():
         raise Retryable(
             f"The ledger {world.ledger_root} is not there: mount it. Nothing is anchored until then."
         )
     make_directory(world.ledger_root)
+    path = world.ledger_root / name
+    with blaming("lock", path), path.open("w") as file:
+        yield file
 
 
-@contextmanager
-def _only_sealer(world: Installation) -> Iterator[None]:
-    _require_ledger(world)
-    with blaming("lock", world.ledger_root / "lock"), (world.ledger_root / "lock").open("w") as lock:
-        _lock(lock)
-        yield
-
-
-def _lock(lock: Any) -> None:
+def _lock(lock: IO[str]) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:

@@ -65,7 +65,7 @@ class Standing:
         where = self.code.get(service, ROOT)
         # A migration on MongoDB makes a hundred indexes, each of them durable before the next.
         ended = run(
-            sys.executable, "manage.py", *words, env=self.environment(service), cwd=where, timeout=180
+            sys.executable, "manage.py", *words, env=self.environment(service), cwd=where, timeout=120
         )
         assert ended.returncode == 0, said(ended)
         return ended.stdout

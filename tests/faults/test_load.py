@@ -216,6 +216,7 @@ def test_a_locked_database_is_waited_for(ground: Ground) -> None:
                 assert other.stdout.readline() == b"locked\n"
                 assert other.wait(60) == 0
             ground.strike(session)
-            # Each by itself: locked again at once, nothing could be written until the last trial is over.
-            until(lambda: _recovered(ground), seconds=DRAIN_SECONDS, every=0.05)
+            # Every other lock comes at once after the one before; from the other half all must recover.
+            if number % 2:
+                until(lambda: _recovered(ground), seconds=DRAIN_SECONDS, every=0.05)
         finish(engine)

@@ -20,6 +20,7 @@ from lucid_sessions.recordings.models import Chunk
 from lucid_sessions.recordings.presence import NAME_DIGITS, Presence
 from tests import factories
 from tests.faults.forks import KILLED, run_forked
+from tests.programs import needed
 from tests.tasks.workers import until
 
 # Says its name, then its child's process id, and stays until its input ends.
@@ -116,6 +117,16 @@ def test_where_no_lock_can_be_had_nobody_has_a_name(tmp_path: Path) -> None:
     (tmp_path / "workers").touch()
     assert Presence(tmp_path / "workers").name() == ""
     assert _dead(tmp_path / "workers") == []
+
+
+def test_a_disk_that_knows_no_locks_is_left_as_it_was(tmp_path: Path) -> None:
+    strace = [needed("strace"), "-f", "-qq", "-o", str(tmp_path / "calls"), "-e", "trace=flock"]
+    strace += ["-e", "inject=flock:error=ENOLCK"]
+    command = [*strace, sys.executable, "-c", WORKER, str(tmp_path / "workers")]
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "\n"
+    assert "(INJECTED)" in (tmp_path / "calls").read_text()
+    assert list((tmp_path / "workers").iterdir()) == []
 
 
 def test_where_no_spool_is_mounted_nothing_is_written(tmp_path: Path) -> None:
