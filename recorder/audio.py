@@ -22,7 +22,7 @@ from recorder.track import TrackWriter
 from recorder.xvfb import WITH_US
 
 if TYPE_CHECKING:
-    from recorder.screen import Picture
+    from recorder.samples import Seen
 
 TRACK = "audio"
 RATE, CHANNELS, FRAME = 48_000, 2, 1024
@@ -78,7 +78,7 @@ class AudioTrack:
     def cut(self, at_us: int) -> None:
         """Nothing: sound is cut between its own packets."""
 
-    def shown(self, picture: Picture) -> None:
+    def shown(self, seen: Seen) -> None:
         """Nothing: what is shown is not heard."""
 
     def close(self, end_us: int) -> None:

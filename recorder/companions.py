@@ -11,7 +11,7 @@ from recorder.errors import DiskFull
 from recorder.take import Take
 
 if TYPE_CHECKING:
-    from recorder.screen import Picture
+    from recorder.samples import Seen
 
 log = logging.getLogger("recorder")
 RETRY_AFTER_US = 10_000_000
@@ -28,7 +28,7 @@ class Companion(Protocol):
         """The screen has begun a new segment, its first picture comes next."""
         ...
 
-    def shown(self, picture: Picture) -> None:
+    def shown(self, seen: Seen) -> None:
         """The screen shows this now; the picture is valid during this call."""
         ...
 
@@ -89,10 +89,10 @@ class Companions:
             self._guard(place, lambda one: one.cut(at_us), at_us)
         self._is_on = True
 
-    def shown(self, picture: Picture, at_us: int) -> None:
+    def shown(self, seen: Seen, at_us: int) -> None:
         """The screen shows this from now on."""
         for place in self._places:
-            self._guard(place, lambda one: one.shown(picture), at_us)
+            self._guard(place, lambda one: one.shown(seen), at_us)
 
     def close(self, end_us: int) -> None:
         """The screen's recording has ended or pauses."""

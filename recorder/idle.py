@@ -9,10 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from recorder.screen import Picture
+    from recorder.samples import Seen
 
-SAMPLED = 8  # one pixel of eight by eight, as in thumbs
-COLOURS = 0x00FFFFFF
 LITTLE = 0.002  # of the screen: more than a clock, less than a line of text
 
 
@@ -32,11 +30,11 @@ class Idle:
         """Recording begins, or goes on, now: what comes next is something that happens."""
         self._since_us, self._seen = at_us, None
 
-    def shown(self, picture: Picture, at_us: int) -> None:
+    def shown(self, seen: Seen, at_us: int) -> None:
         """The screen shows this from now on."""
         if self._limit_us is None:
             return
-        sample = picture.view(np.uint32)[::SAMPLED, ::SAMPLED, 0] & np.uint32(COLOURS)
+        sample = seen.sample
         if self._seen is None or self._seen.shape != sample.shape or self._share(sample) > LITTLE:
             self._seen, self._since_us = sample, at_us
 

@@ -12,7 +12,7 @@ from recorder.lines import LineTrack
 from recorder.take import Take
 
 if TYPE_CHECKING:
-    from recorder.screen import Picture
+    from recorder.samples import Seen
 
 TRACK = "input"
 PRESSED = ("key", "button")
@@ -59,7 +59,7 @@ class InputTrack:
         """Cut with the screen."""
         self._lines.cut(at_us)
 
-    def shown(self, picture: Picture) -> None:
+    def shown(self, seen: Seen) -> None:
         """Nothing: what is shown is not what is done."""
 
     def close(self, end_us: int) -> None:

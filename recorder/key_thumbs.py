@@ -10,6 +10,7 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
 from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.samples import Samples
 from recorder.take import Take
 from recorder.thumb import ThumbTrack
 
@@ -31,6 +32,7 @@ class KeyThumbs:
     def __init__(self, take: Take, *, width: int | None, since_us: int = 0) -> None:
         self._take, self._width, self._since_us = take, width, since_us
         self._track: ThumbTrack | None = None
+        self._samples = Samples()
         self.trouble: DiskFull | SpoolUnwritable | None = None
 
     def passed(self, packet: Packet[Any], at_us: int, *, cut: bool) -> None:
@@ -61,7 +63,7 @@ class KeyThumbs:
             self._track = ThumbTrack(self._take, width=self._width or 0)
         self._track.cut(at_us)
         self._track.look(at_us)
-        self._track.shown(_picture(packet))
+        self._track.shown(self._samples.look(_picture(packet)))
 
 
 def _picture(packet: Packet[Any]) -> Picture:

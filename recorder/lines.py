@@ -6,8 +6,10 @@ import bisect
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from recorder.beside import Beside
 from recorder.errors import DiskFull, SpoolUnwritable, Unreadable
 from recorder.part import Part
 from recorder.take import Take
@@ -35,6 +37,7 @@ class LineTrack:
         self._added = 0
         self._counts: Counter[str] = Counter()
         self._start_us = self._written_us = start_us
+        self._beside = Beside()
         self._part = self._open(start_us)
 
     def add(self, at_us: int, facts: dict[str, Any]) -> None:
@@ -51,6 +54,7 @@ class LineTrack:
 
     def settle(self, now_us: int) -> None:
         """Write what has had the time to come in; call it often."""
+        self._beside.look()
         horizon = now_us - SETTLED_AFTER_US
         if horizon - self._written_us >= WRITE_EVERY_US or (self._cuts and self._cuts[0] <= horizon):
             self._write_until(horizon)
@@ -60,6 +64,7 @@ class LineTrack:
         end_us = max(end_us, self._start_us + 1)
         self._write_until(end_us)
         self._commit(end_us)
+        self._beside.settle()
 
     def give_up(self, at_us: int) -> None:
         """Keep what has come in until now; on a disk that takes no more, what is written."""
@@ -100,9 +105,7 @@ class LineTrack:
     def _commit(self, end_us: int) -> None:
         self._counts.pop("tick", None)
         self._part.append(line(end_us, k="end", counts=dict(sorted(self._counts.items()))))
-        self._part.commit(end_us)
-        if self._part.full is not None:
-            raise self._part.full
+        self._beside.do(partial(self._part.finish, end_us))
 
 
 def line(at_us: int, **facts: Any) -> bytes:

@@ -12,6 +12,7 @@ from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.idle import Idle
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.pace import NS, Pace, Slot
+from recorder.samples import Samples
 from recorder.screen import TRACK, Segmenter, Shown
 from recorder.sources import LiveSource, changed_rows
 from recorder.take import Take
@@ -19,7 +20,7 @@ from recorder.take import Take
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recorder.screen import Picture
+    from recorder.samples import Seen
 
 NAP = 0.1  # seconds: the longest wait before commands are looked at again
 
@@ -37,6 +38,7 @@ class LiveRecording:
             take, places(take, orders.settings, source=source, timeline=lambda: self._timeline)
         )
         self._missing = orders.missing
+        self._samples = Samples()
         self._pace = Pace(orders.settings.frame_rate)
         self._idle = Idle(orders.settings.idle_seconds)
         quiet = orders.settings.quiet_segment_seconds
@@ -113,8 +115,9 @@ class LiveRecording:
         began_ns = time.monotonic_ns()
         picture = self._source.grab(at_us)
         self._account(at_us)
-        segment_us = self._segmenter.segment_us
-        shown = Shown(changed_rows(self._source), changed, self._is_quiet(picture, at_us))
+        segment_us, rows = self._segmenter.segment_us, changed_rows(self._source)
+        seen = self._samples.look(picture, rows)
+        shown = Shown(rows, changed, self._is_quiet(seen, at_us), share=seen.changed)
         pushed = self._segmenter.push(picture, at_us, shown=shown)
         if self._segmenter.segment_us != segment_us:
             self._companions.cut(self._segmenter.segment_us)
@@ -123,15 +126,15 @@ class LiveRecording:
             self._idle.begin(at_us)
             self._reporter.tell("recording", start_us=at_us, origin_wall_ms=self._timeline.origin_wall_ms)
         if pushed:
-            self._companions.shown(picture, at_us)
-            self._idle.shown(picture, at_us)
+            self._companions.shown(seen, at_us)
+            self._idle.shown(seen, at_us)
         slot = Slot(began_ns, time.monotonic_ns() - began_ns)
         # A picture counts as dropped only when there was one to be seen.
         self._pace.took(slot, missed=slot.spent_ns >= self._pace.interval_ns and self._source.wait(0))
 
-    def _is_quiet(self, picture: Picture, at_us: int) -> bool:
+    def _is_quiet(self, seen: Seen, at_us: int) -> bool:
         """Whether for a segment's length nothing shown or done counted, and nobody watches."""
-        self._quiet.shown(picture, at_us)
+        self._quiet.shown(seen, at_us)
         if self._companions.stirred != self._stirred:
             self._stirred = self._companions.stirred
             self._quiet.begin(at_us)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 NS = 1_000_000_000
 STEPS = (60, 50, 40, 30, 25, 20, 15, 12, 10, 8, 6, 5, 4, 3, 2, 1)
-FULL, ROOMY = 0.95, 0.6  # parts of an interval that a picture may take: above, too fast; below, room for more
+FULL, ROOMY = 1.0, 0.6  # parts of an interval that a picture may take: above, too fast; below, room for more
 LOWER_AFTER_NS, RAISE_AFTER_NS = 1 * NS, 5 * NS
 LOWER_AFTER, RAISE_AFTER = 4, 3  # pictures, at least: one slow picture says nothing
 RECENT = 0.25  # the weight of the newest picture in what one costs
@@ -55,11 +55,14 @@ class Pace:
         if self._next_ns < slot.began_ns:
             self._next_ns = slot.began_ns + self.interval_ns
         self._cost_ns += RECENT * (slot.spent_ns - self._cost_ns) if self._cost_ns else slot.spent_ns
-        self._judge(slot.began_ns + slot.spent_ns)
+        self._judge(slot.began_ns + slot.spent_ns, missed=missed)
 
-    def _judge(self, now_ns: int) -> None:
-        """Step down after a second above what can be kept, up after five seconds with room for it."""
-        if self._cost_ns <= FULL * self.interval_ns:
+    def _judge(self, now_ns: int, *, missed: bool) -> None:
+        """Step down after a second above what can be kept, up after five seconds with room for it.
+
+        Pictures that came one by one say nothing: the rate was not what they waited for.
+        """
+        if self._cost_ns <= FULL * self.interval_ns or not missed:
             self._tight, self._tight_since = 0, now_ns
         elif self._tight >= LOWER_AFTER and now_ns - self._tight_since >= LOWER_AFTER_NS:
             self._step(+1, now_ns)

@@ -72,6 +72,12 @@ class Part:
             target = self._committed_again(name)
         return self._counted(target, name)
 
+    def finish(self, end_us: int) -> None:
+        """As `commit`, and raise `DiskFull` when that took the spool's reserve."""
+        self.commit(end_us)
+        if self.full is not None:
+            raise self.full
+
     def _counted(self, target: Path, name: SegmentName) -> Path:
         self._take.committed(name, self.length)
         return target

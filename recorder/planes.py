@@ -26,6 +26,11 @@ def joined(one: Rows, other: Rows) -> Rows:
     return min(one[0], other[0]), max(one[1], other[1])
 
 
+def meet(one: Rows | None, other: Rows) -> bool:
+    """Whether these rows (None: all) have any in common."""
+    return other[0] < other[1] and (one is None or (one[0] < other[1] and other[0] < one[1]))
+
+
 class Planes:
     """Luma and chroma (BT.709, narrow range, 4:2:0) of a screen of even sides; at first all of it is new."""
 

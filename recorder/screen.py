@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 TRACK = "screen"
 HEARTBEAT_TICKS = TICKS  # an unchanged screen still gives one frame a second: bounds what a crash loses
-# A picture that has come to rest after it changed widely is encoded once more, which makes it finer. After a
-# cut that also has the muxer give the segment before out: live viewers wait for it.
-FINER_TICKS = TICKS // 10
-WIDELY = 8  # an eighth of the rows
+# A picture that has come to rest is encoded some more times, each finer than before: the encoder is coarse
+# with what moves. Once when it may have changed in an eighth of its rows, often when much of it did, and some
+# times after a cut: the first of those also has the muxer give the segment before out, for live viewers.
+REST_TICKS, FINER_TICKS = TICKS // 10, TICKS // 25
+FINER_ROWS, FINER_MUCH = 8, 0.05
+FINER_A_LITTLE, FINER_AFTER_CUT, FINER_MOST = 1, 3, 8
 # What moves in a small place counts as nothing, but must not grow beyond what a chunk may hold.
 MOST_DRAWN_OUT = 8 * 1024 * 1024
 X264 = "keyint=infinite:scenecut=0:bframes=0:repeat-headers=0:rc-lookahead=0"
@@ -46,12 +48,21 @@ class Preset:
     pixels: str
     options: dict[str, str]
     search: str = ""
+    more: str = ""
 
 
 PRESETS = {
     "low": Preset("libx264", "yuv420p", {"preset": "ultrafast", "crf": "30"}),
     "medium": Preset("libx264", "yuv420p", {"preset": "superfast", "crf": "26"}),
-    "high": Preset("libx264", "yuv420p", {"preset": "veryfast", "crf": "18"}, search="me=dia:subme=1"),
+    # Less of what is little is left out than by default: a picture is encoded when it changes, and is not
+    # refined thirty times a second. A twelfth more bytes of what moves.
+    "high": Preset(
+        "libx264",
+        "yuv420p",
+        {"preset": "veryfast", "crf": "18"},
+        search="me=dia:subme=1",
+        more="deadzone-inter=12:deadzone-intra=8",
+    ),
     # Red, green and blue as they are: any conversion to luma and chroma would lose some of the screen.
     "ultra": Preset("libx264rgb", "bgr0", {"preset": "ultrafast", "qp": "0"}),
 }
@@ -62,16 +73,23 @@ class Shown:
     """What is known of a picture beside its pixels.
 
     `rows` are those that may differ from the picture of the last call, whatever came of it; None: all.
-    `changed`: something on it has changed; `quiet`: for a while nothing has happened.
+    `changed`: something on it has changed; `quiet`: for a while nothing has happened; `share`: which part of
+    it changed, as far as that was looked at.
     """
 
     rows: Rows | None = None
     changed: bool = True
     quiet: bool = False
+    share: float = 0.0
 
-    def widely(self, height: int) -> bool:
-        """Whether much of it may have changed."""
-        return self.changed and (self.rows is None or (self.rows[1] - self.rows[0]) * WIDELY > height)
+    def refinements(self, height: int) -> int:
+        """How often it is to be encoded again once it has come to rest."""
+        if not self.changed:
+            return 0
+        if self.share > FINER_MUCH:
+            return FINER_MOST
+        is_wide = self.rows is None or (self.rows[1] - self.rows[0]) * FINER_ROWS > height
+        return FINER_A_LITTLE if is_wide else 0
 
 
 CHANGED = Shown()
@@ -93,8 +111,8 @@ class Segmenter:
         self._next_cut = self._next_sync = 0
         self.is_drawn_out = False
         self._last = -1
-        self._is_coarse = False
-        self.frames = 0
+        self.frames = self._coarse = 0
+        self._rest = REST_TICKS
         self._segment_tick = self._opened_tick = -1
 
     @property
@@ -106,7 +124,7 @@ class Segmenter:
         """Seconds until a frame is needed although nothing changed."""
         if self._writer is None:
             return 0.0
-        rest = FINER_TICKS if self._is_coarse else HEARTBEAT_TICKS
+        rest = self._rest if self._coarse else HEARTBEAT_TICKS
         return max(0, min(self._next_cut, self._last + rest) - ticks_of(now_us)) / TICKS
 
     @property
@@ -131,10 +149,10 @@ class Segmenter:
         cut = self._cuts(tick, quiet=shown.quiet)
         if cut:
             self._segment_tick = tick
-        if cut or shown.widely(size[1]):
-            self._is_coarse = True
-        elif not shown.changed:
-            self._is_coarse = False
+        # What is left of an earlier change's is still to be done after a later, smaller one.
+        rest = self._coarse if shown.changed else self._coarse - 1
+        self._coarse = max(rest, shown.refinements(size[1]), FINER_AFTER_CUT if cut else 0)
+        self._rest = REST_TICKS if cut or shown.changed else FINER_TICKS
         self._last = tick
         self._encode(self._frame(picture), tick, cut=cut)
         self.frames += 1
@@ -196,8 +214,9 @@ class Segmenter:
         return end
 
     def _add_stream(self, container: OutputContainer) -> VideoStream:
-        search = self._preset.search if self._threads == 1 else HURRIED
-        more = f"{X264}:sliced-threads={self._threads - 1}:{search}".rstrip(":")
+        calm = self._preset.search, self._preset.more
+        chosen = filter(None, calm if self._threads == 1 else (HURRIED,))
+        more = ":".join((X264, f"sliced-threads={self._threads - 1}", *chosen))
         options = {**self._preset.options, "tune": "zerolatency", "forced-idr": "1", "x264-params": more}
         stream = container.add_stream(self._preset.encoder, rate=self._settings.frame_rate, options=options)
         assert isinstance(stream, VideoStream)  # noqa: S101 -- the encoders above make pictures

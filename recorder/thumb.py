@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 import av
@@ -18,6 +19,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
+from recorder.beside import Beside
 from recorder.errors import Unreadable
 from recorder.part import Part
 from recorder.take import Take
@@ -25,13 +27,12 @@ from recorder.take import Take
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from recorder.samples import Seen
     from recorder.screen import Picture
 
 TRACK = "thumb"
 WEBP = {"quality": "60", "compression_level": "2", "preset": "text"}
 FIGURES = b"LCDA"
-SAMPLED = 8  # one pixel of eight by eight tells what changed: the smallest letter has about one
-COLOURS = 0x00FFFFFF
 PAINTED = 0.02  # part of a picture that is not of one colour, once there is something to be seen
 ADVICE = "It is damaged; keep it and look at it, and check the spool's disk."
 
@@ -62,14 +63,16 @@ class ThumbTrack:
         self._fresh: av.VideoFrame | None = None
         self._poster: _Poster | None = None
         self._ended: list[_Ended] = []
+        self._beside = Beside()
         self._start_us = self._frames = 0
         self._changed = 0.0
         self._is_blank = False
-        self._seen: NDArray[np.uint32] | None = None
+        self._is_new = True
 
     def look(self, now_us: int) -> None:  # noqa: ARG002 -- others go by the time
         """Do what has been put off."""
         self._encode()
+        self._beside.look()
         while self._ended:
             self._write(self._ended.pop(0))
 
@@ -79,17 +82,17 @@ class ThumbTrack:
         self._poster, self._start_us = None, at_us
         self._frames, self._changed = 0, 0.0
 
-    def shown(self, picture: Picture) -> None:
+    def shown(self, seen: Seen) -> None:
         """Count what this picture changed; keep the first of a segment that shows something.
 
         A desktop that has just been logged on to is black until its server has painted it.
         """
         self._frames += 1
-        changed = self._share_changed(picture)
+        changed, self._is_new = 1.0 if self._is_new else seen.changed, False
         self._changed += changed
         is_first = self._poster is None and self._fresh is None
         if is_first or (self._is_blank and changed):
-            self._fresh, self._is_blank = _small(picture, self._width), self._shows_nothing()
+            self._fresh, self._is_blank = _small(seen.picture, self._width), _shows_nothing(seen.sample)
 
     def skipped(self) -> None:
         """Count a picture that was not looked at."""
@@ -99,23 +102,12 @@ class ThumbTrack:
         """The last segment is over."""
         self._end(end_us)
         self._poster = None
-        self.look(end_us)
+        self.give_up(end_us)
 
     def give_up(self, at_us: int) -> None:
         """Those of segments that are over may still be written."""
         self.look(at_us)
-
-    def _share_changed(self, picture: Picture) -> float:
-        sample = picture.view(np.uint32)[::SAMPLED, ::SAMPLED, 0] & np.uint32(COLOURS)
-        before, self._seen = self._seen, sample
-        if before is None or before.shape != sample.shape:
-            return 1.0
-        return float(np.count_nonzero(before != sample) / sample.size)
-
-    def _shows_nothing(self) -> bool:
-        """Whether nearly all of the newest picture has one colour."""
-        seen = self._seen
-        return seen is not None and bool((seen != seen[0, 0]).mean() < PAINTED)
+        self._beside.settle()
 
     def _end(self, end_us: int) -> None:
         """The open segment is over: what is to be written of it."""
@@ -131,9 +123,12 @@ class ThumbTrack:
     def _write(self, ended: _Ended) -> None:
         name = self._take.next_segment(TRACK, epoch=self._epoch, start_us=ended.start_us, extension="webp")
         part = Part(self._take, name, init=ended.content)
-        part.commit(ended.end_us)
-        if part.full is not None:
-            raise part.full
+        self._beside.do(partial(part.finish, ended.end_us))
+
+
+def _shows_nothing(sample: NDArray[np.uint32]) -> bool:
+    """Whether nearly all of a picture has one colour."""
+    return bool((sample != sample[0, 0]).mean() < PAINTED)
 
 
 def webp(picture: Picture, *, width: int, frames: int, changed: float) -> bytes:
@@ -175,7 +170,7 @@ def _small(picture: Picture, width: int) -> av.VideoFrame:
     height = max(2, round(high * width / wide) & ~1)
     frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), "bgra")
     # WebP is decoded as BT.601 with its narrow range, whatever the screen's video uses.
-    return frame.reformat(width, height, "yuv420p", dst_colorspace="ITU601", interpolation="AREA")
+    return frame.reformat(width, height, "yuv420p", dst_colorspace="ITU601", interpolation="AREA", threads=1)
 
 
 def _encoded(small: av.VideoFrame) -> _Poster:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
-from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 import av
 from av.container import OutputContainer
 
 from recorder import mp4
+from recorder.beside import Beside
 from recorder.clock import us_of
 from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.part import Part
@@ -65,8 +65,7 @@ class TrackWriter:
         self._end = 0
         self.trouble: DiskFull | SpoolUnwritable | None = None
         self._stuck = False
-        self._beside: Thread | None = None
-        self._defect: Exception | None = None
+        self._beside = Beside()
 
     def put(self, packet: Packet[Any], *, cut: bool) -> None:
         """Take the next packet in decode order; with `cut`, a key packet that begins a new segment."""
@@ -81,8 +80,8 @@ class TrackWriter:
 
     def sync(self) -> None:
         """Have what the open segment holds survive a power cut, soon; nothing waits for it."""
-        if self._part is not None and (self._beside is None or not self._beside.is_alive()):
-            self._do_beside(self._part.sync)
+        if self._part is not None and self._beside.is_idle:
+            self._beside.do(self._part.sync)
 
     def close(self, end_tick: int) -> int:
         """Write out what is held, the last packet ending at `end_tick`; returns the end in microseconds."""
@@ -94,7 +93,7 @@ class TrackWriter:
             self._container.close()
             self._store_fragments()
             self._commit()
-            self._settle()
+            self._beside.settle()
         return us_of(self._end, self._timescale)
 
     def _mux(self, packet: Packet[Any], *, duration: int) -> None:
@@ -134,28 +133,12 @@ class TrackWriter:
             if part.is_empty:
                 part.discard()
                 return
-            self._settle()  # a segment never counts before the one that it follows
-            self._do_beside(partial(self._finish, part, us_of(self._end, self._timescale)))
-
-    def _do_beside(self, act: Callable[[], None]) -> None:
-        """What waits for the disk, in a thread of its own; one at a time."""
-        self._beside = Thread(target=act, name="disk")
-        self._beside.start()
+            # A segment never counts before the one that it follows.
+            self._beside.do(partial(self._finish, part, us_of(self._end, self._timescale)))
 
     def _finish(self, part: Part, end_us: int) -> None:
-        try:
-            self._note_trouble(part.commit, end_us)
-        except Exception as error:  # noqa: BLE001 -- raised again where somebody hears it
-            self._defect = error
+        self._note_trouble(part.commit, end_us)
         self.trouble = self.trouble or part.full
-
-    def _settle(self) -> None:
-        """Wait until what is over is committed."""
-        if self._beside is not None:
-            self._beside.join()
-            self._beside = None
-        if self._defect is not None:
-            raise self._defect
 
     def _note_trouble(self, act: Callable[[Any], object], argument: Any) -> None:
         """Whatever cannot be written any more is given up, so that what was written can still be closed."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from recorder.screen import Picture
 
 
+# Seconds between looks at where it is, since it moves without damage: while it moves, and at rest.
+MOVING_EVERY, RESTING_EVERY, MOVES_FOR = 0.05, 0.1, 1.0
+
+
 class Cursor:
     """Knows shape and place of the pointer."""
 
@@ -21,21 +25,35 @@ class Cursor:
         fixes.SelectCursorInput(root, xcffib.xfixes.CursorNotifyMask.DisplayCursor)
         self._place = (-1, -1)
         self._changed = True
+        self._look_at = self._moved_at = 0.0
         self._under: tuple[slice, slice, Picture] | None = None
         self._shape()
 
     def reshape(self) -> None:
         """The server says that the pointer looks different now."""
         self._shape()
-        self._changed = True
+        self._changed, self._look_at = True, 0.0
 
-    def has_moved(self) -> bool:
-        """Whether place or shape changed since the last time this was asked."""
+    def due_in(self, now: float) -> float:
+        """Seconds until it is looked at again."""
+        return max(0.0, self._look_at - now)
+
+    def has_moved(self, now: float) -> bool:
+        """Whether place or shape changed since the last look; False until another is due."""
+        if now < self._look_at:
+            return False
         pointer = self._x.core.QueryPointer(self._root).reply()
         place = (pointer.root_x, pointer.root_y)
         changed, self._changed = self._changed or place != self._place, False
         self._place = place
+        self._moved_at = now if changed else self._moved_at
+        self._look_at = now + (RESTING_EVERY if now - self._moved_at > MOVES_FOR else MOVING_EVERY)
         return changed
+
+    @property
+    def rows(self) -> Rows:
+        """Those that it covers now."""
+        return (self._under[0].start, self._under[0].stop) if self._under else NO_ROWS
 
     def lift(self, picture: Picture) -> Rows:
         """Put back what was under the pointer; the rows that it covered."""

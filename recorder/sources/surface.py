@@ -21,6 +21,8 @@ class Surface(Protocol):
     """What is read; may change with `renew`."""
     origin: tuple[int, int]
     """Where its upper left corner is on the screen, for the pointer."""
+    border: int
+    """How far from the upper left corner of its pixels its damage is counted."""
 
     def renew(self) -> tuple[int, int]:
         """Ready to be read at its present size, which is returned: width and height."""
@@ -37,7 +39,7 @@ class WholeScreen:
     def __init__(self, x: Any) -> None:
         self._x = x
         self.watched = self.drawable = x.get_setup().roots[x.pref_screen].root
-        self.origin = (0, 0)
+        self.origin, self.border = (0, 0), 0
         randr = x(xcffib.randr.key)
         randr.QueryVersion(1, 5).reply()
         randr.SelectInput(self.drawable, xcffib.randr.NotifyMask.ScreenChange)
@@ -61,7 +63,7 @@ class OneWindow:
     def __init__(self, x: Any, window: int) -> None:
         self._x, self.watched, self.drawable = x, window, 0
         self._root = x.get_setup().roots[x.pref_screen].root
-        self.origin = (0, 0)
+        self.origin, self.border = (0, 0), 0
         name = "Composite"
         if not x.core.QueryExtension(len(name), name).reply().present:
             raise BadSource("This display lacks the extension Composite: record its whole screen instead.")
@@ -88,6 +90,7 @@ class OneWindow:
         size = self._x.core.GetGeometry(self.drawable).reply()
         place = self._x.core.TranslateCoordinates(self.watched, self._root, 0, 0).reply()
         self.origin = place.dst_x, place.dst_y
+        self.border = self._x.core.GetGeometry(self.watched).reply().border_width
         self._size = size.width, size.height
         return self._size
 

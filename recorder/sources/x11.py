@@ -22,7 +22,7 @@ import xcffib.xproto
 
 from recorder.errors import BadSource, SourceLost
 from recorder.keys import InputPolicy
-from recorder.planes import NO_ROWS, Rows, joined
+from recorder.planes import NO_ROWS, Rows, joined, meet
 from recorder.pulse import of_users
 from recorder.sources.cursor import Cursor
 from recorder.sources.shared_image import SharedImage
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from recorder.screen import Picture
     from recorder.settings import Settings
 
-WHOLE_EVERY_US = 4_000_000  # at most so old is any row that was not read again
-POINTER_EVERY = 0.05  # seconds between looks at the pointer: it moves without damage
+WHOLE_EVERY_US = 10_000_000  # at most so old is any row that was not read again
 ALL_PLANES, Z_PIXMAP = 0xFFFFFFFF, 2
 NEEDED = ("DAMAGE", "MIT-SHM", "XFIXES", "RANDR")
 
@@ -87,37 +86,49 @@ class X11Source:
         until = time.monotonic() + timeout
         with self._watched():
             while not self._changed():
-                patience = min(POINTER_EVERY, until - time.monotonic())
-                if patience <= 0:
+                now = time.monotonic()
+                if now >= until:
                     return False
+                patience = until - now
+                if self._cursor:
+                    patience = min(patience, self._cursor.due_in(now))
                 select.select([self._x.get_file_descriptor()], [], [], patience)
         return True
 
     def grab(self, at_us: int) -> Picture:
         """The screen now, with the pointer drawn in. `changed_rows` says where it differs from the last."""
-        pixels = self._image.pixels
-        lifted = self._cursor.lift(pixels) if self._cursor else NO_ROWS
         with self._watched():
             self._changed()
             self._take_rows(at_us)
+            lifted = self._lift()
             self._damage.Subtract(self._damage_id, 0, 0)
             self._dirty = False
             self._read()
-        pixels = self._image.pixels
-        drawn = self._cursor.draw(pixels, origin=self._surface.origin) if self._cursor else NO_ROWS
+        drawn = self._draw()
         if self._pointed and self.changed_rows is not None:
             self.changed_rows = joined(self.changed_rows, joined(lifted, drawn))
         self._pointed = False
-        return pixels
+        return self._image.pixels
+
+    def _lift(self) -> Rows:
+        """Take the pointer off the picture where it moved or what is below it is read again."""
+        if self._cursor is None or not (self._pointed or meet(self.changed_rows, self._cursor.rows)):
+            return NO_ROWS
+        return self._cursor.lift(self._image.pixels)
+
+    def _draw(self) -> Rows:
+        """Have the pointer on the picture."""
+        if self._cursor is None or self._cursor.rows != NO_ROWS:
+            return NO_ROWS
+        return self._cursor.draw(self._image.pixels, origin=self._surface.origin)
 
     def _take_rows(self, at_us: int) -> None:
         """What is to be read now: what was reported, or everything."""
         self.changed_rows, self._damaged = self._damaged, NO_ROWS
         if self._resized:
             self._resize()
-        # Some drivers forget to report; and a window's damage is counted from another corner.
-        whole = at_us - self._whole_us >= WHOLE_EVERY_US or not isinstance(self._surface, WholeScreen)
-        if whole or self.changed_rows is None:
+        # Some drivers forget to report.
+        if at_us - self._whole_us >= WHOLE_EVERY_US or self.changed_rows is None:
             self.changed_rows, self._whole_us = None, at_us
 
     def close(self) -> None:
@@ -147,16 +158,19 @@ class X11Source:
     def _changed(self) -> bool:
         while (event := self._x.poll_for_event()) is not None:
             if isinstance(event, xcffib.damage.NotifyEvent):
-                self._dirty = True
-                area = event.area
-                self._damaged = joined(self._damaged, (max(0, area.y), area.y + area.height))
+                self._note(event.area)
             elif self._surface.is_resized_by(event):
                 self._dirty = self._resized = True
             elif self._cursor and isinstance(event, xcffib.xfixes.CursorNotifyEvent):
                 self._cursor.reshape()
-        if self._cursor and self._cursor.has_moved():
+        if self._cursor and self._cursor.has_moved(time.monotonic()):
             self._dirty = self._pointed = True
         return self._dirty
+
+    def _note(self, area: Any) -> None:
+        if area.width and area.height:  # servers also report that nothing changed
+            first = max(0, area.y + self._surface.border)
+            self._dirty, self._damaged = True, joined(self._damaged, (first, first + area.height))
 
     def _attach(self) -> None:
         self._image = SharedImage(*self._surface.renew())

@@ -7,6 +7,7 @@ import numpy as np
 
 from recorder.idle import Idle
 from recorder.recovery import recover
+from recorder.samples import Samples
 from recorder.settings import Settings
 from recorder.spool import Spool
 
@@ -21,16 +22,16 @@ def screen() -> np.ndarray:
 
 
 def test_a_clock_that_ticks_is_nothing_and_text_that_grows_is_something() -> None:
-    idle, picture = Idle(10), screen()
+    idle, picture, samples = Idle(10), screen(), Samples()
     idle.begin(0)
     for second in range(9):
         picture[8:24, 1800:1880, :3] = 40 + second  # the clock
-        idle.shown(picture, second * SECOND)
+        idle.shown(samples.look(picture), second * SECOND)
     assert not idle.is_over(9 * SECOND)
     assert idle.is_over(10 * SECOND)
     for letter in range(60):
         picture[500:518, 100 + letter * 10 : 110 + letter * 10, :3] = 255
-        idle.shown(picture, 20 * SECOND + letter * SECOND // 5)
+        idle.shown(samples.look(picture), 20 * SECOND + letter * SECOND // 5)
     assert not idle.is_over(33 * SECOND)
     assert not Idle(None).is_over(10**15)
 

@@ -153,9 +153,10 @@ def test_a_still_screen_asks_for_one_frame_a_second(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path, settings=Settings(quality="low"))
     picture = np.zeros((32, 32, 4), dtype=np.uint8)
     recorded.push(picture, 0)
-    # One more comes soon, finer than the first; it also ends the segment before.
-    assert recorded.segmenter.due_in(50_000) == pytest.approx(0.05)
-    recorded.segmenter.push(picture, 100_000, shown=Shown(changed=False))
+    # Three more come soon, finer than the first; the first of them also ends the segment before.
+    assert recorded.segmenter.due_in(20_000) == pytest.approx(0.08)
+    for at_us in (20_000, 60_000, 100_000):
+        recorded.segmenter.push(picture, at_us, shown=Shown(changed=False))
     assert recorded.segmenter.due_in(350_000) == pytest.approx(0.75)
     assert recorded.segmenter.due_in(1_100_000) == 0
     recorded.segmenter.push(picture, 1_100_000, shown=Shown(rows=(3, 5)))
@@ -163,6 +164,24 @@ def test_a_still_screen_asks_for_one_frame_a_second(tmp_path: Path) -> None:
     recorded.segmenter.push(picture, 1_400_000, shown=Shown(rows=(3, 30)))
     assert recorded.segmenter.due_in(1_450_000) == pytest.approx(0.05)
     recorded.segmenter.close(1_500_000)
+
+
+def test_where_much_has_changed_it_asks_for_finer_pictures_once_it_rests(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality="high"))
+    picture = np.random.default_rng(3).integers(0, 255, (64, 64, 1), dtype=np.uint8).repeat(4, axis=2)
+    recorded.push(picture, 0)
+    recorded.segmenter.push(picture, 100_000, shown=Shown(share=0.3))
+    recorded.segmenter.push(picture, 150_000, shown=Shown(rows=(3, 5)))  # a small change takes none away
+    at_us, waits = 150_000, []
+    while (due := recorded.segmenter.due_in(at_us)) < 0.5:
+        waits.append(round(due, 3))
+        at_us += round(due * 1_000_000)
+        recorded.segmenter.push(picture, at_us, shown=Shown(changed=False))
+    assert waits == [0.1, *[0.04] * 7]
+    recorded.segmenter.close(at_us + 50_000)
+    seen = [one.astype(int) - picture[..., :3] for one in pictures(recorded.paths()[0])[2:]]
+    errors = [float(np.abs(one).mean()) for one in seen]
+    assert errors[-1] < errors[0]
 
 
 def test_a_frame_that_is_not_later_is_left_out(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from recorder.clock import Timeline
 from recorder.errors import Unreadable
+from recorder.samples import Samples
 from recorder.spool import Spool
 from recorder.take import Take
 from recorder.thumb import ThumbTrack, read_thumb, webp
@@ -64,9 +65,10 @@ def test_a_desktop_that_is_not_painted_yet_is_no_poster(tmp_path: Path) -> None:
     take.begin(Timeline.starting_now(), host="here")
     track, picture = ThumbTrack(take, width=160), np.zeros((180, 320, 4), dtype=np.uint8)
     track.cut(0)
+    samples = Samples()
     for bright in (0, 0, 200, 90):  # a black desktop is painted, and then changes as desktops do
         picture[40:, :, :3] = bright
-        track.shown(picture)
+        track.shown(samples.look(picture))
     track.close(1_000_000)
     ((thumb, _),) = take.spool.segments()
     (small,) = pictures(thumb)

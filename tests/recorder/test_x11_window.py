@@ -8,6 +8,7 @@ import xcffib.xproto
 from recorder.errors import BadSource, SourceLost
 from recorder.settings import Settings
 from recorder.sources import open_source
+from recorder.sources.x11 import X11Source
 
 from .displays import display
 from .stage import eventually
@@ -15,11 +16,13 @@ from .stage import eventually
 PLAIN = Settings(cursor=False)
 
 
-def shown_window(x: xcffib.Connection, colour: int, place: tuple[int, int, int, int]) -> int:
+def shown_window(
+    x: xcffib.Connection, colour: int, place: tuple[int, int, int, int], *, border: int = 0
+) -> int:
     screen = x.get_setup().roots[0]
     window = x.generate_id()
     mask = xcffib.xproto.CW.BackPixel
-    x.core.CreateWindow(24, window, screen.root, *place, 0, 1, screen.root_visual, mask, [colour])
+    x.core.CreateWindow(24, window, screen.root, *place, border, 1, screen.root_visual, mask, [colour])
     x.core.MapWindow(window)
     x.core.GetInputFocus().reply()
     return window
@@ -42,6 +45,29 @@ def test_a_window_is_seen_though_covered_follows_its_size_and_ends_with_it() -> 
         x.flush()
         with pytest.raises(SourceLost, match="was closed"):
             eventually(lambda: source.wait(0.1) and source.grab(0) is None)
+        source.close()
+        x.disconnect()
+
+
+@pytest.mark.parametrize("border", [0, 7])
+def test_of_a_window_too_only_rows_that_changed_are_read(border: int) -> None:
+    with display() as shown:
+        x = xcffib.Connection(display=shown.name)
+        window = shown_window(x, 0x0000FF, (10, 10, 100, 80), border=border)
+        source = X11Source(shown.name, cursor=False, window=window)
+        source.grab(0)
+        x.core.ClearArea(False, window, 0, 30, 100, 5)
+        x.flush()
+        eventually(lambda: source.wait(0.1))
+        source.grab(1)
+        assert source.changed_rows == (30 + border, 35 + border)
+        x.core.ChangeWindowAttributes(window, xcffib.xproto.CW.BackPixel, [0x00FF00])
+        x.core.ClearArea(False, window, 0, 50, 100, 5)
+        x.flush()
+        eventually(lambda: source.wait(0.1))
+        seen = source.grab(2)[border : border + 80, border : border + 100, :3]
+        assert (seen[50:55] == (0, 255, 0)).all()
+        assert (np.delete(seen, range(50, 55), axis=0) == (255, 0, 0)).all()
         source.close()
         x.disconnect()
 
