@@ -1,45 +1,53 @@
-"""What waits for the disk, beside what must not wait for it."""
+"""What takes its time, beside what must not wait for it."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from threading import Thread
+from concurrent.futures import Future, ThreadPoolExecutor
+
+
+class AtOnce:
+    """Does things in the caller's thread: for those who can as well wait."""
+
+    def do(self, act: Callable[[], object]) -> None:
+        """Do this."""
+        act()
+
+    def settle(self) -> None:
+        """Nothing is left to be waited for."""
 
 
 class Beside:
-    """Does things in a thread of its own, one after the other. What goes wrong is raised by a later call."""
+    """Does things in a thread of its own, one after the other. What goes wrong is raised by a later call.
 
-    def __init__(self) -> None:
-        self._thread: Thread | None = None
-        self._error: Exception | None = None
+    The caller may be so many things `ahead`; then it waits.
+    """
+
+    def __init__(self, *, ahead: int = 0) -> None:
+        self._ahead = ahead
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
+        self._begun: deque[Future[object]] = deque()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being done."""
-        return self._thread is None or not self._thread.is_alive()
+        return all(one.done() for one in self._begun)
 
     def do(self, act: Callable[[], object]) -> None:
-        """Begin with this, once what came before is done."""
-        self.settle()
-        self._thread = Thread(target=self._run, args=(act,), name="disk")
-        self._thread.start()
+        """Do this after what came before."""
+        self._wait_for_all_but(self._ahead)
+        self._begun.append(self._pool.submit(act))
 
     def look(self) -> None:
         """Raise what has gone wrong; nothing is waited for."""
-        if self.is_idle:
-            self.settle()
+        while self._begun and self._begun[0].done():
+            self._begun.popleft().result()
 
     def settle(self) -> None:
         """Wait until everything is done."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
+        self._wait_for_all_but(0)
 
-    def _run(self, act: Callable[[], object]) -> None:
-        try:
-            act()
-        except Exception as error:  # noqa: BLE001 -- raised again where somebody hears it
-            self._error = error
+    def _wait_for_all_but(self, count: int) -> None:
+        while len(self._begun) > count:
+            self._begun.popleft().result()

@@ -34,8 +34,8 @@ def meet(one: Rows | None, other: Rows) -> bool:
 class Planes:
     """Luma and chroma (BT.709, narrow range, 4:2:0) of a screen of even sides; at first all of it is new."""
 
-    def __init__(self, width: int, height: int, *, threads: int = 1) -> None:
-        self._width, self._height, self._threads = width, height, threads
+    def __init__(self, width: int, height: int) -> None:
+        self._width, self._height = width, height
         self._changed: Rows = (0, height)
         self._converters: dict[int, VideoReformatter] = {}
         self._frame = av.VideoFrame(width, height, "yuv420p")
@@ -46,14 +46,21 @@ class Planes:
         """These rows have changed; None: any may have."""
         self._changed = joined(self._changed, (0, self._height) if rows is None else rows)
 
+    @property
+    def is_renewed(self) -> bool:
+        """Whether the next picture takes the place of what is kept, which then stays as it is."""
+        first, last = self._reached()
+        return first < last and self._band(first, last) == (0, self._height)
+
     def of(self, picture: Pixels) -> av.VideoFrame:
-        """The picture, of which the rows that were noted are looked at. Good until the next call."""
-        first, last = self._changed
+        """The picture, of which the rows that were noted are looked at.
+
+        Good until the next call, and after that if that one's `is_renewed`.
+        """
+        first, last = self._reached()
         self._changed = NO_ROWS
-        last = min(last, self._height)
         if first >= last:
             return self._frame
-        first, last = max(0, first - REACH) & ~1, min(self._height, last + REACH + 1) & ~1
         top, end = self._band(first, last)
         converted = self._converted(picture[top:end, : self._width])
         if end - top == self._height:
@@ -70,6 +77,13 @@ class Planes:
         self._frame.colorspace = self._frame.color_range = BT709
         self._planes = [_rows_of(plane) for plane in whole.planes]
         return whole
+
+    def _reached(self) -> Rows:
+        """The rows whose luma or chroma may have changed."""
+        first, last = self._changed[0], min(self._changed[1], self._height)
+        if first >= last:
+            return NO_ROWS
+        return max(0, first - REACH) & ~1, min(self._height, last + REACH + 1) & ~1
 
     def _band(self, first: int, last: int) -> Rows:
         """What is converted for these rows: some more around them, in steps, within the picture."""
@@ -88,7 +102,7 @@ class Planes:
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
-            threads=self._threads,
+            threads=1,
         )
 
 

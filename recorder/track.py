@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 MUXER = {
     "movflags": "empty_moov+default_base_moof+frag_keyframe+cmaf+frag_discont+skip_trailer",
-    "frag_duration": "1000000",  # so a crash loses about a second
     "flush_packets": "1",
     "use_editlist": "0",
     "avoid_negative_ts": "disabled",
 }
+FRAGMENT_SECONDS = 1.0  # so a crash loses about a second
 CutAt = Literal["request", "fragment"]
 
 
@@ -50,12 +50,14 @@ class TrackWriter:
         segment_ticks: int,
         cut_at: CutAt,
         add_stream: Callable[[OutputContainer], Stream],
+        fragment_seconds: float = FRAGMENT_SECONDS,
     ) -> None:
         self._take, self._track, self._timescale = take, track, timescale
         self._segment_ticks, self._cut_at = segment_ticks, cut_at
         self.epoch = take.next_epoch(track)
         self._sink = _BoxSink()
         options = {**MUXER, "video_track_timescale": str(timescale)}
+        options["frag_duration"] = str(round(fragment_seconds * 1_000_000))
         self._container = av.open(self._sink, "w", format="mp4", options=options, buffer_size=1 << 20)
         self.stream = add_stream(self._container)
         self._held: Packet[Any] | None = None
@@ -76,7 +78,8 @@ class TrackWriter:
     @property
     def open_bytes(self) -> int:
         """How much of the open segment is written."""
-        return self._part.length if self._part else 0
+        part = self._part  # another thread may be cutting
+        return part.length if part else 0
 
     def sync(self) -> None:
         """Have what the open segment holds survive a power cut, soon; nothing waits for it."""
@@ -167,9 +170,10 @@ class _BoxSink(io.RawIOBase):
     def complete(self) -> list[bytes]:
         """The pieces that are complete now, taken out of the sink."""
         pieces, start = [], 0
-        for box in mp4.boxes(self._pending):
-            if box.kind != b"moof":
-                pieces.append(bytes(self._pending[start : box.end]))
-                start = box.end
+        with memoryview(self._pending) as whole:
+            for box in mp4.boxes(self._pending):
+                if box.kind != b"moof":
+                    pieces.append(bytes(whole[start : box.end]))
+                    start = box.end
         del self._pending[:start]
         return pieces
