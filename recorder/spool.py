@@ -16,7 +16,6 @@ import contextlib
 import errno
 import logging
 import os
-import secrets
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import chain
@@ -55,7 +54,7 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):
             return path.read_text().strip()
         try:
-            durable.create(path, secrets.token_hex(4).encode() + b"\n")
+            durable.create(path, os.urandom(4).hex().encode() + b"\n")
         except OSError as error:
             raise unwritable(self.root, error) from error
         return path.read_text().strip()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import select
 import shutil
 import signal
@@ -91,7 +90,7 @@ class PrivateDisplay:
 
 def _write_cookie(path: Path) -> None:
     """A fresh cookie in the format of xauth; an empty display number stands for every one."""
-    fields = (b"", b"", COOKIE, secrets.token_bytes(16))
+    fields = (b"", b"", COOKIE, os.urandom(16))
     content = b"".join(struct.pack(">H", len(field)) + field for field in fields)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(struct.pack(">H", _FAMILY_WILD) + content)

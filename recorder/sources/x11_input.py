@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -195,10 +194,12 @@ class _Clipboard:
         if not name:
             return {"text": False}
         found = self._x.core.GetProperty(True, self._window, name, 0, 0, CLIPBOARD_LARGEST // 4).reply()
+        from hashlib import sha256  # 2 MB, for those that copy
+
         content = bytes(found.value.raw)
         if found.type == self._atoms["INCR"] or found.bytes_after:
             return {"text": True, "length": None}  # too long to be looked at
-        return {"text": True, "length": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        return {"text": True, "length": len(content), "sha256": sha256(content).hexdigest()}
 
 
 def _atom(x: Any, name: str) -> int:
