@@ -14,7 +14,7 @@ from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.pace import NS, Pace, Slot
 from recorder.samples import Samples
 from recorder.screen import TRACK, Segmenter, Shown
-from recorder.sources import LiveSource, changed_rows
+from recorder.sources import LiveSource, changed_rows, changed_since
 from recorder.take import Take
 
 if TYPE_CHECKING:
@@ -129,8 +129,14 @@ class LiveRecording:
             self._companions.shown(seen, at_us)
             self._idle.shown(seen, at_us)
         slot = Slot(began_ns, time.monotonic_ns() - began_ns)
-        # A picture counts as dropped only when there was one to be seen.
-        self._pace.took(slot, missed=slot.spent_ns >= self._pace.interval_ns and self._source.wait(0))
+        self._pace.took(slot, unseen_ns=self._unseen_ns(slot))
+
+    def _unseen_ns(self, slot: Slot) -> int | None:
+        """Since when something else is to be seen; None: nothing is, or it need not have been seen by now."""
+        if slot.spent_ns < self._pace.interval_ns or not self._source.wait(0):
+            return None
+        since_ns = changed_since(self._source)
+        return slot.began_ns if since_ns is None else since_ns
 
     def _is_quiet(self, seen: Seen, at_us: int) -> bool:
         """Whether for a segment's length nothing shown or done counted, and nobody watches."""

@@ -46,16 +46,22 @@ class Pace:
         """How long the next picture has to wait; none or less: it may be taken."""
         return self._next_ns - now_ns
 
-    def took(self, slot: Slot, *, missed: bool) -> None:
-        """Account for a picture; `missed`: what is to be seen had changed again before it was done."""
-        if missed:
-            self.dropped += slot.spent_ns // self.interval_ns
+    def took(self, slot: Slot, *, unseen_ns: int | None) -> None:
+        """Account for a picture; since `unseen_ns`, before it was done, something else was to be seen.
+
+        Dropped are the pictures that would have shown it: one for each interval that ended since then.
+        """
+        missed = 0
+        if unseen_ns is not None:
+            waited_for = max(0, unseen_ns - slot.began_ns) // self.interval_ns
+            missed = max(0, slot.spent_ns // self.interval_ns - waited_for)
+        self.dropped += missed
         # The pace is kept over a late picture, but an idle stretch earns no burst.
         self._next_ns += self.interval_ns
         if self._next_ns < slot.began_ns:
             self._next_ns = slot.began_ns + self.interval_ns
         self._cost_ns += RECENT * (slot.spent_ns - self._cost_ns) if self._cost_ns else slot.spent_ns
-        self._judge(slot.began_ns + slot.spent_ns, missed=missed)
+        self._judge(slot.began_ns + slot.spent_ns, missed=bool(missed))
 
     def _judge(self, now_ns: int, *, missed: bool) -> None:
         """Step down after a second above what can be kept, up after five seconds with room for it.

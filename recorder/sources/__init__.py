@@ -102,6 +102,12 @@ def changed_rows(source: object) -> tuple[int, int] | None:
     return rows
 
 
+def changed_since(source: object) -> int | None:
+    """Since when the screen differs from the last `grab`, CLOCK_MONOTONIC, where the source knows."""
+    since_ns: int | None = getattr(source, "changed_ns", None)
+    return since_ns
+
+
 def evidence_of(source: object) -> dict[str, str]:
     """What a source can say about the server it records and how that was checked."""
     found: dict[str, str] = getattr(source, "evidence", {})

@@ -99,6 +99,11 @@ class RdpSource:
         """Where the last picture differs from the one before, as the private display says."""
         return self._screen.changed_rows
 
+    @property
+    def changed_ns(self) -> int | None:
+        """Since when the picture differs from the last that was read, as the private display says."""
+        return self._screen.changed_ns
+
     def sound(self) -> dict[str, str]:
         """The environment in which what the remote desktop plays is heard."""
         return self._sound.environment if self._sound else {}

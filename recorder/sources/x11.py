@@ -25,6 +25,7 @@ from recorder.keys import InputPolicy
 from recorder.planes import NO_ROWS, Rows, joined, meet
 from recorder.pulse import of_users
 from recorder.sources.cursor import Cursor
+from recorder.sources.server_time import monotonic_ns
 from recorder.sources.shared_image import SharedImage
 from recorder.sources.surface import OneWindow, Surface, WholeScreen
 from recorder.sources.x11_input import InputListener
@@ -50,6 +51,7 @@ class X11Source:
         self._pointed = False
         self._whole_us = -WHOLE_EVERY_US
         self.changed_rows: Rows | None = None
+        self.changed_ns: int | None = None
         self._x = connect(display, authority=authority)
         try:
             with self._watched():
@@ -102,7 +104,7 @@ class X11Source:
             self._take_rows(at_us)
             lifted = self._lift()
             self._damage.Subtract(self._damage_id, 0, 0)
-            self._dirty = False
+            self._dirty, self.changed_ns = False, None
             self._read()
         drawn = self._draw()
         if self._pointed and self.changed_rows is not None:
@@ -158,7 +160,7 @@ class X11Source:
     def _changed(self) -> bool:
         while (event := self._x.poll_for_event()) is not None:
             if isinstance(event, xcffib.damage.NotifyEvent):
-                self._note(event.area)
+                self._note(event)
             elif self._surface.is_resized_by(event):
                 self._dirty = self._resized = True
             elif self._cursor and isinstance(event, xcffib.xfixes.CursorNotifyEvent):
@@ -167,8 +169,11 @@ class X11Source:
             self._dirty = self._pointed = True
         return self._dirty
 
-    def _note(self, area: Any) -> None:
+    def _note(self, event: Any) -> None:
+        area = event.area
         if area.width and area.height:  # servers also report that nothing changed
+            if not self._dirty:
+                self.changed_ns = monotonic_ns(event.timestamp, heard_ns=time.monotonic_ns())
             first = max(0, area.y + self._surface.border)
             self._dirty, self._damaged = True, joined(self._damaged, (first, first + area.height))
 

@@ -18,11 +18,11 @@ import xcffib.xproto
 from recorder.errors import BadSource
 from recorder.keys import InputPolicy
 from recorder.sources.keyboard import Keyboard, Stroke
+from recorder.sources.server_time import monotonic_ns
 from recorder.sources.windows import Windows
 
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
 MOVES_EVERY_MS = 100
-SAME_CLOCK_WITHIN_MS = 10_000
 EVENT_BYTES = 32
 CLIPBOARD_LARGEST = 4 * 1024 * 1024
 Fact = tuple[int, dict[str, Any]]  # CLOCK_MONOTONIC nanoseconds, and what happened then
@@ -42,15 +42,9 @@ class _Event:
 
     @property
     def ns(self) -> int:
-        """When it happened. A display's own time is CLOCK_MONOTONIC in 32 bits of milliseconds.
-
-        A display that goes by another clock (that of another machine) is not believed: then, when we heard.
-        """
-        heard_ms = self.heard_ns // 1_000_000
-        behind = (heard_ms - self.ms + 2**31) % 2**32 - 2**31
-        if -1000 <= behind <= SAME_CLOCK_WITHIN_MS:
-            return min(self.heard_ns, (heard_ms - behind) * 1_000_000)
-        return self.heard_ns
+        """When it happened; of a display that goes by another clock, when we heard."""
+        happened_ns = monotonic_ns(self.ms, heard_ns=self.heard_ns)
+        return self.heard_ns if happened_ns is None else happened_ns
 
 
 class InputListener:

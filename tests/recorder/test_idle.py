@@ -15,6 +15,7 @@ from .displays import display
 from .stage import Child, eventually
 
 SECOND = 1_000_000
+STILL = 17  # pictures: some that are finer where each segment begins, and one a second
 
 
 def screen() -> np.ndarray:
@@ -58,7 +59,7 @@ def test_a_drawn_out_segment_is_cut_when_somebody_begins_to_watch(tmp_path: Path
         return [(name.end_us - name.start_us) / SECOND for _, name in spool.segments()]
 
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
-        eventually(lambda: child.frames() >= 8)
+        eventually(lambda: child.frames() >= STILL)
         assert len(lengths()) == 1  # whoever began it sees the first segment as soon as ever
         child.say("watched")
         eventually(lambda: len(lengths()) >= 4)
@@ -76,7 +77,7 @@ def test_what_a_drawn_out_segment_holds_is_there_after_a_kill(tmp_path: Path) ->
     spool = Spool(tmp_path / "spool")
     settings = Settings(frame_rate=10, quality="low", segment_seconds=1, quiet_segment_seconds=300)
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
-        eventually(lambda: child.frames() >= 8)
+        eventually(lambda: child.frames() >= STILL)
         child.process.kill()
         child.process.wait()
     recover(spool, child.session, take=1, reason="killed")

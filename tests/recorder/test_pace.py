@@ -25,7 +25,8 @@ class Clock:
             self.now_ns += max(0, self.pace.due_in_ns(self.now_ns))
             self.began.append(self.now_ns)
             spent = int(cost_ms * 1_000_000)
-            self.pace.took(Slot(self.now_ns, spent), missed=spent > self.pace.interval_ns)
+            unseen_ns = self.now_ns if spent > self.pace.interval_ns else None
+            self.pace.took(Slot(self.now_ns, spent), unseen_ns=unseen_ns)
             self.now_ns += spent
         return len(self.began) - before
 
@@ -42,6 +43,23 @@ def test_one_slow_picture_costs_its_place_and_not_the_rate() -> None:
     clock.run(0.1, cost_ms=150)
     clock.run(2, cost_ms=10)
     assert (clock.pace.rate, clock.pace.dropped) == (30, 4)
+
+
+def test_only_pictures_that_would_have_shown_something_new_are_dropped() -> None:
+    pace, ms = Pace(30), 1_000_000
+    for changed_ms, dropped in ((0, 2), (30, 2), (40, 1), (65, 1), (67, 0), (79, 0)):
+        before = pace.dropped
+        pace.took(Slot(5 * NS, 80 * ms), unseen_ns=5 * NS + changed_ms * ms)
+        assert pace.dropped - before == dropped
+    pace.took(Slot(6 * NS, 80 * ms), unseen_ns=None)
+    assert pace.dropped == 6
+
+
+def test_pictures_that_come_one_by_one_do_not_lower_the_rate_however_long_they_take() -> None:
+    pace = Pace(30)
+    for second in range(60):
+        pace.took(Slot(second * NS, NS // 20), unseen_ns=None)
+    assert (pace.rate, pace.lowered) == (30, 0)
 
 
 def test_the_rate_goes_down_in_steps_to_what_can_be_kept_and_up_again_with_room() -> None:

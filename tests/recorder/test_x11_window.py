@@ -1,5 +1,7 @@
 """One window of a real display is recorded, covered or not, until it is closed."""
 
+import time
+
 import numpy as np
 import pytest
 import xcffib
@@ -56,10 +58,14 @@ def test_of_a_window_too_only_rows_that_changed_are_read(border: int) -> None:
         window = shown_window(x, 0x0000FF, (10, 10, 100, 80), border=border)
         source = X11Source(shown.name, cursor=False, window=window)
         source.grab(0)
+        before_ns = time.monotonic_ns()
         x.core.ClearArea(False, window, 0, 30, 100, 5)
         x.flush()
         eventually(lambda: source.wait(0.1))
+        assert source.changed_ns is not None
+        assert before_ns - 2_000_000 <= source.changed_ns <= time.monotonic_ns()
         source.grab(1)
+        assert source.changed_ns is None
         assert source.changed_rows == (30 + border, 35 + border)
         x.core.ChangeWindowAttributes(window, xcffib.xproto.CW.BackPixel, [0x00FF00])
         x.core.ClearArea(False, window, 0, 50, 100, 5)
