@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from recorder.samples import Seen
 
-NAP = 0.1  # seconds: the longest wait before commands are looked at again
+# Seconds: the longest wait before commands are looked at again. Each look costs, most of all where others are
+# served too: what it touches has left the caches by then.
+NAP = 0.2
 
 
 class LiveRecording:
@@ -153,7 +155,7 @@ class LiveRecording:
             self._companions.close(end_us)
             self._missing = Missing(end_us, "paused", uncertain=False)
             self._reporter.tell("paused", end_us=end_us)
-        time.sleep(NAP / 2)
+        time.sleep(NAP / 4)
 
     def _account(self, until_us: int) -> None:
         if self._missing is None:

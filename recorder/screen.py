@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 from recorder.beside import AtOnce, Beside
 from recorder.clock import TICKS, ticks_of, us_of
 from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.memory import keep_freed
 from recorder.planes import Planes, Rows
 from recorder.settings import Settings
 from recorder.take import Take
@@ -33,7 +34,7 @@ HEARTBEAT_TICKS = TICKS  # an unchanged screen still gives one frame a second: b
 # times after a cut: the first of those also has the muxer give the segment before out, for live viewers.
 REST_TICKS, FINER_TICKS = TICKS // 10, TICKS // 25
 FINER_ROWS, FINER_MUCH = 8, 0.05
-FINER_A_LITTLE, FINER_AFTER_CUT, FINER_MOST = 1, 3, 8
+FINER_A_LITTLE, FINER_AFTER_CUT, FINER_MOST = 1, 2, 8
 # What moves in a small place counts as nothing, but must not grow beyond what a chunk may hold.
 MOST_DRAWN_OUT = 8 * 1024 * 1024
 X264 = "keyint=infinite:scenecut=0:bframes=0:repeat-headers=0:rc-lookahead=0"
@@ -113,6 +114,8 @@ class Segmenter:
         self._trouble: DiskFull | SpoolUnwritable | None = None
         self._size = (0, 0)
         self._planes: Planes | None = None
+        if self._threads > 1:
+            keep_freed()
         self._encoding: Beside | AtOnce = Beside(ahead=AHEAD) if self._threads > 1 else AtOnce()
         self._next_cut = self._next_sync = 0
         self.is_drawn_out = False

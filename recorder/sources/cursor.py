@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 # Seconds between looks at where it is, since it moves without damage: while it moves, and at rest.
-MOVING_EVERY, RESTING_EVERY, MOVES_FOR = 0.05, 0.1, 1.0
+MOVING_EVERY, RESTING_EVERY, MOVES_FOR = 0.05, 0.2, 1.0
 
 
 class Cursor:
