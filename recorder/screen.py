@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]  # height x width x 4: blue, green, red, unused
 
 TRACK = "screen"
-# An unchanged screen still gives about one frame a second, which bounds what a crash loses. A little less often
-# than clocks tick: their pictures are enough where there is one.
+# An unchanged screen still gives about one frame a second, which bounds what a crash loses; a little less
+# often than a clock ticks, since its pictures do as well.
 HEARTBEAT_TICKS = TICKS * 11 // 10
 # A picture that has come to rest is encoded some more times, each finer than before: the encoder is coarse
 # with what moves. Once when it may have changed in an eighth of its rows, often when much of it did, and some
