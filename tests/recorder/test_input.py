@@ -197,7 +197,7 @@ def test_a_key_that_shows_nothing_ends_a_segment_that_was_drawn_out(tmp_path: Pa
     spool = Spool(tmp_path)
     quiet = replace(SHARP, frame_rate=10, segment_seconds=0.5, quiet_segment_seconds=60)
     with display() as shown, recorded(shown, spool, settings=quiet) as child:
-        eventually(lambda: child.frames() >= 10)  # of a screen on which nothing happens: some seconds
+        eventually(lambda: child.frames() >= 17)  # of a screen on which nothing happens: some seconds
         before = [name for _, name in spool.segments() if name.track == "screen"]
         shown.run("xdotool", "key", "Return")
         eventually(lambda: lines(spool, "key"))
