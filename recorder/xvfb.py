@@ -26,6 +26,8 @@ _FAMILY_WILD = 0xFFFF
 # The whole tie to us: signalled when the thread that started it is gone, however it went.
 WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+# Numbers of Linux capabilities (capabilities(7)): to give up others for ever, to mount.
+_SETPCAP, _SYS_ADMIN = 8, 21
 
 
 class PrivateDisplay:
@@ -58,16 +60,13 @@ class PrivateDisplay:
             self._server.wait(BREAKS_BEFORE)
         return self._server.poll() is not None
 
-    def run(
-        self, argv: Sequence[str], *, package: str, more: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[str]:
+    def run(self, argv: Sequence[str], *, more: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """A program on this display, with pipes to its input and from its output (errors included).
 
-        `more` joins its environment.
+        `more` joins its environment. It cannot mount, and what it keeps for a while is in `home`.
         """
-        _need(argv[0], package=package)
         program = subprocess.Popen(
-            [*WITH_US, *argv],
+            [*WITH_US[:-1], *_unable_to_mount(), *WITH_US[-1:], *argv],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -75,7 +74,7 @@ class PrivateDisplay:
             errors="replace",
             cwd=self.home,
             env=_environment(self.home)
-            | {"DISPLAY": self.name, "XAUTHORITY": str(self.authority)}
+            | {"DISPLAY": self.name, "XAUTHORITY": str(self.authority), "TMPDIR": str(self.home)}
             | dict(more or {}),
         )
         self._programs.append(program)
@@ -123,6 +122,18 @@ def _start(width: int, height: int, *, authority: Path, home: Path) -> tuple[sub
 
 def _environment(home: Path) -> dict[str, str]:
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"HOME": str(home)}
+
+
+def _unable_to_mount() -> list[str]:
+    """Words for setpriv that start a program which cannot mount, neither itself nor by a program that may.
+
+    FreeRDP 3 mounts a file system for files that are copied on the remote desktop. Nobody wants them
+    here, and of a client that is killed it would stay for ever.
+    """
+    held = re.search(r"CapEff:\s*(\w+)", Path("/proc/self/status").read_text())
+    ours = int(held[1], 16) if held else 0
+    may_both = all(ours >> capability & 1 for capability in (_SETPCAP, _SYS_ADMIN))
+    return ["--no-new-privs", *(["--bounding-set=-sys_admin"] if may_both else [])]
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -20,7 +20,7 @@ PACKAGES = {
     "pactl": "pulseaudio-utils",
     "parec": "pulseaudio-utils",
     "vncpasswd": "tigervnc-tools",
-    "xfreerdp": "freerdp2-x11",
+    "xfreerdp": "freerdp3-x11, or freerdp2-x11 on Debian 12",
     "xrdp-chansrv": "xrdp",
 }
 

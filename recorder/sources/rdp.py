@@ -1,4 +1,4 @@
-"""`rdp://user@host:3389`: xfreerdp on a private display, of which its window is recorded.
+"""`rdp://user@host:3389`: FreeRDP's client on a private display, of which its window is recorded.
 
 The password goes to the client's standard input and nowhere else. The certificate is checked before the
 client is started, and the client accepts only that one.
@@ -7,11 +7,9 @@ client is started, and the client accepts only that one.
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections import deque
-from functools import cache
-from subprocess import Popen, TimeoutExpired, run
+from subprocess import Popen
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +21,7 @@ from recorder.keys import InputPolicy
 from recorder.pulse import PrivateSound
 from recorder.sources import certificate
 from recorder.sources.certificate import Certificate, check_certificate
+from recorder.sources.rdp_client import HEARD, UNHEARD, client
 from recorder.sources.rdp_exit import why_ended
 from recorder.sources.reach import Endpoint, resolve
 from recorder.sources.target import Access, Target, parse
@@ -39,8 +38,6 @@ LOG_ON_WITHIN = 25.0
 LAST_LINES = 60
 PROBE_SECONDS = 2.0
 SIZE = 1280, 720
-HEARD = ["/sound:sys:pulse,latency:30"]  # milliseconds in the client: without it, two seconds
-UNHEARD = ["/audio-mode:2"]
 
 
 class RdpSource:
@@ -52,6 +49,7 @@ class RdpSource:
         if not access.secret:
             raise BadSource(f"There is no password for {target.username} on {target.place}. Create it anew.")
         self._certificate = check_certificate(target, self._endpoint)
+        self._program = client()
         size = settings.width or SIZE[0], settings.height or SIZE[1]
         self._sound = PrivateSound() if settings.sound else None
         try:
@@ -124,11 +122,11 @@ class RdpSource:
         # In a corner, before the client is there to pass it on: the remote pointer is not ours to move.
         self._x.core.WarpPointer(0, self._root, 0, 0, 0, 0, size[0] - 1, size[1] - 1)
         self._x.flush()
-        argv = client_argv(self._target, self._endpoint, certificate=self._certificate, size=size)
+        argv = self._program.argv(self._target, self._endpoint, certificate=self._certificate, size=size)
         argv += HEARD if self._sound else UNHEARD
         argv.append("-clipboard" if settings.input == "none" else "+clipboard")
         more = {"PULSE_SERVER": self._sound.server} if self._sound else None
-        self._client = self._display.run(argv, package="freerdp2-x11", more=more)
+        self._client = self._display.run(argv, more=more)
         self._output: deque[str] = deque(maxlen=LAST_LINES)
         Thread(target=_collect, args=(self._client, self._output), daemon=True).start()
         _say(self._client, access.secret)
@@ -186,41 +184,6 @@ class RdpSource:
     def _client_ended(self, *, connected: bool) -> RecorderError:
         code = self._client.wait()
         return why_ended(code, "".join(self._output), place=self._target.place, connected=connected)
-
-
-def client_argv(
-    target: Target, endpoint: Endpoint, *, certificate: Certificate, size: tuple[int, int]
-) -> list[str]:
-    """How xfreerdp is called: nothing in it is secret."""
-    return [
-        "xfreerdp",
-        f"/v:{endpoint}",
-        f"/u:{target.username}",
-        *([f"/d:{target.domain}"] if target.domain else []),
-        "/from-stdin:force",
-        f"/cert:fingerprint:sha256:{certificate.pretty.lower()}",
-        _without_oldest_protection(),
-        f"/size:{size[0]}x{size[1]}",
-        "/bpp:32",
-        "-decorations",
-        "-grab-keyboard",
-        "-auto-reconnect",  # the recorder does that, and writes down the gap
-    ]
-
-
-@cache
-def _without_oldest_protection() -> str:
-    """The option against the protection that shows a password to whoever stands between.
-
-    FreeRDP 3, which images have, spells it otherwise than FreeRDP 2, and each ends at the other's.
-    """
-    with contextlib.suppress(OSError, TimeoutExpired):
-        told = run(["xfreerdp", "/version"], capture_output=True, text=True, check=False, timeout=20).stdout
-        # FreeRDP 2 wants a display before it says anything.
-        version = re.search(r"version (\d+)", told)
-        if version and int(version[1]) >= 3:
-            return "/sec:rdp:off"
-    return "-sec-rdp"
 
 
 def evidence_of(endpoint: Endpoint, certificate: Certificate) -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""Why xfreerdp ended, in words that tell an operator what to do, and whether to connect again."""
+"""Why xfreerdp ended, in words that tell an operator what to do, and whether to connect again.
+
+FreeRDP 2 and 3 number alike, but for two: of a connection that breaks 2 says 131 and 3 says 147, and told
+to end (SIGTERM) 2 dies of the signal and 3 exits with 145.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ TAKEN_OVER = 5
 # How NLA servers other than Windows refuse a password, and how a connection breaks: wrong at the first
 # attempt, worth another where the same password has worked before.
 CUT_OFF = 147
+TOLD_TO_END = 145
 # While logging on (client/X11/xfreerdp.h).
 REFUSED = {
     132: "refused the user name or the password",
@@ -32,7 +37,6 @@ REFUSED = {
     7: "denies the connection",
     142: "refused the connection's settings",
     143: "showed another certificate than a moment before",
-    146: "does not offer TLS or NLA",
 }
 # Once connected: what the server says in a Set Error Info PDU (MS-RDPBCGR 2.2.5.1.1).
 ENDED = {
@@ -57,6 +61,8 @@ def why_ended(code: int, output: str, *, place: str, connected: bool) -> Recorde
     if code < 0:
         return SourceLost(f"The RDP client for {place} was killed by {_signal(-code)}.")
     if connected:
+        if code == TOLD_TO_END:
+            return SourceLost(f"The RDP client for {place} was told to end.")
         if code in ENDED:
             return SourceOver(f"{place}: {ENDED[code]}")
         return SourceLost(f"{place} ended the connection (xfreerdp exit code {code}){detail}.")

@@ -2,7 +2,7 @@
 
 `make image-recorder` runs it. It is not among the tests: its root is 850 MB, and all else that the tests say
 of images is said of the other root. The desktop is the demonstration's, outside the root; the recorder's
-service in the root connects to it, starts its Xvfb and xfreerdp there, and what it records is whole.
+service in the root connects to it, starts its Xvfb and FreeRDP 3 there, and what it records is whole.
 """
 
 import json

@@ -17,7 +17,9 @@ import xcffib
 import xcffib.randr
 import xcffib.xproto
 
+from recorder.errors import BadSource
 from recorder.sources import certificate
+from recorder.sources.rdp_client import client
 from recorder.sources.reach import Endpoint
 from tests.ports import free_port
 from tests.programs import lacking, needed, needed_root
@@ -27,6 +29,7 @@ USER, PASSWORD = "operator", "Kerguelen-4711-cabbage"
 NT_HASH = "b6bc997ff4513586141a32867cfc5168"
 VNC_PASSWORD = "vncpw12"
 ALLOWED = ("127.0.0.0/8",)
+SHADOW = "freerdp-shadow-cli"
 
 
 @dataclass
@@ -94,6 +97,14 @@ class Server:
         return [self.process.pid, *map(int, children)]
 
 
+def client_name() -> str:
+    """The program that recorders here start for RDP; without one as `needed`."""
+    try:
+        return Path(client().program).name
+    except BadSource:
+        return needed("xfreerdp")
+
+
 @contextmanager
 def running(
     *argv: str, port: int | None = None, stack: ExitStack | None = None, **environment: str
@@ -137,22 +148,26 @@ def framebuffer(size: str = "640x480") -> Iterator[str]:
 
 
 @contextmanager
-def shadow(folder: Path, *, size: str = "640x480", port: int | None = None) -> Iterator[Server]:
+def shadow(
+    folder: Path, *, size: str = "640x480", port: int | None = None, program: str = SHADOW
+) -> Iterator[Server]:
     """freerdp-shadow of an Xvfb, which wants NLA."""
-    needed("xfreerdp")  # which recorders of it start
+    client_name()  # which recorders of it start
     port = port or free_port()
-    with framebuffer(size) as display, shadowing(display, folder, port=port) as process:
+    with framebuffer(size) as display, shadowing(display, folder, port=port, program=program) as process:
         server = Server(port, display, process)
         server.paint(0x336699)
         yield server
 
 
 @contextmanager
-def shadowing(display: str, folder: Path, *, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def shadowing(
+    display: str, folder: Path, *, port: int, program: str = SHADOW
+) -> Iterator[subprocess.Popen[bytes]]:
     """freerdp-shadow of a display that is there already."""
     folder.mkdir(exist_ok=True)
     (folder / "sam").write_text(f"{USER}:::{NT_HASH}:::\n")
-    argv = ["freerdp-shadow-cli", f"/port:{port}", "/bind-address:127.0.0.1", f"/sam-file:{folder / 'sam'}"]
+    argv = [program, f"/port:{port}", "/bind-address:127.0.0.1", f"/sam-file:{folder / 'sam'}"]
     with running(*argv, "+auth", "/sec:nla", port=port, HOME=str(folder), DISPLAY=display) as process:
         yield process
 
@@ -240,7 +255,7 @@ def xorgxrdp(folder: Path) -> Iterator[Server]:
 @contextmanager
 def _xrdp_to(section: str, folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """xrdp on a port of its own, with one desktop to offer."""
-    needed("xfreerdp")  # which recorders of it start
+    client_name()  # which recorders of it start
     folder.mkdir(exist_ok=True)
     (folder / "cert.pem").write_bytes(self_signed())
     port, settings = free_port(), folder / "xrdp.ini"

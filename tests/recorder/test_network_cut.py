@@ -15,7 +15,7 @@ from recorder.spool import Spool
 from recorder.supervisor import Policy
 from tests.programs import needed, needed_root
 
-from .remote import NT_HASH, PASSWORD, USER, framebuffer, running
+from .remote import NT_HASH, PASSWORD, USER, client_name, framebuffer, running
 from .stage import MemoryView, eventually, segments, supervising
 
 SHARP = Settings(frame_rate=10, quality="low", segment_seconds=1, cursor=False, width=640, height=480)
@@ -73,7 +73,8 @@ def network() -> Iterator[Network]:
 @contextmanager
 def desktops(away: Network, folder: Path) -> Iterator[None]:
     """An RDP server and a VNC server over there."""
-    for program in ("freerdp-shadow-cli", "xfreerdp", "Xvnc"):
+    client_name()
+    for program in ("freerdp-shadow-cli", "Xvnc"):
         needed(program)
     (folder / "sam").write_text(f"{USER}:::{NT_HASH}:::\n")
     bind = f"/bind-address:{away.there}"

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,14 +19,29 @@ from recorder.errors import BadSource, SourceLost, SourceOver
 from recorder.names import GapMarker, read_marker
 from recorder.settings import Settings
 from recorder.sources import open_source
+from recorder.sources.certificate import Certificate
+from recorder.sources.rdp_client import client
 from recorder.sources.rdp_exit import why_ended
-from recorder.sources.target import Access
+from recorder.sources.reach import Endpoint
+from recorder.sources.target import Access, parse
 from recorder.spool import Spool
 from recorder.supervisor import Policy, Supervisor
+from recorder.xvfb import PrivateDisplay
 from tests.ports import free_port
-from tests.programs import descendants
+from tests.programs import descendants, fetched
 
-from .remote import ALLOWED, PASSWORD, USER, Server, framebuffer, shadow, shadowing, xorgxrdp, xrdp
+from .remote import (
+    ALLOWED,
+    PASSWORD,
+    USER,
+    Server,
+    client_name,
+    framebuffer,
+    shadow,
+    shadowing,
+    xorgxrdp,
+    xrdp,
+)
 from .stage import MemoryView, eventually, pictures, segments, supervising
 
 ACCESS = Access(PASSWORD, ALLOWED)
@@ -49,6 +65,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that several tests visit one after the other, and none hurts."""
     with shadow(tmp_path_factory.mktemp("desk")) as server:
         yield server
+
+
+@pytest.fixture(params=["the client here", "FreeRDP 3"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorders start the RDP client that is installed, then FreeRDP 3, which newer systems have."""
+    if request.param == "FreeRDP 3":
+        monkeypatch.setenv("PATH", f"{fetched('freerdp3') / 'bin'}:{os.environ['PATH']}")
+        assert client_name() == "xfreerdp3"
 
 
 def address(server: Server, *, more: str = "") -> str:
@@ -75,13 +99,15 @@ def recording(
 ) -> Iterator[tuple[MemoryView, UUID, Supervisor, Spool]]:
     """A session of the server under a supervisor, once it has recorded a second."""
     spool, view = Spool(tmp_path / "spool"), MemoryView(secret=PASSWORD)
+    settings = more.pop("settings", SHARP)
     with supervising(spool, view, policy=more.pop("policy", POLICY)) as supervisor:
-        session = view.want(address(server, **more), settings=SHARP)
+        session = view.want(address(server, **more), settings=settings)
         eventually(lambda: view.last(session, "failed") or list(spool.segments()))
         assert view.last(session, "failed") is None
         yield view, session, supervisor, spool
 
 
+@pytest.mark.usefixtures("either")
 @pytest.mark.parametrize("start", [shadow, xrdp], ids=["freerdp-shadow with NLA", "xrdp with TLS"])
 def test_a_remote_desktop_is_seen_as_it_changes_and_through_a_resize(start: Any, tmp_path: Path) -> None:
     with start(tmp_path) as server:
@@ -116,6 +142,7 @@ def test_a_recording_shows_the_desktop_and_a_resize_begins_an_epoch(tmp_path: Pa
     assert list(private.iterdir()) == []
 
 
+@pytest.mark.usefixtures("either")
 def test_the_password_is_nowhere_but_in_the_pipe(
     tmp_path: Path, desk: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -123,7 +150,7 @@ def test_the_password_is_nowhere_but_in_the_pipe(
         child = supervisor.children[session]
         family = [child, *descendants(child)]
         names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in family]
-        assert {"Xvfb", "xfreerdp"} <= set(names)
+        assert {"Xvfb", client_name()} <= set(names)
         for pid in Path("/proc").glob("[0-9]*"):
             for what in ("cmdline", "environ"):
                 assert PASSWORD.encode() not in read(pid / what)
@@ -145,7 +172,7 @@ def test_nobody_without_the_cookie_sees_the_private_display(tmp_path: Path, desk
         assert argv[argv.index(b"-nolisten") + 1] == b"tcp"
         cookie = Path(argv[argv.index(b"-auth") + 1].decode())
         assert cookie.stat().st_mode & 0o777 == 0o600
-        environ = read(Path(f"/proc/{family['xfreerdp']}/environ")).split(b"\0")
+        environ = read(Path(f"/proc/{family[client_name()]}/environ")).split(b"\0")
         (display,) = [one.decode().partition("=")[2] for one in environ if one.startswith(b"DISPLAY=")]
         for authority, allowed in (("/dev/null", False), (str(cookie), True)):
             code = subprocess.run(
@@ -171,6 +198,7 @@ def test_another_logon_that_takes_the_desktop_of_xorgxrdp_ends_its_recording_for
     assert segments(spool, spool.take_directory(session, 1))
 
 
+@pytest.mark.usefixtures("either")
 def test_a_killed_server_leaves_a_gap_with_a_reason_and_is_found_again(tmp_path: Path) -> None:
     folder, port = tmp_path / "server", free_port()
     with framebuffer() as display, shadowing(display, folder, port=port) as process:
@@ -192,9 +220,14 @@ def test_a_killed_server_leaves_a_gap_with_a_reason_and_is_found_again(tmp_path:
     assert segments(spool, spool.take_directory(session, take))[0][1].start_us == gap.to_us
 
 
+@pytest.mark.usefixtures("either")
 def test_a_killed_client_or_display_costs_a_gap_only(tmp_path: Path, private: Path) -> None:
-    with shadow(tmp_path) as server, recording(server, tmp_path) as (view, session, supervisor, spool):
-        for take, victim in ((2, "xfreerdp"), (3, "Xvfb")):
+    heard = replace(SHARP, input="masked")  # for the clipboard FreeRDP 3 would mount something
+    with (
+        shadow(tmp_path) as server,
+        recording(server, tmp_path, settings=heard) as (view, session, supervisor, spool),
+    ):
+        for take, victim in ((2, client_name()), (3, "Xvfb")):
             strike(supervisor, session, victim)
             eventually(lambda take=take: view.last(session, "failed") or view.takes[session] >= take)
             assert view.last(session, "failed") is None
@@ -212,7 +245,7 @@ def test_a_display_killed_while_the_recorder_connects_anew_is_replaced(
     tmp_path: Path, private: Path, after: float
 ) -> None:
     with shadow(tmp_path) as server, recording(server, tmp_path) as (view, session, supervisor, spool):
-        strike(supervisor, session, "xfreerdp")
+        strike(supervisor, session, client_name())
         eventually(lambda: view.takes[session] >= 2)
         eventually(lambda: victims(supervisor, session, "Xvfb"))
         time.sleep(after)
@@ -245,6 +278,7 @@ def test_a_server_that_stays_away_ends_the_session_after_a_bounded_number_of_att
     assert closed(spool, session, 3).last_counter == 0
 
 
+@pytest.mark.usefixtures("either")
 def test_a_wrong_password_fails_at_once_and_is_not_tried_again(tmp_path: Path, desk: Server) -> None:
     spool, view = Spool(tmp_path / "spool"), MemoryView(secret="Wrong-4711")
     with supervising(spool, view, policy=POLICY):
@@ -253,6 +287,31 @@ def test_a_wrong_password_fails_at_once_and_is_not_tried_again(tmp_path: Path, d
     assert "user name or password" in failed.reason
     assert "Wrong-4711" not in failed.reason
     assert view.takes[session] == 1
+
+
+def test_a_server_that_says_that_the_password_is_wrong_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{fetched('freerdp3') / 'bin'}:{os.environ['PATH']}")
+    with shadow(tmp_path, program="freerdp-shadow-cli3") as server:
+        with pytest.raises(BadSource, match=r"refused the user name or the password .*AUTHENTICATION_FAILED"):
+            open_source(address(server), SHARP, access=Access("Wrong-4711", ALLOWED))
+        open_source(address(server), SHARP, access=ACCESS).close()
+
+
+@pytest.mark.usefixtures("either")
+def test_the_client_itself_accepts_only_the_certificate_that_was_checked(desk: Server) -> None:
+    target, place = parse(address(desk)), Endpoint("127.0.0.1", desk.port)
+    another = Certificate("ab" * 32, "fingerprint")
+    display = PrivateDisplay(640, 480)
+    try:
+        program = display.run(client().argv(target, place, certificate=another, size=(640, 480)))
+        output, _ = program.communicate(PASSWORD + "\n", timeout=30)
+    finally:
+        display.close()
+    ended = why_ended(program.returncode, output, place=target.place, connected=False)
+    assert isinstance(ended, BadSource)
+    assert "another certificate than a moment before" in str(ended)
 
 
 def test_another_certificate_fails_before_anything_is_sent(desk: Server) -> None:
@@ -283,7 +342,9 @@ def test_the_clients_exit_tells_what_to_do_about_it() -> None:
     assert isinstance(why(131, output="ERRINFO_DISCONNECTED_BY_OTHER_CONNECTION (0x5)"), BadSource)
     assert isinstance(why(12), SourceOver)
     assert isinstance(why(131), SourceLost)
+    assert isinstance(why(147), SourceLost)
     assert "SIGKILL" in str(why(-9))
+    assert "told to end" in str(why(145))
     assert "locked the account" in str(why(135, connected=False))
     assert "password has expired" in str(why(148, connected=False))
     assert "another certificate" in str(why(143, connected=False))

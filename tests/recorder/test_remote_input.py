@@ -17,7 +17,7 @@ from recorder.settings import Settings
 from recorder.spool import Spool
 from recorder.take import Stamp
 
-from .remote import ALLOWED, PASSWORD, USER, VNC_PASSWORD, Server, shadow, xrdp, xvnc
+from .remote import ALLOWED, PASSWORD, USER, VNC_PASSWORD, Server, client_name, shadow, xrdp, xvnc
 from .stage import Child, eventually
 from .test_input import lines
 from .test_rdp import comm, descendants, read
@@ -37,7 +37,7 @@ class PrivateDisplay:
     """The display of a recording's RDP client, as somebody sees it who may."""
 
     def __init__(self, child: Child) -> None:
-        (client,) = [pid for pid in descendants(child.process.pid) if comm(pid) == "xfreerdp"]
+        (client,) = [pid for pid in descendants(child.process.pid) if comm(pid) == client_name()]
         facts = [one.decode() for one in read(Path(f"/proc/{client}/environ")).split(b"\0")]
         wanted = ("DISPLAY=", "XAUTHORITY=")
         self.env = dict(os.environ) | dict(one.split("=", 1) for one in facts if one.startswith(wanted))

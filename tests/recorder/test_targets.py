@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from recorder.errors import BadSource, SourceAway
 from recorder.settings import Settings
 from recorder.sources import check_source, open_source
 from recorder.sources.certificate import check_certificate
-from recorder.sources.rdp import client_argv, evidence_of
+from recorder.sources.rdp import evidence_of
+from recorder.sources.rdp_client import Client
 from recorder.sources.reach import Endpoint, check_networks, resolve
 from recorder.sources.target import Access, Target, fingerprint_of, parse
 from tests.programs import needed
@@ -134,17 +136,16 @@ def test_a_certificate_passes_by_its_fingerprint_or_an_authority_or_not_at_all(
         assert evidence_of(place, unchecked)["certificate_checked"] == "not checked"
 
 
-def test_nothing_secret_is_in_the_clients_arguments(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "word"), [(2, "-sec-rdp"), (3, "/sec:rdp:off")])
+def test_nothing_secret_is_in_the_clients_arguments(version: Any, word: str, tmp_path: Path) -> None:
     make_certificate(tmp_path)
     target = parse("rdp://operator@localhost?ignore_cert=1&domain=corp")
     with tls_server(tmp_path) as port:
         place = Endpoint("127.0.0.1", port)
         seen = check_certificate(target, place)
-        argv = client_argv(target, place, certificate=seen, size=(800, 600))
+        argv = Client("xfreerdp", version).argv(target, place, certificate=seen, size=(800, 600))
     assert f"/cert:fingerprint:sha256:{seen.pretty.lower()}" in argv
-    assert {"/from-stdin:force", "/u:operator", "/d:corp"} <= set(argv)
-    # FreeRDP 2's and FreeRDP 3's word for it.
-    assert {"-sec-rdp", "/sec:rdp:off"} & set(argv)
+    assert {"/from-stdin:force", "/u:operator", "/d:corp", word} <= set(argv)
     assert not [one for one in argv if one.startswith(("/p", "/cert:ignore"))]
 
 
