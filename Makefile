@@ -7,7 +7,7 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run drill test test-mongodb test-313 check bench bench-recorder bench-lifecycle bench-api contract validate-deploy image-root image-recorder sbom faults clean
+.PHONY: help demo run drill test test-mongodb test-313 check bench bench-recorder bench-lifecycle bench-api contract validate-deploy image-root image-recorder sbom faults pictures clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -71,6 +71,10 @@ bench-api: .venv/.installed-test ## The REST API under load, beside a bare view 
 
 faults: .venv/.installed-test ## The fault matrix: what was tried, what was lost (ARGS=--full: hours)
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+pictures: .venv/.installed-test ## The two pictures of the player in docs/images, recorded and played anew
+	@LUCID_RENEW_PICTURES=1 $(BIN)/python -m pytest -q tests/console/test_player.py -k behind_its_gap
+	@$(BIN)/python -m tests.console.rdp_picture
 
 clean: ## Remove the environment, caches and the demonstration; recordings in var/ stay
 	rm -rf .venv .venv-3.13 var/demo var/image .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
