@@ -48,15 +48,20 @@ AHEAD = 2  # so many more may wait for the encoder, which takes longer for the f
 HURRIED = "me=dia:subme=0:partitions=none:8x8dct=0:cabac=0"
 
 
+# Primaries, transfer, matrix (ITU-T H.273) and range (FFmpeg's numbers: 1 video's, 2 all values).
+BT709, SRGB = (1, 1, 1, 1), (1, 13, 0, 2)
+
+
 @dataclass(frozen=True)
 class Preset:
-    """One quality: encoder, its options, and the pixels that it takes."""
+    """One quality: encoder, its options, the pixels that it takes and what their numbers mean."""
 
     encoder: str
     pixels: str
     options: dict[str, str]
     search: str = ""
     more: str = ""
+    colours: tuple[int, int, int, int] = BT709
 
 
 PRESETS = {
@@ -72,7 +77,7 @@ PRESETS = {
         more="deadzone-inter=15:deadzone-intra=8:aq-strength=0.7",
     ),
     # Red, green and blue as they are: any conversion to luma and chroma would lose some of the screen.
-    "ultra": Preset("libx264rgb", "bgr0", {"preset": "ultrafast", "qp": "0"}),
+    "ultra": Preset("libx264rgb", "bgr0", {"preset": "ultrafast", "qp": "0"}, colours=SRGB),
 }
 
 
@@ -238,9 +243,9 @@ class Segmenter:
         stream.pix_fmt = self._preset.pixels
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
         stream.codec_context.thread_count = self._threads
-        if self._preset.pixels == "yuv420p":
-            stream.codec_context.color_primaries = stream.codec_context.color_trc = 1
-            stream.codec_context.colorspace = stream.codec_context.color_range = 1
+        # Chromium believes the container alone: untold, it shows red, green and blue as luma and chroma.
+        context, told = stream.codec_context, self._preset.colours
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = told
         container.start_encoding()
         return stream
 

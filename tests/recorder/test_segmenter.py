@@ -1,5 +1,6 @@
 """Pictures become segments that decode alone, follow each other exactly, and show what was drawn."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,19 @@ def test_ultra_loses_not_one_bit_of_the_screen(tmp_path: Path) -> None:
     recorded.segmenter.close(500_000)
     for picture, seen in zip(drawn, pictures(recorded.paths()[0]), strict=True):
         assert np.array_equal(picture[..., :3], seen)
+
+
+@pytest.mark.parametrize(("quality", "told"), [("high", (1, 1, 1, False)), ("ultra", (1, 13, 0, True))])
+def test_segments_and_exports_say_what_their_colours_mean(
+    quality: str, told: tuple[int, ...], tmp_path: Path
+) -> None:
+    paths = record(tmp_path, quality=quality, frames=5).paths()
+    exported = tmp_path / "out.mp4"
+    write_mp4(exported, (path.read_bytes() for path in paths))
+    for path in (paths[0], exported):
+        _, _, box = path.read_bytes().partition(b"colrnclx")
+        # ISO/IEC 14496-12, 12.1.5: primaries, transfer, matrix (0: no luma), and whether all values are used.
+        assert (*struct.unpack_from(">HHH", box), bool(box[6] & 0x80)) == told
 
 
 def test_a_picture_with_odd_sides_loses_only_its_last_line(tmp_path: Path) -> None:
