@@ -116,16 +116,18 @@ MIDDLEWARE = [
     "lucid_sessions.operations.query_log.QueryLog",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "lucid_sessions.access.bearers.BearersPass",  # what follows is for browsers
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "lucid_sessions.access.page_audit.PageAudit",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "lucid_sessions.access.bearers.BearersJoin",
 ]
 ROOT_URLCONF = "lucid_sessions.urls"
 WSGI_APPLICATION = "lucid_sessions.wsgi.application"

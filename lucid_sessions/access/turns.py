@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ PATIENCE_SECONDS = 0.05
 # Their answers are to come at once, whatever everybody else waits for.
 AT_ONCE_ALWAYS = ("/health", "/api/v1/health")
 _writer = threading.Lock()
+# How this thread leaves the place that it has, if it has one.
+_own = threading.local()
 
 
 class Places:
@@ -51,12 +53,12 @@ class Places:
                 self._queue.append(ticket)
         while ticket not in self._inside and not ticket.acquire(timeout=self._patience):
             self._take_over()
+        _own.leave = partial(self._leave, ticket)
         try:
             yield
         finally:
-            with self._lock:
-                if self._inside.pop(ticket, None) is not None:
-                    self._let_in()
+            del _own.leave
+            self._leave(ticket)
 
     def _take_over(self) -> None:
         """Whoever has been inside for too long is waiting, not computing: the place goes to the next one."""
@@ -64,6 +66,11 @@ class Places:
             oldest = next(iter(self._inside), None)
             if oldest is not None and time.monotonic() - self._inside[oldest] >= self._patience:
                 del self._inside[oldest]
+                self._let_in()
+
+    def _leave(self, ticket: object) -> None:
+        with self._lock:
+            if self._inside.pop(ticket, None) is not None:
                 self._let_in()
 
     def _let_in(self) -> None:
@@ -97,6 +104,13 @@ def _whole(answer: Iterable[bytes]) -> Iterable[bytes]:
     return pieces
 
 
+def step_aside() -> None:
+    """This thread is about to wait: it leaves its place to the next in the queue, and goes on without one."""
+    leave = getattr(_own, "leave", None)
+    if leave is not None:
+        leave()
+
+
 @contextmanager
 def writing() -> Iterator[None]:
     """Inside, this thread alone writes to SQLite, of all processes that ask here; others have no such limit.
@@ -106,8 +120,14 @@ def writing() -> Iterator[None]:
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         yield
         return
-    with _writer, _alone(Path(connection.settings_dict["NAME"]).parent):
-        yield
+    if not _writer.acquire(blocking=False):
+        step_aside()
+        _writer.acquire()
+    try:
+        with _alone(Path(connection.settings_dict["NAME"]).parent):
+            yield
+    finally:
+        _writer.release()
 
 
 @contextmanager
@@ -117,7 +137,11 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
         return
     descriptor = _opened(directory, os.getpid())
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        step_aside()
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         yield
     finally:

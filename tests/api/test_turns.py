@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,6 +107,28 @@ def test_places_of_requests_that_hang_are_free_for_many_others(hanging: Slow) ->
     for one in [ask(turns, "/api/v1/sessions") for _ in range(20)]:
         one.join(30)
         assert not one.is_alive()
+
+
+def test_who_waits_for_another_writer_lets_the_next_one_in(
+    hanging: Slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sqlite = {"vendor": "sqlite", "in_atomic_block": False, "settings_dict": {"NAME": tmp_path / "db"}}
+    monkeypatch.setattr("lucid_sessions.access.turns.connection", SimpleNamespace(**sqlite))
+    came = threading.Semaphore(0)
+
+    def write(environ: dict[str, Any], start: Any) -> list[bytes]:
+        came.release()
+        with writing():
+            return hanging(environ, start)
+
+    turns = Turns(write, patience=FOR_EVER)
+    # One writes and keeps its place; the others of those that came in wait for it and leave theirs.
+    for _ in range(3 * AT_ONCE):
+        ask(turns, "/api/v1/sessions")
+    for _ in range(3 * AT_ONCE):
+        assert came.acquire(timeout=30)
+    until(hanging, inside=1)
+    assert hanging.inside == 1
 
 
 @pytest.mark.django_db
