@@ -14,11 +14,10 @@ from typing import Any
 import structlog
 from django.http import HttpRequest
 
-from . import clients
+from . import clients, group_commit
 from .links import Link
 from .models import ApiToken, AuditEvent
 from .request_identity import request_id
-from .turns import writing
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +64,15 @@ def _means(auth: Any) -> str:
 
 def record(action: str, *, actor: Actor, outcome: str = DONE, **more: Any) -> AuditEvent:
     """The event, written. `more`: session, item, why, facts."""
+    event = event_of(action, actor=actor, outcome=outcome, **more)
+    group_commit.write([event])
+    return event
+
+
+def event_of(action: str, *, actor: Actor, outcome: str = DONE, **more: Any) -> AuditEvent:
+    """The event, to be written with what it tells of."""
     more["why"] = str(more.get("why") or "")[:MOST_WHY]
-    event = AuditEvent(
+    return AuditEvent(
         at_us=time.time_ns() // 1000,
         action=action,
         outcome=outcome,
@@ -77,9 +83,6 @@ def record(action: str, *, actor: Actor, outcome: str = DONE, **more: Any) -> Au
         request_id=actor.request_id,
         **more,
     )
-    with writing():
-        event.save(force_insert=True)
-    return event
 
 
 def is_news(*look: str) -> bool:

@@ -1,17 +1,12 @@
-"""Waiting in a queue instead of all at once: for the processor, and for SQLite's one writer."""
+"""Waiting in a queue for the processor, instead of all at once."""
 
-import fcntl
-import os
+import heapq
+import itertools
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
-from pathlib import Path
 from typing import Any
-
-from django.db import connection
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 # Of one process: one computes, and another waits for the database meanwhile. More only get into each other's
@@ -21,9 +16,21 @@ AT_ONCE = 2
 PATIENCE_SECONDS = 0.05
 # Their answers are to come at once, whatever everybody else waits for.
 AT_ONCE_ALWAYS = ("/health", "/api/v1/health")
-_writer = threading.Lock()
-# How this thread leaves the place that it has, if it has one.
+# The visit that this thread is on, if it is on one.
 _own = threading.local()
+
+
+class Visit:
+    """One thread's way through the places; visits are in the order in which they began."""
+
+    _numbers = itertools.count()
+
+    def __init__(self) -> None:
+        self.number = next(self._numbers)
+        self.called = threading.Semaphore(0)
+
+    def __lt__(self, other: "Visit") -> bool:
+        return self.number < other.number
 
 
 class Places:
@@ -32,8 +39,9 @@ class Places:
     def __init__(self, number: int, *, patience: float) -> None:
         self._number, self._patience = number, patience
         # Who is inside, and since when; the first has been there for longest.
-        self._inside: dict[object, float] = {}
-        self._queue: deque[threading.Lock] = deque()
+        self._inside: dict[Visit, float] = {}
+        # A heap: who comes back from waiting for something goes before those who came later.
+        self._queue: list[Visit] = []
         self._lock = threading.Lock()
 
     @property
@@ -44,21 +52,32 @@ class Places:
     @contextmanager
     def one(self) -> Iterator[None]:
         """Inside, one of the places is ours, until somebody else has more use for it."""
-        ticket = threading.Lock()
-        ticket.acquire()
-        with self._lock:
-            if len(self._inside) < self._number:
-                self._inside[ticket] = time.monotonic()
-            else:
-                self._queue.append(ticket)
-        while ticket not in self._inside and not ticket.acquire(timeout=self._patience):
-            self._take_over()
-        _own.leave = partial(self._leave, ticket)
+        visit = Visit()
+        self._enter(visit)
+        _own.places, _own.visit = self, visit
         try:
             yield
         finally:
-            del _own.leave
-            self._leave(ticket)
+            del _own.places, _own.visit
+            self._leave(visit)
+
+    @contextmanager
+    def left(self, visit: Visit) -> Iterator[None]:
+        """Inside, the place of this visit is somebody else's."""
+        self._leave(visit)
+        try:
+            yield
+        finally:
+            self._enter(visit)
+
+    def _enter(self, visit: Visit) -> None:
+        with self._lock:
+            if len(self._inside) < self._number:
+                self._inside[visit] = time.monotonic()
+                return
+            heapq.heappush(self._queue, visit)
+        while not visit.called.acquire(timeout=self._patience):
+            self._take_over()
 
     def _take_over(self) -> None:
         """Whoever has been inside for too long is waiting, not computing: the place goes to the next one."""
@@ -68,16 +87,16 @@ class Places:
                 del self._inside[oldest]
                 self._let_in()
 
-    def _leave(self, ticket: object) -> None:
+    def _leave(self, visit: Visit) -> None:
         with self._lock:
-            if self._inside.pop(ticket, None) is not None:
+            if self._inside.pop(visit, None) is not None:
                 self._let_in()
 
     def _let_in(self) -> None:
         if self._queue:
-            ticket = self._queue.popleft()
-            self._inside[ticket] = time.monotonic()
-            ticket.release()
+            visit = heapq.heappop(self._queue)
+            self._inside[visit] = time.monotonic()
+            visit.called.release()
 
 
 class Turns:
@@ -104,50 +123,12 @@ def _whole(answer: Iterable[bytes]) -> Iterable[bytes]:
     return pieces
 
 
-def step_aside() -> None:
-    """This thread is about to wait: it leaves its place to the next in the queue, and goes on without one."""
-    leave = getattr(_own, "leave", None)
-    if leave is not None:
-        leave()
-
-
 @contextmanager
-def writing() -> Iterator[None]:
-    """Inside, this thread alone writes to SQLite, of all processes that ask here; others have no such limit.
-
-    At SQLite's own lock writers sleep, longer each time, and whoever comes last may well be first.
-    """
-    if connection.vendor != "sqlite" or connection.in_atomic_block:
+def aside() -> Iterator[None]:
+    """Inside, this thread waits for something, and its place is another's; then it has the next one."""
+    places = getattr(_own, "places", None)
+    if places is None:
         yield
         return
-    if not _writer.acquire(blocking=False):
-        step_aside()
-        _writer.acquire()
-    try:
-        with _alone(Path(connection.settings_dict["NAME"]).parent):
-            yield
-    finally:
-        _writer.release()
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Of several processes; SQLite's own lock still stands between us and everybody else."""
-    if not directory.is_absolute():  # a database in memory
+    with places.left(_own.visit):
         yield
-        return
-    descriptor = _opened(directory, os.getpid())
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        step_aside()
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-@cache
-def _opened(directory: Path, _process: int) -> int:
-    return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -26,6 +26,7 @@ from typing import Any
 from uuid import UUID
 
 from lucid_sessions import archive
+from lucid_sessions.access.turns import aside
 from lucid_sessions.durable import blaming, sync_directory, write_durably, write_together
 from lucid_sessions.errors import Refused, Retryable
 
@@ -162,7 +163,8 @@ class Keyring:
             # Public, and in the database too: without that, the sealed keys alone would open nothing.
             born.append(session_keys.Born(statement.to_bytes(), sealed))
         name = session_keys.name_of(statements)
-        write_together(self._directory(session), {name: session_keys.to_bytes(born)})
+        with aside():  # the disk is waited for
+            write_together(self._directory(session), {name: session_keys.to_bytes(born)})
         return statements
 
     def session_identity(self, statement: archive.Statement, *, by: archive.Identity) -> archive.Identity:

@@ -1,7 +1,7 @@
 """What an owner does with a session: create, start, pause, resume, stop. Each is one conditional update."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from lucid_sessions import archive
-from lucid_sessions.access.turns import writing
+from lucid_sessions.access import group_commit
 from lucid_sessions.blobs import is_bucket
 from lucid_sessions.errors import FullyUsed, Refused, Retryable
 from recorder.errors import RecorderError, SourceAway
@@ -53,13 +53,13 @@ def create(
     storage_config: Mapping[str, Any] | None = None,
     owner: Any = None,
     password: str = "",
-    witness: Callable[[], object] = lambda: None,
+    beside: Sequence[Model] = (),
     **metadata: Any,
 ) -> Session:
     """A new session with its keys; Refused, leaving nothing, when source or configuration cannot work.
 
     `password` is that of another machine's desktop; it is sealed to the recorders before this returns.
-    `witness` writes down that this is done, in the same transaction.
+    `beside` are rows that are written with it, in the same transaction.
     """
     source = _checked_source(source, password=password)
     config = _checked(source, recording_config or {})
@@ -75,12 +75,7 @@ def create(
     if password:
         targets.keep(installation().keys, session.pk, password)
     # Keys first: where there are no transactions, a death between leaves no session without its keys.
-    with writing(), transaction.atomic():
-        SessionKey.objects.bulk_create(rows)
-        session.save(force_insert=True)
-        if session.tags:
-            tags.write(session.pk, session.tags)
-        witness()
+    group_commit.write([*rows, session, *tags.rows_of(session), *beside])
     return session
 
 

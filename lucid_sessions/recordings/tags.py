@@ -21,6 +21,11 @@ def tagged(rows: "QuerySet[Session]", tag: str) -> "QuerySet[Session]":
     return rows.filter(pk__in=SessionTag.objects.filter(tag=tag).values("session"))
 
 
+def rows_of(session: Session) -> list[SessionTag]:
+    """What is written beside a new session."""
+    return [SessionTag(session=session.pk, tag=tag) for tag in sorted(set(session.tags))]
+
+
 def write(session: UUID, tags: Iterable[str]) -> None:
     """The session has these tags and no others; inside the transaction that says so in its own row."""
     wanted = set(tags)

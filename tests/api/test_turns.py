@@ -3,14 +3,12 @@
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 
-from lucid_sessions.access.turns import AT_ONCE, Places, Turns, writing
+from lucid_sessions.access.turns import AT_ONCE, Places, Turns, aside
 
 # Longer than any test may take: who waits so long never gets in.
 FOR_EVER = 600.0
@@ -93,8 +91,7 @@ def test_who_came_first_goes_in_first() -> None:
         waiting = [threading.Thread(target=go_in, args=(number,)) for number in range(8)]
         for number, one in enumerate(waiting, 1):
             one.start()
-            while places.waiting < number:
-                time.sleep(0.001)
+            queued(places, number)
     for one in waiting:
         one.join()
     assert order == list(range(8))
@@ -109,26 +106,62 @@ def test_places_of_requests_that_hang_are_free_for_many_others(hanging: Slow) ->
         assert not one.is_alive()
 
 
-def test_who_waits_for_another_writer_lets_the_next_one_in(
-    hanging: Slow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sqlite = {"vendor": "sqlite", "in_atomic_block": False, "settings_dict": {"NAME": tmp_path / "db"}}
-    monkeypatch.setattr("lucid_sessions.access.turns.connection", SimpleNamespace(**sqlite))
+def test_who_steps_aside_lets_the_next_one_in(hanging: Slow) -> None:
     came = threading.Semaphore(0)
 
-    def write(environ: dict[str, Any], start: Any) -> list[bytes]:
+    def wait(environ: dict[str, Any], start: Any) -> list[bytes]:
         came.release()
-        with writing():
+        with aside():
             return hanging(environ, start)
 
-    turns = Turns(write, patience=FOR_EVER)
-    # One writes and keeps its place; the others of those that came in wait for it and leave theirs.
+    # Nobody else would get in.
+    turns = Turns(wait, patience=FOR_EVER)
     for _ in range(3 * AT_ONCE):
         ask(turns, "/api/v1/sessions")
     for _ in range(3 * AT_ONCE):
         assert came.acquire(timeout=30)
-    until(hanging, inside=1)
-    assert hanging.inside == 1
+    until(hanging, inside=3 * AT_ONCE)
+
+
+def test_who_comes_back_goes_before_those_who_came_later() -> None:
+    places, order = Places(1, patience=FOR_EVER), list[str]()
+    away, back = threading.Event(), threading.Event()
+
+    def step_aside() -> None:
+        with places.one():
+            with aside():
+                away.set()
+                back.wait(30)
+            order.append("came back")
+
+    def go_in() -> None:
+        with places.one():
+            order.append("came later")
+
+    first = threading.Thread(target=step_aside)
+    first.start()
+    assert away.wait(30)
+    with places.one():
+        later = threading.Thread(target=go_in)
+        later.start()
+        queued(places, 1)
+        back.set()
+        queued(places, 2)
+    first.join()
+    later.join()
+    assert order == ["came back", "came later"]
+
+
+def queued(places: Places, number: int) -> None:
+    deadline = time.monotonic() + 30
+    while places.waiting < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_aside_means_nothing_to_who_has_no_place() -> None:
+    with aside(), aside():
+        pass
 
 
 @pytest.mark.django_db
@@ -140,9 +173,3 @@ def test_an_answer_that_is_complete_is_handed_over_whole() -> None:
     assert closed == [True]
     streamed = StreamingHttpResponse([b"a", b"b"])
     assert Turns(lambda _environ, _start: streamed)({"PATH_INFO": "/"}, None) is streamed
-
-
-@pytest.mark.django_db
-def test_inside_a_transaction_nobody_waits_for_another_writer() -> None:
-    with writing(), writing():
-        pass

@@ -16,7 +16,12 @@ SUITES = {
     "the domain": ["tests/recordings", "--ignore=tests/recordings/test_retention_interleaved.py"],
     "the journey": ["tests/journey"],
     "the chain": ["tests/tasks"],
-    "the API": ["tests/api/test_long_lists.py", "tests/operations/test_health_live.py"],
+    "the API": [
+        "tests/api/test_creates_and_kills.py",
+        "tests/api/test_group_commit.py",
+        "tests/api/test_long_lists.py",
+        "tests/operations/test_health_live.py",
+    ],
     # That a set of one dies or steps down, tests/faults tries in a process of its own.
     "a primary that another replaces": ["tests/faults/check_failover.py"],
 }

@@ -39,7 +39,7 @@ from .preconditions import is_known, require_match, tag_of
 from .problems import HELD, INVALID, NOT_IN_STATE, Problem, refused_as
 from .replays import once
 from .strict import VISIBLE_TEXT
-from .witnessed import Witnessed, tell, witness_now, written
+from .witnessed import Witnessed, event_beside, tell, written
 
 _VERB = extend_schema(request=None, responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED})
 _REASON = OpenApiParameter(
@@ -122,9 +122,9 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         if session is None:
             body = NewSession.of(request.data)
             body.is_valid(raise_exception=True)
-            done = partial(witness_now, request, deed=self.deeds["create"], session=made)
+            event = event_beside(request, deed=self.deeds["create"], session=made)
             with refused_as(INVALID):
-                session = sessions.create(**body.arguments(), owner=request.user, id=made, witness=done)
+                session = sessions.create(**body.arguments(), owner=request.user, id=made, beside=[event])
             written(request)
             session.created_at = known.as_kept(session.created_at)
         tell(request, made=made)

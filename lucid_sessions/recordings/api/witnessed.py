@@ -6,12 +6,12 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseFailure
-from django.db import connection
 from django.http import HttpResponseBase, JsonResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from lucid_sessions.access import audit, reasons
+from lucid_sessions.access.models import AuditEvent
 
 from .problems import INVALID, MEDIA_TYPE, STORAGE, Problem, document
 from .rates import Rates, headers_of
@@ -93,20 +93,15 @@ def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Map
         raise
 
 
-def witness_now(request: Request, *, deed: str, session: Any) -> None:
-    """Write the event in the transaction of what it tells of; `written` says later that it went through.
-
-    Where there are no transactions the event follows the deed, as all others do.
-    """
-    if connection.vendor == "mongodb":
-        return
+def event_beside(request: Request, *, deed: str, session: Any) -> AuditEvent:
+    """The event, to be written together with what it tells of; `written` says later that it was."""
     actor = audit.actor_of(request._request, auth=request.auth, user=request.user)
-    audit.record(deed, actor=actor, session=str(session), why=request.headers.get("X-Reason", ""))
+    return audit.event_of(deed, actor=actor, session=str(session), why=request.headers.get("X-Reason", ""))
 
 
 def written(request: Request) -> None:
-    """The transaction is over, and the event with it: no other is needed."""
-    request._request._lucid_witnessed = connection.vendor != "mongodb"  # type: ignore[attr-defined]
+    """The event is in the database with what it tells of: no other is needed."""
+    request._request._lucid_witnessed = True  # type: ignore[attr-defined]
 
 
 def outcome_of(status: int) -> str:
