@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.api.live import HOST, Live, live_api
 from tests.operations.processes import ROOT
 
-ASKERS, KILLS, SECONDS_BETWEEN = 12, 8, 0.7
+ASKERS, KILLS, SECONDS_BETWEEN = 12, 5, 0.7
 # The installation tells of itself: rows, keys by their files, events of the audit.
 TOLD = """
 import json

@@ -366,7 +366,8 @@ def gaps(spool: Spool, session: UUID) -> list[Any]:
 
 
 def strike(supervisor: Supervisor, session: UUID, name: str) -> None:
-    (pid,) = eventually(lambda: victims(supervisor, session, name))
+    # The first: what an X server starts bears its name until it becomes xkbcomp.
+    pid, *_ = eventually(lambda: victims(supervisor, session, name))
     os.kill(pid, signal.SIGKILL)
 
 
