@@ -2,13 +2,14 @@
 
 import gc
 import os
+from importlib import import_module
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid_sessions.settings")
 application = get_wsgi_application()
 
-from django.urls import get_resolver  # noqa: E402  once Django is set up
+from django.conf import settings  # noqa: E402  once Django is set up
 
 from lucid_sessions.access.turns import Turns  # noqa: E402
 from lucid_sessions.recordings import hints  # noqa: E402
@@ -20,6 +21,6 @@ hints.connect()
 
 # All views are loaded now instead of by the first request, and the garbage collector never looks at them
 # again: its walk through all that is loaded held up every request for a tenth of a second, every few seconds.
-get_resolver()._populate()
+import_module(settings.ROOT_URLCONF)
 gc.collect()
 gc.freeze()

@@ -120,7 +120,10 @@ def _insert_one(one: Write) -> None:
 
 
 def _lacking(rows: Sequence[Model]) -> list[Model]:
-    """Those that are not there; MongoDB keeps what it wrote before it came to the one that failed."""
+    """Those that are not there; MongoDB keeps what it wrote before it came to the one that failed.
+
+    Ids are drawn at random, so a row that bears one of ours is ours.
+    """
     if connection.vendor != "mongodb":
         return list(rows)
     return [row for row in rows if not type(row)._base_manager.filter(pk=row.pk).exists()]

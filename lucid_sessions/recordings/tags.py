@@ -21,9 +21,9 @@ def tagged(rows: "QuerySet[Session]", tag: str) -> "QuerySet[Session]":
     return rows.filter(pk__in=SessionTag.objects.filter(tag=tag).values("session"))
 
 
-def rows_of(session: Session) -> list[SessionTag]:
-    """What is written beside a new session."""
-    return [SessionTag(session=session.pk, tag=tag) for tag in sorted(set(session.tags))]
+def rows_of(session: UUID, tags: Iterable[str]) -> list[SessionTag]:
+    """What says that a session has these tags, to be written beside it."""
+    return [SessionTag(session=session, tag=tag) for tag in sorted(set(tags))]
 
 
 def write(session: UUID, tags: Iterable[str]) -> None:
@@ -32,4 +32,4 @@ def write(session: UUID, tags: Iterable[str]) -> None:
     known = set(SessionTag.objects.filter(session=session).values_list("tag", flat=True))
     if gone := known - wanted:
         SessionTag.objects.filter(session=session, tag__in=gone).delete()
-    SessionTag.objects.bulk_create(SessionTag(session=session, tag=tag) for tag in sorted(wanted - known))
+    SessionTag.objects.bulk_create(rows_of(session, wanted - known))

@@ -154,8 +154,9 @@ class X11Source:
         self._cursor = Cursor(self._x, fixes, root=screen.root) if cursor else None
         self._attach()
         self._damage_id = self._x.generate_id()
-        self._damage.Create(self._damage_id, self._surface.watched, xcffib.damage.ReportLevel.BoundingBox)
-        self._x.flush()
+        # It is answered by a report of all there is, which the first picture is to take along: wait for it.
+        level = xcffib.damage.ReportLevel.BoundingBox
+        self._damage.CreateChecked(self._damage_id, self._surface.watched, level).check()
 
     def _changed(self) -> bool:
         while (event := self._x.poll_for_event()) is not None:

@@ -366,14 +366,16 @@ def gaps(spool: Spool, session: UUID) -> list[Any]:
 
 
 def strike(supervisor: Supervisor, session: UUID, name: str) -> None:
-    # The first: what an X server starts bears its name until it becomes xkbcomp.
-    pid, *_ = eventually(lambda: victims(supervisor, session, name))
+    (pid,) = eventually(lambda: victims(supervisor, session, name))
     os.kill(pid, signal.SIGKILL)
 
 
 def victims(supervisor: Supervisor, session: UUID, name: str) -> list[int]:
     child = supervisor.children.get(session)
-    return [pid for pid in descendants(child) if comm(pid) == name] if child else []
+    named = [pid for pid in descendants(child) if comm(pid) == name] if child else []
+    # What one of them starts bears its name until it becomes another program (an X server's xkbcomp).
+    begun = {one for pid in named for one in descendants(pid)}
+    return [pid for pid in named if pid not in begun]
 
 
 def comm(pid: int) -> str:
