@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from tests.api.live import HOST, Live, live_api
-from tests.operations.processes import ROOT
+from tests.operations.processes import ROOT, until
 
 ASKERS, KILLS, SECONDS_BETWEEN = 12, 5, 0.7
 # The installation tells of itself: rows, keys by their files, events of the audit.
@@ -48,6 +48,15 @@ def create(live: Live) -> str | None:
         return str(json.loads(text)["id"])
 
 
+def one_killed(live: Live) -> bool:
+    """Whether one of the processes that answer was there to be killed, and is."""
+    for worker in random.sample(workers := live.workers, len(workers)):
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+            return True
+    return False
+
+
 def killed_while_created(live: Live) -> list[str]:
     """What was acknowledged while one process after another was killed."""
     over, acknowledged = threading.Event(), list[str]()
@@ -62,8 +71,7 @@ def killed_while_created(live: Live) -> list[str]:
         try:
             for _ in range(KILLS):
                 time.sleep(SECONDS_BETWEEN)
-                with suppress(ProcessLookupError):
-                    os.kill(random.choice(live.workers), signal.SIGKILL)
+                until(lambda: one_killed(live), "a process that answers")
         finally:
             over.set()
         for one in asking:

@@ -75,8 +75,11 @@ def live_api(home: Path, *furnishing: str, **more: str) -> Iterator[Live]:
 
 
 def _answers(process: psutil.Process) -> bool:
-    """Of granian's processes the one that starts the others answers nothing: it has no child of its own."""
-    return not process.children()
+    """Of granian's processes the one that starts the others answers nothing, nor does one that is gone."""
+    try:
+        return not process.children()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _ran(*arguments: str, variables: dict[str, str]) -> str:
