@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.programs import fetched
+from tests.waiting import PATIENCE
 
 # The first account of anvil's published seed: it has money there, and nowhere else.
 PAYING = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -42,7 +43,7 @@ class Anvil:
         """What the node answers; AssertionError when it declines."""
         asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         request = urllib.request.Request(self.url, asked, {"Content-Type": "application/json"})  # noqa: S310
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
             said = json.load(answer)
         assert "error" not in said, said
         return said["result"]
@@ -92,7 +93,7 @@ def witness(folder: Path, *, origin: str, vkey: str, name: str = "witness.exampl
 
     folder.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-c", SET_UP, name, origin, vkey]
-    told = subprocess.run(argv, env=env, check=True, capture_output=True, text=True, timeout=30).stdout
+    told = subprocess.run(argv, env=env, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
     own = told.splitlines()[0]
     with _listening([sys.executable, "-m", "aics_witness", "serve"], env=env) as address:
         yield Observer(f"http://{address}", own)
@@ -113,4 +114,4 @@ def _listening(argv: list[str], *, env: dict[str, str]) -> Iterator[str]:
         raise AssertionError(f"{argv[0]} ended without listening: {said}")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)

@@ -27,8 +27,8 @@ from typing import Any
 
 from tests.ports import free_port
 from tests.programs import needed_library
+from tests.waiting import PATIENCE
 
-START_SECONDS = 30
 STOP_SECONDS = 15
 # What a member of a replica set says of its state.
 PRIMARY, SECONDARY = 1, 2
@@ -163,11 +163,11 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until(ready: Callable[[], bool], *, check_running: Callable[[], object]) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not ready():
         check_running()
         if time.monotonic() > deadline:
-            raise RuntimeError(f"The server was not ready after {START_SECONDS} s.")
+            raise RuntimeError(f"The server was not ready after {PATIENCE:g} s.")
         time.sleep(0.05)
 
 

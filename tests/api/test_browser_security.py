@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lucid_sessions.recordings.installation import Installation
+from tests.waiting import PATIENCE
 
 from .people import client_of, person
 
@@ -90,7 +91,12 @@ def production(*argv: str) -> str:
     # What a browser driver in this process asked Django to overlook.
     inherited = {name: value for name, value in os.environ.items() if name != "DJANGO_ALLOW_ASYNC_UNSAFE"}
     done = subprocess.run(
-        [sys.executable, *argv], env=inherited | own, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *argv],
+        env=inherited | own,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -14,7 +14,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from tests.api.live import HOST, Live, live_api
-from tests.operations.processes import ROOT, until
+from tests.operations.processes import ROOT
+from tests.waiting import PATIENCE, until
 
 ASKERS, KILLS, SECONDS_BETWEEN = 12, 5, 0.7
 # The installation tells of itself: rows, keys by their files, events of the audit.
@@ -36,7 +37,7 @@ def create(live: Live) -> str | None:
     """The id of one more session, or None when no answer came."""
     body = json.dumps({"name": "killed", "source": {"kind": "synthetic"}})
     headers = {**live.bearer, "Content-Type": "application/json"}
-    with closing(http.client.HTTPConnection(HOST, live.port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection(HOST, live.port, timeout=PATIENCE)) as connection:
         try:
             connection.request("POST", "/api/v1/sessions", body=body, headers=headers)
             answer = connection.getresponse()

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from lucid_sessions import archive
-from tests.operations.processes import ROOT, output, running, until
+from tests.operations.processes import ROOT, output, running
 from tests.ports import free_port
+from tests.waiting import until
 
 PACKAGE = "lucid_sessions_client"
 # Media that the generator does not know by name.
@@ -66,7 +67,6 @@ def wait_for(ask: Callable[[], str], status: str) -> None:
     until(lambda: ask() == status, status)
 
 
-@pytest.mark.timeout(240)
 def test_a_generated_client_records_downloads_and_verifies(generated: Path, tmp_path: Path) -> None:
     client = importlib.import_module(PACKAGE)
     models = importlib.import_module(f"{PACKAGE}.models")

@@ -14,6 +14,7 @@ from lucid_sessions.access import group_commit
 from lucid_sessions.access.group_commit import MOST_TOGETHER, GroupCommit, Write
 from lucid_sessions.access.models import AuditEvent
 from lucid_sessions.recordings.models import Session, SessionTag
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +34,7 @@ class Commits:
     def _insert_all(self, batch: list[Write]) -> None:
         self.begun += 1
         self.leads.set()
-        assert self.go.wait(30)
+        assert self.go.wait(PATIENCE)
         self.batches.append(len(batch))
         self.fail()
         self._real(batch)
@@ -43,7 +44,7 @@ class Commits:
         leads, before = not self.leads.is_set(), self.group.waiting
         done = self._threads.submit(self._one, self.group, rows)
         if leads:
-            assert self.leads.wait(30)
+            assert self.leads.wait(PATIENCE)
             return done
         while self.group.waiting == before:
             assert not done.done()

@@ -1,7 +1,6 @@
 """Requests wait for one another in turns, but not for one that waits for something else."""
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 
 from lucid_sessions.access.turns import AT_ONCE, Places, Turns, aside
+from tests.waiting import PATIENCE, until
 
 # Longer than any test may take: who waits so long never gets in.
 FOR_EVER = 600.0
@@ -37,11 +37,8 @@ def ask(turns: Turns, path: str) -> threading.Thread:
     return thread
 
 
-def until(slow: Slow, *, inside: int) -> None:
-    deadline = time.monotonic() + 30
-    while slow.inside < inside:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+def reached(slow: Slow, *, inside: int) -> None:
+    until(lambda: slow.inside >= inside, every=0.001)
 
 
 @pytest.fixture
@@ -56,7 +53,7 @@ def filled(turns: Turns, slow: Slow) -> Turns:
     """With as many requests in it as compute at once."""
     for _ in range(AT_ONCE):
         ask(turns, "/api/v1/sessions")
-    until(slow, inside=AT_ONCE)
+    reached(slow, inside=AT_ONCE)
     return turns
 
 
@@ -70,14 +67,14 @@ def test_no_more_than_a_few_compute_at_once() -> None:
 
 def test_others_wait_only_for_a_moment_for_requests_that_hang(hanging: Slow) -> None:
     ask(filled(Turns(hanging), hanging), "/api/v1/sessions")
-    until(hanging, inside=AT_ONCE + 1)
+    reached(hanging, inside=AT_ONCE + 1)
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/api/v1/health"])
 def test_health_does_not_wait_at_all(hanging: Slow, path: str) -> None:
     # Nobody else would get in.
     ask(filled(Turns(hanging, patience=FOR_EVER), hanging), path)
-    until(hanging, inside=AT_ONCE + 1)
+    reached(hanging, inside=AT_ONCE + 1)
 
 
 def test_who_came_first_goes_in_first() -> None:
@@ -102,7 +99,7 @@ def test_places_of_requests_that_hang_are_free_for_many_others(hanging: Slow) ->
     quick = Slow(0)
     turns.application = quick
     for one in [ask(turns, "/api/v1/sessions") for _ in range(20)]:
-        one.join(30)
+        one.join(PATIENCE)
         assert not one.is_alive()
 
 
@@ -119,8 +116,8 @@ def test_who_steps_aside_lets_the_next_one_in(hanging: Slow) -> None:
     for _ in range(3 * AT_ONCE):
         ask(turns, "/api/v1/sessions")
     for _ in range(3 * AT_ONCE):
-        assert came.acquire(timeout=30)
-    until(hanging, inside=3 * AT_ONCE)
+        assert came.acquire(timeout=PATIENCE)
+    reached(hanging, inside=3 * AT_ONCE)
 
 
 def test_who_comes_back_goes_before_those_who_came_later() -> None:
@@ -131,7 +128,7 @@ def test_who_comes_back_goes_before_those_who_came_later() -> None:
         with places.one():
             with aside():
                 away.set()
-                back.wait(30)
+                back.wait(PATIENCE)
             order.append("came back")
 
     def go_in() -> None:
@@ -140,7 +137,7 @@ def test_who_comes_back_goes_before_those_who_came_later() -> None:
 
     first = threading.Thread(target=step_aside)
     first.start()
-    assert away.wait(30)
+    assert away.wait(PATIENCE)
     with places.one():
         later = threading.Thread(target=go_in)
         later.start()
@@ -153,10 +150,7 @@ def test_who_comes_back_goes_before_those_who_came_later() -> None:
 
 
 def queued(places: Places, number: int) -> None:
-    deadline = time.monotonic() + 30
-    while places.waiting < number:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    until(lambda: places.waiting >= number, every=0.001)
 
 
 def test_aside_means_nothing_to_who_has_no_place() -> None:

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from lucid_sessions.archive import Identity, SlotCost, WrongPassword, make_slot, open_slot
 from lucid_sessions.errors import Refused, Tampered
 from tests.archive.parts import CHEAP, REPOSITORY, is_tampered
+from tests.waiting import PATIENCE
 
 PASSWORD, SALT = b"correct horse", b"the installation's own salt"
 
@@ -44,7 +45,7 @@ def test_slots_can_be_opened_by_several_threads_at_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert found == [identity.private_bytes] * len(threads)
 
 

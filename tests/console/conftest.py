@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.programs import needed
+from tests.waiting import PATIENCE
 
 # Playwright runs its own event loop in this thread; Django would take each query for one in async code.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -37,6 +38,7 @@ def browser_context_args() -> dict[str, Any]:
 @pytest.fixture
 def watched(page: Any) -> Any:
     """A page that remembers what its Content-Security-Policy stopped, and every error of its scripts."""
+    page.set_default_timeout(PATIENCE * 1000)
     page.add_init_script(WATCH)
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))

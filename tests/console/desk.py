@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,7 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Session
 from recorder.supervisor import Policy, Supervisor
-
-PATIENCE = 60
+from tests.waiting import until
 
 
 @contextmanager
@@ -67,11 +66,3 @@ def record(world: Installation, client: Any, *, seconds: float, pause: float, na
 
 def _until_it_is(status: Status, session: str) -> None:
     until(lambda: Session.objects.get(pk=session).status == status)
-
-
-def until(happened: Callable[[], bool]) -> None:
-    """Waits until it has happened, within reason."""
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)

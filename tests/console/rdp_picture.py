@@ -19,11 +19,12 @@ from typing import Any
 import xcffib
 import xcffib.xproto
 
-from tests.operations.processes import ROOT, output, running, until
+from tests.operations.processes import ROOT, output, running
 from tests.ports import free_port
 from tests.programs import needed
 from tests.recorder.displays import Display, display, program
 from tests.recorder.remote import ALLOWED, PASSWORD, USER, Server, shadowing
+from tests.waiting import PATIENCE, until
 
 PICTURE = ROOT / "docs" / "images" / "rdp.png"
 SIZE = "1280x720"
@@ -77,7 +78,7 @@ class Site:
     def ask(self, path: str, body: dict[str, Any] | None = None, *, token: str = "") -> dict[str, Any]:
         """The answer to a GET, or to a POST of a body."""
         who = {"Authorization": f"Bearer {token}"} if token else {}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         verb, content = ("GET", None) if body is None else ("POST", json.dumps(body))
         connection.request(verb, f"/api/v1/{path}", content, {"Content-Type": "application/json", **who})
         answer = connection.getresponse()
@@ -153,7 +154,7 @@ def stack(folder: Path) -> Iterator[Site]:
             yield Site(port, secret)
         finally:
             process.terminate()
-            process.wait(90)
+            process.wait(PATIENCE)
 
 
 def record(site: Site, server: Server, shown: Display) -> str:

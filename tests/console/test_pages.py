@@ -12,9 +12,9 @@ from lucid_sessions.recordings.models import Session
 from tests import factories
 from tests.api.people import person
 from tests.recordings import archived
+from tests.waiting import until
 
 from .conftest import clean
-from .desk import until
 
 REDOC_LOGO = "img-src https://cdn.redoc.ly/redoc/logo-mini.svg "
 
@@ -155,7 +155,7 @@ def test_a_page_runs_under_its_policy(
     user.save()
     cookie_of(watched, live_server, user)
     watched.goto(live_server.url + address)
-    watched.get_by_text(shows).first.wait_for(state="attached", timeout=60_000)
+    watched.get_by_text(shows).first.wait_for(state="attached")
     clean(watched)
 
 
@@ -163,7 +163,7 @@ def test_redoc_runs_under_its_policy_which_stops_only_its_logo_from_elsewhere(
     watched: Any, live_server: Any
 ) -> None:
     watched.goto(f"{live_server.url}/api/v1/schema/redoc/")
-    watched.get_by_text("sessions_start").first.wait_for(state="attached", timeout=60_000)
+    watched.get_by_text("sessions_start").first.wait_for(state="attached")
     assert set(watched.evaluate("window.violations")) <= {REDOC_LOGO}
     assert not [fault for fault in watched.faults if "redoc.ly" not in fault]
 

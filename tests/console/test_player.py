@@ -17,6 +17,7 @@ from recorder.clock import us_of
 from tests import factories
 from tests.api.people import client_of, person
 from tests.recorder.displays import display
+from tests.waiting import until
 
 from . import desk
 from .conftest import clean
@@ -42,11 +43,11 @@ def position(page: Any) -> float:
 
 def has_played_to(page: Any, seconds: float) -> None:
     # Not wait_for_function: that evaluates a text in the page, which our policy stops.
-    desk.until(lambda: position(page) >= seconds)
+    until(lambda: position(page) >= seconds)
 
 
 def is_at(page: Any, text: str) -> None:
-    desk.until(lambda: page.locator("#now").inner_text().startswith(text))
+    until(lambda: page.locator("#now").inner_text().startswith(text))
 
 
 def test_a_recording_plays_and_goes_on_behind_its_gap(
@@ -91,18 +92,18 @@ def _steered_by_the_filmstrip(page: Any) -> None:
     """A small picture for each part; resting on one shows it large, clicking goes there."""
     slots = page.locator("#strip button")
     loaded = "Array.from(document.querySelectorAll('#strip img'), (one) => one.naturalWidth)"
-    desk.until(lambda: page.evaluate(loaded) == [POSTER_WIDTH] * slots.count())
+    until(lambda: page.evaluate(loaded) == [POSTER_WIDTH] * slots.count())
     assert slots.count() >= 5
     assert page.locator("#curve-changed").get_attribute("d")
     chosen = slots.nth(2)
     chosen.hover()
-    desk.until(lambda: page.locator("#preview-picture img").count() == 1)
+    until(lambda: page.locator("#preview-picture img").count() == 1)
     assert page.locator("#preview-text").inner_text().startswith("0:")
     page.keyboard.press("k")
     chosen.click()
     goes_to = chosen.get_attribute("aria-label").removeprefix("Go to ")
     is_at(page, goes_to[:4])
-    desk.until(lambda: "current" in (chosen.get_attribute("class") or ""))
+    until(lambda: "current" in (chosen.get_attribute("class") or ""))
     page.keyboard.press("k")
 
 
@@ -120,7 +121,7 @@ def _steered_by_keys(page: Any, gap: Gap) -> None:
     assert page.evaluate("document.querySelector('video').paused")
     page.locator("#bar").focus()
     page.keyboard.press(" ")
-    desk.until(lambda: not page.evaluate("document.querySelector('video').paused"))
+    until(lambda: not page.evaluate("document.querySelector('video').paused"))
 
 
 def test_a_session_plays_while_it_is_still_being_recorded(
@@ -136,19 +137,19 @@ def test_a_session_plays_while_it_is_still_being_recorded(
 
     page = watched
     with desk.recorder(world):
-        desk.until(lambda: archived() >= 3)
+        until(lambda: archived() >= 3)
         there, longest = _listed(client_of(manager), session)
         assert len(there) == Chunk.objects.filter(state="anchored", track="screen").count()
         sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
         assert page.locator("#status").inner_text() == "recording"
         page.get_by_role("button", name="Play", exact=True).click()
-        desk.until(lambda: position(page) > 0)
+        until(lambda: position(page) > 0)
         # It begins near what is happening, not at the beginning: within two segments of the list's end.
         assert position(page) >= sum(there) - 2 * longest
         first = int(page.locator("#bar").get_attribute("aria-valuemax"))
-        desk.until(lambda: archived() >= 1 and position(page) > first)
+        until(lambda: archived() >= 1 and position(page) > first)
         sessions.stop(session)
-        desk.until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
+        until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
     assert int(page.locator("#bar").get_attribute("aria-valuemax")) > first
     clean(page)
 
@@ -167,13 +168,13 @@ def test_whoever_opens_a_desktop_at_rest_sees_what_it_shows_now(
     page = watched
     with display("-screen", "0", "320x180x24") as shown, desk.recorder(world):
         session = sessions.start(sessions.create(f"x11://{shown.name}", name="at rest", owner=manager))
-        desk.until(lambda: archived() >= 1 and _written(world, session) > 3_000_000)
+        until(lambda: archived() >= 1 and _written(world, session) > 3_000_000)
         assert archived() == 1  # nobody watches, nothing happens
         sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
         page.get_by_role("button", name="Play", exact=True).click()
-        desk.until(lambda: archived() >= 4 and 0 < _lag(page) <= 8)
+        until(lambda: archived() >= 4 and 0 < _lag(page) <= 8)
         sessions.stop(session)
-        desk.until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
+        until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
     clean(page)
 
 

@@ -15,8 +15,9 @@ from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Chunk, Session
 from tests.api.people import client_of, person
 from tests.recorder.displays import display
-from tests.recorder.test_audio import Speaker, lamp, light, private_sound, publish
-from tests.recorder.test_export_with_sound import came_on
+from tests.recorder.test_audio import Speaker, flash_and_beep, lamp, private_sound, publish
+from tests.recorder.together import apart
+from tests.waiting import until
 
 from . import desk
 from .conftest import clean
@@ -34,12 +35,11 @@ def recorded(world: Installation, client: Any) -> Session:
         body = {"name": "with sound", "source": source, "recording_config": config}
         session = client.post("/api/v1/sessions", body, format="json").json()["id"]
         address = f"/api/v1/sessions/{session}"
-        with closing(Speaker(sound)) as speaker, lamp(shown) as x, desk.recorder(world):
+        with closing(Speaker(sound)) as speaker, lamp(shown) as light, desk.recorder(world):
             client.post(f"{address}/start")
             await_state(session, Status.RECORDING)
-            desk.until(lambda: committed(world, "audio") >= 1)
-            speaker.beep()
-            light(x)
+            until(lambda: committed(world, "audio") >= 1)
+            flash_and_beep(light, speaker, times=6)
             await_more(world)
             client.post(f"{address}/pause")
             await_state(session, "paused")
@@ -61,11 +61,11 @@ def committed(world: Installation, track: str) -> int:
 def await_more(world: Installation) -> None:
     """Until two further segments of the sound are there."""
     there = committed(world, "audio")
-    desk.until(lambda: committed(world, "audio") >= there + 2)
+    until(lambda: committed(world, "audio") >= there + 2)
 
 
 def await_state(session: str, status: str) -> None:
-    desk.until(lambda: Session.objects.get(pk=session).status == status)
+    until(lambda: Session.objects.get(pk=session).status == status)
 
 
 def test_sound_is_archived_played_and_exported_beside_the_picture(
@@ -80,11 +80,10 @@ def test_sound_is_archived_played_and_exported_beside_the_picture(
     assert Chunk.objects.filter(session=session, track="audio").count() >= 3
 
     first, second = playback.export(session, tmp_path / "out.mp4")
-    bright, loud = came_on(first)
-    assert abs(loud - bright) < 0.05
+    assert apart(first) < 0.05
     assert second.stat().st_size
-    bright, loud = came_on(*one_file.export(session, tmp_path / "whole.mp4"))
-    assert abs(loud - bright) < 0.05
+    (whole,) = one_file.export(session, tmp_path / "whole.mp4")
+    assert apart(whole) < 0.05
 
     address = f"/api/v1/sessions/{session.pk}/playback.m3u8"
     listing = client.get(address).content.decode()
@@ -100,7 +99,7 @@ def test_sound_is_archived_played_and_exported_beside_the_picture(
     has_played_to(page, lengths[0] - 0.5)  # behind the pause
     # Who has played behind the pause has decoded all of the sound before it.
     decoded = "document.querySelector('video').webkitAudioDecodedByteCount"
-    desk.until(lambda: page.evaluate(decoded) >= sound_in(first))
+    until(lambda: page.evaluate(decoded) >= sound_in(first))
     clean(page)
 
 

@@ -17,9 +17,8 @@ from tests.deploy import spaces
 from tests.deploy.containers import NOBODY, Containers, effective, made_root
 from tests.deploy.imaged import imaged, listens
 from tests.deploy.parts import DEPLOY, said, system_tool
-from tests.deploy.serving import started, until
+from tests.deploy.serving import await_ready, started
 
-pytestmark = pytest.mark.timeout(600)
 MANAGE = ("/usr/bin/python3", "/app/manage.py")
 
 
@@ -50,7 +49,7 @@ def test_an_rdp_desktop_is_recorded_to_its_verified_end(running: Containers, tmp
     desktop = (sys.executable, str(DEPLOY / "docker/demo_desktop.py"), "--address", "127.0.0.1")
     words = spaces.inside(running.space, *desktop, "--home", str(tmp_path / "home"))
     with started(*words, log=log) as program:
-        until(lambda: listens(3389, pid=program.pid), program=program, log=log)
+        await_ready(lambda: listens(3389, pid=program.pid), program=program, log=log)
         (fingerprint,) = re.findall(r"fingerprint (\S+)", log.read_text())
         source = ("rdp://anybody@127.0.0.1", "--fingerprint", fingerprint, "--password-stdin")
         recorded = running.ask(

@@ -55,7 +55,6 @@ def made_root(kind: str, *, home: Path) -> Iterator[Path]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
         )
         assert ended.returncode == 0, said(ended)
         # Here the bind mounts of volumes and secrets go.

@@ -22,7 +22,7 @@ from pymongo.errors import PyMongoError
 from recorder.spool import Spool
 from tests.deploy import spaces
 from tests.deploy.parts import ROOT, run, said
-from tests.deploy.serving import until
+from tests.deploy.serving import await_ready
 from tests.servers import mongod_program, redis_program
 
 HUB = "10.213.0.1"
@@ -174,7 +174,7 @@ class Site:
         self.start("hub", "redis", *redis.split(), "--save", "")
         self.start("hub", "s3", sys.executable, "-m", "moto.server", "-H", HUB, "-p", "9000")
         for what, ready in (("mongod", self._is_primary), ("s3", self._has_bucket)):
-            until(ready, program=self.programs[f"hub {what}"], log=self.home / f"hub {what}.log")
+            await_ready(ready, program=self.programs[f"hub {what}"], log=self.home / f"hub {what}.log")
 
     def _is_primary(self) -> bool:
         with contextlib.suppress(PyMongoError), self._client() as client:

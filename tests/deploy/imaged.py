@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.deploy import spaces, stores
 from tests.deploy.containers import Containers
 from tests.deploy.parts import PORTS
-from tests.deploy.serving import until
+from tests.deploy.serving import await_ready
 
 STARTED = PORTS | {"flower": 5555}
 LISTENS = "0A"  # a TCP socket's state, as the kernel prints it
@@ -55,7 +55,7 @@ def _start(made: Containers) -> None:
             # A health check is a process of its own, so none before there is somebody to be asked.
             return listens(port, pid=made.programs[name].pid) and made.is_healthy(name)
 
-        until(well, program=made.programs[name], log=made.log(name))
+        await_ready(well, program=made.programs[name], log=made.log(name))
 
 
 def listens(port: int, *, pid: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from tests.programs import lacking
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -99,7 +100,7 @@ def _found(name: str, *, package: str, path: str) -> str:
     return found or lacking(f"{name} is not installed, so its files were not checked: install {package}.")
 
 
-def run(*command: str | Path, timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, timeout: float = PATIENCE, **options: Any) -> subprocess.CompletedProcess[str]:
     """The ended program with its words, whatever its exit status."""
     words = [str(word) for word in command]
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=timeout, **options)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.deploy.stack import Standing
+from tests.waiting import PATIENCE
 
 USER, PASSWORD = "olivia", "correct-horse-of-olivia-1"
 # nginx too asks the next server at a connection error, 502 and 503, and nothing else.
@@ -59,7 +60,7 @@ class Client:
             | ({"Authorization": f"Bearer {self.token}"} if self.token else {}),
         )
         try:
-            with urllib.request.urlopen(asked, timeout=30) as reply:  # noqa: S310 - ours, on loopback
+            with urllib.request.urlopen(asked, timeout=PATIENCE) as reply:  # noqa: S310 - ours, on loopback
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as refusal:
             return refusal.code, refusal.read().decode()

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 
 @contextlib.contextmanager
 def started(*command: str | Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
@@ -23,12 +25,11 @@ def started(*command: str | Path, log: Path) -> Iterator[subprocess.Popen[bytes]
             program.wait()
 
 
-def until(ready: Callable[[], bool], *, program: subprocess.Popen[bytes], log: Path) -> None:
-    """Returns once `ready`; RuntimeError with the program's words when it ended or took two minutes."""
-    for _ in range(2400):
-        if program.poll() is None and ready():
+def await_ready(ready: Callable[[], bool], *, program: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns once `ready`; RuntimeError with the program's words when it ended or it took too long."""
+    deadline = time.monotonic() + PATIENCE
+    while program.poll() is None and time.monotonic() < deadline:
+        if ready():
             return
-        if program.poll() is not None:
-            break
         time.sleep(0.05)
     raise RuntimeError(log.read_text(errors="replace")[-3000:])

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.deploy.parts import PORTS, ROOT, env_file, environment_of, run, said, services
-from tests.deploy.serving import until
+from tests.deploy.serving import await_ready
 from tests.ports import free_port
+from tests.waiting import PATIENCE
 
 # The API as Kubernetes and Swarm run it: more than one, of which one is replaced at a time.
 SECOND_API = "session-api+2"
@@ -65,7 +66,7 @@ class Standing:
         where = self.code.get(service, ROOT)
         # A migration on MongoDB makes a hundred indexes, each of them durable before the next.
         ended = run(
-            sys.executable, "manage.py", *words, env=self.environment(service), cwd=where, timeout=120
+            sys.executable, "manage.py", *words, env=self.environment(service), cwd=where, timeout=PATIENCE
         )
         assert ended.returncode == 0, said(ended)
         return ended.stdout
@@ -115,7 +116,9 @@ class Standing:
         for name in names:
             self.programs[name] = self._begun(name)
         for name in names:
-            until(lambda name=name: self.is_ready(name), program=self.programs[name], log=self.log(name))  # type: ignore[misc]
+            await_ready(
+                lambda name=name: self.is_ready(name), program=self.programs[name], log=self.log(name)
+            )  # type: ignore[misc]
 
     def stop(self, *names: str) -> None:
         """Each of these has ended, as a container does on `docker stop`."""

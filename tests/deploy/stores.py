@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from tests.deploy.parts import DEPLOY, ROOT, run, said, system_tool
-from tests.deploy.serving import started, until
+from tests.deploy.serving import await_ready, started
 from tests.ports import free_port
 from tests.servers import mongod_program
 
@@ -39,7 +39,7 @@ def redis_by(kind: str, *, secrets: Path, home: Path) -> Iterator[str]:
     (home / "redis.conf").write_text(text)
     url = (secrets / URLS[kind]).read_text()
     with started(server, home / "redis.conf", log=log) as program:
-        until(lambda: _pings(port), program=program, log=log)
+        await_ready(lambda: _pings(port), program=program, log=log)
         yield url.replace(f"redis-{kind}:6379", f"127.0.0.1:{port}")
 
 
@@ -110,8 +110,8 @@ def mongodb(home: Path, *, secrets: Path) -> Iterator[Store]:
     shutil.copyfile(secrets / "mongodb_keyfile", home / "keyfile")
     (home / "keyfile").chmod(0o400)
     with started(*alone, log=log) as program:
-        until(store.make_root, program=program, log=log)
+        await_ready(store.make_root, program=program, log=log)
     with started(*alone, *member, log=log) as program:
-        until(store.answers, program=program, log=log)
+        await_ready(store.answers, program=program, log=log)
         store.initialise()
         yield store

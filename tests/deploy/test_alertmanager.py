@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from tests.deploy.parts import DEPLOY, services, tool
-from tests.deploy.serving import started, until
+from tests.deploy.serving import await_ready, started
 from tests.ports import free_port
 from tests.recordings.receiver import Receiver, receiving
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def alertmanager(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -
     program = tool("prometheus-alertmanager", package="prometheus-alertmanager")
     address = f"http://127.0.0.1:{port}"
     with started(program, *options, log=home / "log") as running:
-        until(lambda: _answers(address + _health_path()), program=running, log=home / "log")
+        await_ready(lambda: _answers(address + _health_path()), program=running, log=home / "log")
         yield address
 
 
@@ -58,7 +59,7 @@ def _answers(address: str) -> bool:
 def _ask(address: str, body: Any = None) -> Any:
     sent = None if body is None else json.dumps(body).encode()
     asked = urllib.request.Request(address, data=sent, headers={"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(asked, timeout=10) as reply:  # noqa: S310 - ours, on loopback
+    with urllib.request.urlopen(asked, timeout=PATIENCE) as reply:  # noqa: S310 - ours, on loopback
         return json.loads(reply.read() or b"null")
 
 
@@ -77,13 +78,13 @@ def test_a_critical_alert_is_delivered_and_silences_its_warning(
         return bool(states["StorageSpaceLow"]["state"] == "suppressed")
 
     with started("sleep", "60", log=tmp_path / "log") as minute:
-        until(lambda: bool(receiver.requests), program=minute, log=tmp_path / "log")
+        await_ready(lambda: bool(receiver.requests), program=minute, log=tmp_path / "log")
         _post(alertmanager, "StorageSpaceLow", "warning")
-        until(is_silent, program=minute, log=tmp_path / "log")
+        await_ready(is_silent, program=minute, log=tmp_path / "log")
     (alert,) = json.loads(receiver.requests[0][2])["alerts"]
     assert alert["labels"]["alertname"] == "StorageSpaceCritical"
 
 
 def test_it_counts_what_it_could_not_deliver(alertmanager: str) -> None:
-    with urllib.request.urlopen(f"{alertmanager}/metrics", timeout=10) as reply:  # noqa: S310 - ours
+    with urllib.request.urlopen(f"{alertmanager}/metrics", timeout=PATIENCE) as reply:  # noqa: S310 - ours
         assert "# TYPE alertmanager_notifications_failed_total counter" in reply.read().decode()

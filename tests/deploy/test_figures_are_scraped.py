@@ -7,7 +7,6 @@ is not there, so its figures are not asked for.
 
 import contextlib
 import json
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -19,9 +18,10 @@ import yaml
 
 from lucid_sessions.recordings.lifecycle import STAGES
 from tests.deploy.parts import DEPLOY, PORTS, system_tool
-from tests.deploy.serving import started, until
+from tests.deploy.serving import await_ready, started
 from tests.deploy.stack import Standing
 from tests.ports import free_port
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.xdist_group("services")
 
@@ -51,7 +51,7 @@ class Prometheus:
     def ask(self, what: str, **fields: str) -> Any:
         """The `data` of an answer of its HTTP interface."""
         address = f"{self._address}/api/v1/{what}?{urllib.parse.urlencode(fields)}"
-        with urllib.request.urlopen(address, timeout=10) as reply:  # noqa: S310 - ours, on loopback
+        with urllib.request.urlopen(address, timeout=PATIENCE) as reply:  # noqa: S310 - ours, on loopback
             return json.load(reply)["data"]
 
     def series(self, expression: str) -> list[Any]:
@@ -98,7 +98,7 @@ def prometheus(
     )
     server = Prometheus(port)
     with started(*command, log=home / "log") as program:
-        until(lambda: server.sees(len(PORTS) + 1), program=program, log=home / "log")
+        await_ready(lambda: server.sees(len(PORTS) + 1), program=program, log=home / "log")
         yield server
 
 
@@ -118,13 +118,15 @@ def test_panels_of_what_has_not_happened_are_asked_without_an_error(prometheus: 
         assert prometheus.ask("query", query=text)["resultType"] == "vector"
 
 
+def _evaluated(prometheus: Prometheus) -> list[dict[str, Any]]:
+    """All rules, once each was evaluated."""
+    rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
+    return [] if any(rule["health"] == "unknown" for rule in rules) else rules
+
+
 def test_every_alert_is_evaluated_and_none_is_raised_by_a_good_recording(prometheus: Prometheus) -> None:
     # The first evaluation comes a moment after the first scrape.
-    for _ in range(100):
-        rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
-        if all(rule["health"] != "unknown" for rule in rules):
-            break
-        time.sleep(0.2)
+    rules = until(lambda: _evaluated(prometheus), "every rule is evaluated")
     assert {rule["name"]: rule["lastError"] for rule in rules if rule.get("lastError")} == {}
     assert {rule["health"] for rule in rules} == {"ok"}
     assert [rule["name"] for rule in rules if rule["state"] == "firing"] == []

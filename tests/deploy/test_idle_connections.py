@@ -17,9 +17,10 @@ import pytest
 
 from tests.api.live import Live, live_api
 from tests.deploy.parts import run, said, tool
-from tests.deploy.serving import started, until
+from tests.deploy.serving import await_ready, started
 from tests.deploy.test_nginx import Front, _copy, _healthy
 from tests.ports import free_port
+from tests.waiting import PATIENCE
 
 CONNECTIONS = int(os.environ.get("LUCID_IDLE_CONNECTIONS", "1000"))
 # So that neither ports nor nginx' limits for one address come into it.
@@ -43,14 +44,14 @@ def before(live: Live, home: Path) -> Iterator[Front]:
     assert checked.returncode == 0, said(checked)
     log = home / "nginx.log"
     with started(nginx, "-c", main, "-g", "daemon off;", log=log) as program:
-        until(lambda: _healthy(front), program=program, log=log)
+        await_ready(lambda: _healthy(front), program=program, log=log)
         yield front
 
 
 def connected(front: Front, number: int, trusting: ssl.SSLContext) -> ssl.SSLSocket:
     number //= FROM_EACH_ADDRESS
     source = (f"127.0.{1 + number // 250}.{1 + number % 250}", 0)
-    plain = socket.create_connection(("127.0.0.1", front.secure), timeout=60, source_address=source)
+    plain = socket.create_connection(("127.0.0.1", front.secure), timeout=PATIENCE, source_address=source)
     return trusting.wrap_socket(plain)
 
 
@@ -70,7 +71,6 @@ def status_of(connection: ssl.SSLSocket) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
-@pytest.mark.timeout(600)
 def test_idle_keep_alive_connections_are_held_through_nginx(live: Live, tmp_path: Path) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -18,7 +18,7 @@ from tests.deploy.containers import NOBODY, Containers, effective, made_root
 from tests.deploy.imaged import STARTED, imaged
 from tests.deploy.parts import DEPLOY, run, said
 
-pytestmark = [pytest.mark.xdist_group("image"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.xdist_group("image")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import yaml
 from tests.deploy.kustomized import Resource, named, rendered
 from tests.deploy.parts import DEPLOY, PORTS, run, said, strings, tool
 from tests.programs import fetched, needed
+from tests.waiting import PATIENCE
 
 K8S = DEPLOY / "k8s"
 # Custom resources, whose types their projects publish; what matters is asked below, key by key, too.
@@ -69,7 +70,7 @@ def _held_against_types(resources: list[Resource]) -> list[str]:
     """What is wrong with them, by the types that KEDA and the Prometheus operator publish."""
     command = [needed("node", package="nodejs"), Path(__file__).with_name("kinds.mjs"), fetched("kinds")]
     ended = subprocess.run(
-        command, input=json.dumps(resources), capture_output=True, text=True, timeout=60, check=False
+        command, input=json.dumps(resources), capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout.splitlines()

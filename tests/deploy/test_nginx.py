@@ -22,8 +22,9 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.parts import DEPLOY, ROOT, run, said, system_tool, tool
-from tests.deploy.serving import started, until
+from tests.deploy.serving import await_ready, started
 from tests.ports import free_port
+from tests.waiting import PATIENCE
 
 # A load balancer before nginx.
 PROXY = "127.0.0.9"
@@ -52,11 +53,13 @@ class Front:
         """The reply over TLS; underscores in header names stand for hyphens."""
         # The certificate is the test's own.
         trusting = ssl._create_unverified_context()  # noqa: S323
-        connection = http.client.HTTPSConnection("127.0.0.1", self.secure, timeout=10, context=trusting)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.secure, timeout=PATIENCE, context=trusting)
         return _reply(connection, path=path, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
     def get_plain(self, path: str) -> Reply:
-        return _reply(http.client.HTTPConnection("127.0.0.1", self.plain, timeout=10), path=path, headers={})
+        return _reply(
+            http.client.HTTPConnection("127.0.0.1", self.plain, timeout=PATIENCE), path=path, headers={}
+        )
 
 
 def _reply(connection: http.client.HTTPConnection, *, path: str, headers: dict[str, str]) -> Reply:
@@ -105,7 +108,7 @@ def _nginx(home: Path) -> Iterator[Front]:
         front.apis = [stack.enter_context(_upstream(name, port=port, home=home)) for name, port in upstreams]
         log = home / "nginx.log"
         program = stack.enter_context(started(nginx, "-c", main, "-g", "daemon off;", log=log))
-        until(lambda: _healthy(front), program=program, log=log)
+        await_ready(lambda: _healthy(front), program=program, log=log)
         yield front
 
 
@@ -114,7 +117,7 @@ def _upstream(name: str, *, port: int, home: Path) -> Iterator["subprocess.Popen
     log = home / f"{name}.log"
     script = ROOT / "tests/deploy/upstream.py"
     with started(sys.executable, script, name, str(port), log=log) as program:
-        until(lambda: _accepts(port), program=program, log=log)
+        await_ready(lambda: _accepts(port), program=program, log=log)
         yield program
 
 
@@ -155,7 +158,7 @@ def test_the_clients_address_cannot_be_forged(front: Front) -> None:
 def test_a_proxy_that_is_listed_is_believed_about_its_client(front: Front) -> None:
     trusting = ssl._create_unverified_context()  # noqa: S323 - the certificate is the test's own
     listed = http.client.HTTPSConnection(
-        "127.0.0.1", front.secure, timeout=10, context=trusting, source_address=(PROXY, 0)
+        "127.0.0.1", front.secure, timeout=PATIENCE, context=trusting, source_address=(PROXY, 0)
     )
     told = _reply(listed, path="/", headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}).told["headers"]
     assert told["X-Forwarded-For"] == "203.0.113.9"
@@ -172,14 +175,14 @@ def test_browsers_speak_http_2_with_it(front: Front) -> None:
 
 def test_what_is_played_is_passed_on_as_it_comes(front: Front) -> None:
     trusting = ssl._create_unverified_context()  # noqa: S323 - the certificate is the test's own
-    player = http.client.HTTPSConnection("127.0.0.1", front.secure, timeout=60, context=trusting)
+    player = http.client.HTTPSConnection("127.0.0.1", front.secure, timeout=PATIENCE, context=trusting)
     with contextlib.closing(player):
         player.request("GET", "/api/v1/sessions/7/playback.m3u8")
         answer = player.getresponse()
         assert answer.read(4) == b"half"
         # Whichever of the two it is that waits with the rest.
         for port in front.ports:
-            _reply(http.client.HTTPConnection("127.0.0.1", port, timeout=10), path="/go-on", headers={})
+            _reply(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE), path="/go-on", headers={})
         assert answer.read() == b"rest"
 
 

@@ -9,6 +9,7 @@ from kombu import Connection
 
 from tests.deploy import stores
 from tests.deploy.parts import DEPLOY, compose
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def cache(secret_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_celerys_transport_sends_and_receives_on_every_queue(queue: str, broker: str) -> None:
     with Connection(broker) as connection, connection.SimpleQueue(queue) as line:
         line.put({"id": 7})
-        message = line.get(timeout=5)
+        message = line.get(timeout=PATIENCE)
         assert message.payload == {"id": 7}
         message.ack()
 

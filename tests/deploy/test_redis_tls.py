@@ -11,8 +11,9 @@ import pytest
 import redis
 
 from tests.deploy.parts import ROOT, run, said, system_tool
-from tests.deploy.serving import started, until
+from tests.deploy.serving import await_ready, started
 from tests.ports import free_port
+from tests.waiting import PATIENCE
 
 PROGRAM = """
 import json
@@ -26,7 +27,7 @@ try:
     with app.connection_for_write() as connection:
         box = connection.SimpleQueue("sent-over-tls")
         box.put({"chunk": 1})
-        told["message"] = box.get(timeout=10).payload
+        told["message"] = box.get(timeout=PATIENCE).payload
         told["class"] = type(connection.transport).__module__
 except Exception as error:
     told["refused"] = type(error).__name__
@@ -59,7 +60,7 @@ def port(certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         *("--tls-auth-clients", "no"),
     )
     with started(*command, log=home / "log") as program:
-        until(lambda: _pings(chosen, certificate), program=program, log=home / "log")
+        await_ready(lambda: _pings(chosen, certificate), program=program, log=home / "log")
         yield chosen
 
 
@@ -82,7 +83,7 @@ def _told(port: int, *, trusting: Path) -> dict[str, object]:
     }
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(
-        command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+        command, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))

@@ -11,7 +11,6 @@ import hashlib
 import lzma
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +22,9 @@ from tests.deploy.orders import Order, Script
 from tests.deploy.parts import PORTS, ROOT
 from tests.deploy.stack import SECOND_API, Standing
 from tests.deploy.standing import stood
+from tests.waiting import until
 
-# On a busy machine every start takes its time.
-pytestmark = [pytest.mark.xdist_group("services"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.xdist_group("services")
 
 
 # The release that installations come from, as a file: a clone need not have its history. Made by
@@ -132,13 +131,14 @@ def _replaced(order: Order, standing: Standing, load: Load) -> bool:
 
 
 def _ended(client: people.Client, sessions: list[str]) -> dict[str, Any]:
-    """The sessions once all have ended, or as they are after a minute."""
+    """The sessions once all have ended."""
     bodies: dict[str, Any] = {}
-    for _ in range(120):
-        bodies = {one: client.ask("GET", f"/api/v1/sessions/{one}")[1] for one in sessions}
-        if all(body.get("status") in ("completed", "failed") for body in bodies.values()):
-            break
-        time.sleep(0.5)
+
+    def all_have() -> bool:
+        bodies.update((one, client.ask("GET", f"/api/v1/sessions/{one}")[1]) for one in sessions)
+        return all(body.get("status") in ("completed", "failed") for body in bodies.values())
+
+    until(all_have, "all sessions have ended", every=0.5)
     return bodies
 
 

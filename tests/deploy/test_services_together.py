@@ -11,9 +11,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.deploy.parts import PORTS
-from tests.deploy.serving import until
+from tests.deploy.serving import await_ready
 from tests.deploy.stack import SECOND_API, Standing
 from tests.recordings.receiver import receiving
+from tests.waiting import PATIENCE
 
 # Starting them takes a while: tests on them share one process of pytest-xdist.
 pytestmark = pytest.mark.xdist_group("services")
@@ -75,7 +76,7 @@ def asked(
     standing: Standing, token: str, path: str, *, body: Any = None, how: str = "", of: str = "session-api"
 ) -> bytes:
     """What the API answers; it must be good."""
-    api = http.client.HTTPConnection("127.0.0.1", standing.ports[of], timeout=30)
+    api = http.client.HTTPConnection("127.0.0.1", standing.ports[of], timeout=PATIENCE)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     sent = None if body is None else json.dumps(body)
     with contextlib.closing(api):
@@ -97,7 +98,7 @@ def test_an_export_is_made_where_the_password_is_and_any_replica_gives_it_out(
         assert job["status"] != "failed", job
         return bool(job["status"] == "finished")
 
-    until(finished, program=standing.programs["session-api"], log=standing.log("session-api"))
+    await_ready(finished, program=standing.programs["session-api"], log=standing.log("session-api"))
     assert hashlib.sha256(asked(standing, token, f"{place}/result")).hexdigest() == job["result"]["sha256"]
     standing.start(SECOND_API)
     try:
@@ -111,7 +112,7 @@ def test_a_webhook_is_sent_by_the_service_that_has_its_key(standing: Standing, t
         made = json.loads(asked(standing, token, "webhooks", body={"url": receiver.url}))
         asked(standing, token, f"webhooks/{made['id']}/ping", body={})
         storage = standing.programs["session-storage"]
-        until(lambda: bool(receiver.requests), program=storage, log=standing.log("session-storage"))
+        await_ready(lambda: bool(receiver.requests), program=storage, log=standing.log("session-storage"))
         ((_, headers, body),) = receiver.requests
         assert Webhook(made["secret"]).verify(body, headers)["type"] == "webhook.test"
         asked(standing, token, f"webhooks/{made['id']}", how="DELETE")

@@ -7,8 +7,7 @@ whole that the archive had, and the rest is named. The bounds are a CI machine's
 """
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,20 +17,14 @@ import pytest
 from lucid_sessions.recordings.management.command import LATER
 from tests.deploy.hosts import Site
 from tests.deploy.parts import said
+from tests.waiting import until
 
-pytestmark = [pytest.mark.xdist_group("hosts"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.xdist_group("hosts")
 
 
 # By LUCID_SPOOL. The one that is to take over comes last.
 HOSTS = {"cut": "s3", "doomed": "s3", "burnt": "local", "calm": "s3"}
 DESTROYED = ("doomed", "burnt")
-
-
-def _until(true: Callable[[], bool], *, of: str, seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {of}"
-        time.sleep(0.3)
 
 
 @dataclass
@@ -81,7 +74,7 @@ def _recording(site: Site, name: str) -> str:
         return answers[-1].returncode != LATER
 
     if answers[-1].returncode == LATER:
-        _until(is_let, of="room for it")
+        until(is_let, "room for it")
     assert answers[-1].returncode == 0, said(answers[-1])
     return answers[-1].stdout
 
@@ -105,7 +98,7 @@ def _begun(site: Site) -> Story:
             site.start_host(name, spool=spools[name], most_sessions=most, LUCID_SPOOL=HOSTS[name])
         begun = [json.loads(_recording(site, f"on one of {names}"))["session"] for _ in names]
         # Whichever host takes which.
-        _until(lambda begun=begun: all(story.hosts_of(one) for one in begun), of=f"takes on {names}")  # type: ignore[misc]
+        until(lambda begun=begun: all(story.hosts_of(one) for one in begun), f"takes on {names}")  # type: ignore[misc]
         story.sessions |= {host: one for one in begun for host in story.hosts_of(one)}
     assert set(story.sessions) == set(HOSTS)
     return story
@@ -117,27 +110,25 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with Site(tmp_path_factory.mktemp("hosts")) as site:
         story = _begun(site)
         for name in story.spools:
-            _until(lambda name=name: story.count(name, "anchored") >= 2, of=f"{name}'s chunks anchored")  # type: ignore[misc]
+            until(lambda name=name: story.count(name, "anchored") >= 2, f"{name}'s chunks anchored")  # type: ignore[misc]
         # What these acknowledge from now on is not archived, however fast workers are.
         before = {name: story.count(name) for name in DESTROYED}
         for name in DESTROYED:
             site.freeze(f"{name} worker")
         for name in DESTROYED:
-            _until(lambda name=name: story.count(name) > before[name] + 4, of=f"{name} goes on recording")  # type: ignore[misc]
+            until(lambda name=name: story.count(name) > before[name] + 4, f"{name} goes on recording")  # type: ignore[misc]
         site.cut_off("cut")
         story.had_been_filed = story.count("cut")
         story.had_acknowledged = story.count("doomed")
         for name in DESTROYED:
             site.destroy(name)
         for name in ("cut", *DESTROYED):
-            _until(
-                lambda name=name: story.take_of(story.sessions[name], "calm"), of=f"{name}'s session goes on"
-            )  # type: ignore[misc]
+            until(lambda name=name: story.take_of(story.sessions[name], "calm"), f"{name}'s session goes on")  # type: ignore[misc]
         # With LUCID_SPOOL=s3 a segment is held until its second copy is made.
         segments = [one for one in (site.home / "cut/spool/takes").rglob("*.mp4*") if one.suffix != ".part"]
         story.recorded_while_away = len(segments)
         site.join_again("cut")
-        _until(lambda: story.count("cut") > story.had_been_filed, of="what was recorded meanwhile is filed")
+        until(lambda: story.count("cut") > story.had_been_filed, "what was recorded meanwhile is filed")
         told = site.ask("spool", "adopt", story.spools["doomed"], "--json", on="calm", LUCID_SPOOL="s3")
         assert told.returncode == 0, told.stdout + told.stderr
         story.adopted = json.loads(told.stdout.splitlines()[-1])
@@ -145,9 +136,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         for session in story.sessions.values():
             site.manage("stop", session)
         for name in story.spools:
-            _until(
-                lambda name=name: story.status(name) in ("completed", "failed"), of=f"{name}'s session sealed"
-            )  # type: ignore[misc]
+            until(lambda name=name: story.status(name) in ("completed", "failed"), f"{name}'s session sealed")  # type: ignore[misc]
         yield story
 
 

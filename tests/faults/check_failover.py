@@ -14,7 +14,7 @@ from django.db import connections
 from tests.faults.ground import Ground, trials
 from tests.faults.load import finish, running
 from tests.faults.test_mongodb import THREADS, Server
-from tests.tasks.workers import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +34,7 @@ def test_what_was_acknowledged_survives_the_loss_of_the_primary(ground: Ground) 
                 lost.step_down(seconds=15)
             else:
                 lost.kill()
-            until(lambda lost=lost: any(one.is_primary() for one in members if one is not lost), seconds=30)  # type: ignore[misc]
+            until(lambda lost=lost: any(one.is_primary() for one in members if one is not lost))  # type: ignore[misc]
             connections.close_all()
             for session in fed:
                 ground.strike(session)

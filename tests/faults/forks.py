@@ -12,8 +12,9 @@ from pathlib import Path
 from django.db import connections
 
 from lucid_sessions.recordings import failpoints
+from tests.waiting import PATIENCE
 
-DEADLINE_SECONDS = 90.0
+DEADLINE_SECONDS = PATIENCE
 KILLED = -signal.SIGKILL
 # Threads that go on when the call that began them has returned.
 OF_THE_PRODUCT = ("webhooks",)
@@ -72,7 +73,7 @@ def _act_and_leave(act: Callable[[], object], *, gate: int, failpoint: str) -> N
 def _attached(child: int, arguments: list[str]) -> subprocess.Popen[bytes]:
     command = ["strace", "-f", "-qq", "-p", str(child), *arguments]
     tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while "TracerPid:\t0\n" in Path(f"/proc/{child}/status").read_text():
         if tracer.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"strace could not attach: {tracer.stderr and tracer.stderr.read()!r}")

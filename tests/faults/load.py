@@ -20,7 +20,8 @@ from tasks.pipeline import CeleryPublisher
 from tests import servers
 from tests.faults.ground import Ground
 from tests.ports import free_port
-from tests.tasks.workers import environment, until
+from tests.tasks.workers import environment
+from tests.waiting import PATIENCE, until
 
 ALL = ",".join(QUEUES)
 SEGMENTS_A_SESSION = 8
@@ -51,7 +52,7 @@ class Redis:
         command += ["--maxmemory-policy", "noeviction"]
         with (self.home / "redis.log").open("ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-        until(self._answers, seconds=30)
+        until(self._answers)
 
     def _answers(self) -> bool:
         with contextlib.suppress(redis.RedisError):
@@ -62,7 +63,7 @@ class Redis:
         """Ended by this signal."""
         assert self.process is not None
         self.process.send_signal(number)
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
 
 @dataclass
@@ -135,7 +136,7 @@ class Engine:
         for process in [*self.workers, *self.others]:
             process.send_signal(signal.SIGTERM)
         for process in [*self.workers, *self.others]:
-            assert process.wait(30) == 0, f"{process.args} left in good order"
+            assert process.wait(PATIENCE) == 0, f"{process.args} left in good order"
         self.workers.clear()
         self.others.clear()
 
@@ -148,7 +149,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL for the process and all it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(20)
+    process.wait(PATIENCE)
 
 
 def children_of(pid: int) -> list[int]:
@@ -174,7 +175,7 @@ def running(ground: Ground, *options: str, workers: int = 1, before: Sequence[st
         engine.start_beat()
         session = engine.feed()
         anchored = Chunk.objects.filter(session=session, state=State.ANCHORED)
-        until(lambda: anchored.count() == SEGMENTS_A_SESSION, seconds=90)
+        until(lambda: anchored.count() == SEGMENTS_A_SESSION)
         yield engine
     finally:
         hints.register(None)

@@ -18,7 +18,8 @@ from lucid_sessions.recordings.models import Chunk, Session
 from tests.faults.forks import KILLED, run_forked
 from tests.faults.ground import Ground, trials
 from tests.programs import lacking
-from tests.tasks.workers import environment, until
+from tests.tasks.workers import environment
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,7 +70,7 @@ def _under_a_false_clock(ground: Ground) -> Iterator[Path]:
         yield offset
     finally:
         os.killpg(loop.pid, signal.SIGKILL)
-        loop.wait(20)
+        loop.wait(PATIENCE)
         assert loop.stdout is not None
         loop.stdout.close()
 
@@ -78,7 +79,7 @@ def _under_a_false_clock(ground: Ground) -> Iterator[Path]:
 @pytest.mark.timeout(1800)
 def test_a_clock_that_jumps_neither_stops_nor_doubles_work_nor_deletes(ground: Ground) -> None:
     with _under_a_false_clock(ground) as offset:
-        until(lambda: upkeep.recall(clock_guard.NAME), seconds=60)
+        until(lambda: upkeep.recall(clock_guard.NAME))
         for number in range(trials(200, 10)):
             session = ground.session()
             ids = ground.ids(session)
@@ -96,11 +97,11 @@ def test_a_clock_that_jumps_neither_stops_nor_doubles_work_nor_deletes(ground: G
             if number % 10 == 9:
                 # Everything is too old now; a person says by the true clock that it is not.
                 offset.write_text("+400d")
-                until(lambda: upkeep.recall(clock_guard.NAME).get("suspended"), seconds=60)
-                until(lambda: _settled(ground), seconds=60)
+                until(lambda: upkeep.recall(clock_guard.NAME).get("suspended"))
+                until(lambda: _settled(ground))
                 clock_guard.confirm(clock_guard.read())
         offset.write_text("+0")
-        until(lambda: _settled(ground), seconds=60)
+        until(lambda: _settled(ground))
     ground.finish()
 
 

@@ -17,7 +17,8 @@ from lucid_sessions.recordings.models import Chunk
 from tests.faults.ground import Ground, trials
 from tests.faults.test_clocks import LOOP
 from tests.programs import lacking, needed
-from tests.tasks.workers import environment, until
+from tests.tasks.workers import environment
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,13 +74,13 @@ class Loop:
             self._end()
             self.start()
         options = ["-f", f"{self.ground.home}/fiu", "-c", command, str(self.process.pid)]
-        subprocess.run([self.control, *options], check=True, capture_output=True, timeout=30)
+        subprocess.run([self.control, *options], check=True, capture_output=True, timeout=PATIENCE)
 
     def _end(self) -> None:
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
         assert self.process.stdout is not None
         self.process.stdout.close()
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from lucid_sessions.recordings.models import Chunk
 from tests.faults.ground import DRAIN_SECONDS, FULL, Ground, trials
 from tests.faults.load import PREFORK, THREADS, Engine, children_of, finish, kill_group, running
-from tests.tasks.workers import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,7 +38,7 @@ def test_killing_random_workers_under_load_loses_nothing(ground: Ground) -> None
             if number % 50 == 49:
                 ground.remember_checkpoint()
             # Leases of the killed last 20 s: an endless backlog of them would hide what is lost.
-            until(lambda: _bears_more(ground), seconds=120)
+            until(lambda: _bears_more(ground))
         engine.revive(*PREFORK)
         finish(engine)
 
@@ -60,7 +60,7 @@ def _await_claims() -> None:
 def _kill_one(engine: Engine, *, whole: bool) -> None:
     engine.revive(*PREFORK)
     ready: list[tuple[subprocess.Popen[bytes], list[int]]] = []
-    until(lambda: ready.extend(engine.ready()) or ready, seconds=60, every=0.05)
+    until(lambda: ready.extend(engine.ready()) or ready, every=0.05)
     worker, pool = engine.ground.rng.choice(ready)
     if whole:
         kill_group(worker)
@@ -106,9 +106,9 @@ def test_what_a_pool_process_leaves_when_it_dies_or_ends_goes_on_at_once(ground:
         _kill_the_one_at_work(engine, worker)
         session = engine.feed(segments=16)
         stored = Chunk.objects.filter(session=session, blob__gt="")
-        until(stored.exists, seconds=60, every=0.02)
+        until(stored.exists, every=0.02)
         os.kill(worker, signal.SIGTERM)
-        assert engine.workers[0].wait(60) == 0
+        assert engine.workers[0].wait(PATIENCE) == 0
         left = Chunk.objects.filter(session=session, blob="")
         assert left.count() > 8, "the worker did not work off its lot first"
         assert not left.filter(token__gt="").exists()
@@ -119,7 +119,7 @@ def _kill_the_one_at_work(engine: Engine, worker: int) -> None:
     """What it held is free long before its lease is over, and is stored."""
     session = engine.feed()
     held = Chunk.objects.filter(session=session, token__gt="")
-    until(held.exists, seconds=60, every=0.02)
+    until(held.exists, every=0.02)
     for process in children_of(worker):
         os.kill(process, signal.SIGKILL)
     over = held.order_by("lease_until").values_list("lease_until", flat=True).first()
@@ -214,7 +214,7 @@ def test_a_locked_database_is_waited_for(ground: Ground) -> None:
             with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
                 assert other.stdout is not None
                 assert other.stdout.readline() == b"locked\n"
-                assert other.wait(60) == 0
+                assert other.wait(PATIENCE) == 0
             ground.strike(session)
             # Every other lock comes at once after the one before; from the other half all must recover.
             if number % 2:

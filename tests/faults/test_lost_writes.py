@@ -18,7 +18,7 @@ from tests.faults.forgetful_disk import arm
 from tests.faults.forks import KILLED, run_forked
 from tests.faults.ground import Ground, trials
 from tests.programs import lacking
-from tests.tasks.workers import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,13 +37,13 @@ def forgetful(tmp_path: Path) -> Iterator[Path]:
         lacking("/dev/fuse is not there: the kernel has no FUSE here, or this container may not use it.")
     disk = subprocess.Popen([sys.executable, "-m", "tests.faults.forgetful_disk", str(tmp_path)])
     try:
-        until(lambda: os.path.ismount(tmp_path) or disk.poll() is not None, seconds=30)
+        until(lambda: os.path.ismount(tmp_path) or disk.poll() is not None)
         assert disk.poll() is None, "the disk could be mounted"
         yield tmp_path
     finally:
         subprocess.run(["umount", "-l", str(tmp_path)], check=False)
         disk.terminate()
-        disk.wait(20)
+        disk.wait(PATIENCE)
 
 
 @pytest.mark.fault(

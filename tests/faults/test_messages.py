@@ -14,6 +14,7 @@ from lucid_sessions.recordings.lifecycle import STAGES, State
 from lucid_sessions.recordings.models import Chunk
 from tests import factories
 from tests.faults.ground import Ground, trials
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,7 +47,7 @@ def _deliver(ground: Ground, ids: list[UUID], messages: list[list[str]], *, at_o
     for consumer in consumers:
         consumer.start()
     for consumer in consumers:
-        consumer.join(60)
+        consumer.join(PATIENCE)
 
 
 @pytest.mark.fault(

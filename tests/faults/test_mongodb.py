@@ -22,7 +22,7 @@ from tests.faults.ground import FULL, Ground, trials
 from tests.faults.load import THREADS, finish, running
 from tests.faults.test_recorders import await_new_take, note_acknowledged, recording
 from tests.servers import mongod_program
-from tests.tasks.workers import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,14 +41,14 @@ class Server:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
             return
         os.kill(self.pid, signal.SIGKILL)
-        until(lambda: not _alive(self.pid), seconds=20)
+        until(lambda: not _alive(self.pid))
 
     def start(self) -> None:
         self.begin()
-        until(self.is_primary, seconds=60)
+        until(self.is_primary)
 
     def begin(self) -> None:
         """It runs, and is not necessarily the primary."""
@@ -107,7 +107,7 @@ def test_a_database_that_dies_under_load_loses_nothing(ground: Ground) -> None:
                 server.start()
             else:
                 server.step_down()
-                until(server.is_primary, seconds=30)
+                until(server.is_primary)
             connections.close_all()
             for session in sessions:
                 ground.strike(session)
@@ -131,11 +131,11 @@ def test_recording_goes_on_while_the_database_is_away(ground: Ground) -> None:
             ground.strike()
             # Recorded while it was away, filed when it was back.
             back, returned = time.time_ns() // 1_000_000, time.monotonic()
-            until(Chunk.objects.filter(session=session, timestamp_ms__gt=back).exists, seconds=60)
+            until(Chunk.objects.filter(session=session, timestamp_ms__gt=back).exists)
             ground.recoveries.append(time.monotonic() - returned)
         session.refresh_from_db()
         sessions.stop(session)
-        until(lambda: Session.objects.get(pk=session.pk).status == Status.PROCESSING, seconds=60)
+        until(lambda: Session.objects.get(pk=session.pk).status == Status.PROCESSING)
     note_acknowledged(ground)
     intake.Intake(ground.world.spool).scan()
     chunks = list(Chunk.objects.filter(session=session, track="screen").order_by("sequence"))
@@ -148,13 +148,12 @@ def test_recording_goes_on_while_the_database_is_away(ground: Ground) -> None:
     ground.finish()
 
 
-@pytest.mark.timeout(400)
 def test_the_row_on_mongodb_runs_in_a_process_of_its_own() -> None:
     if settings.MONGO:
         return
     mongod_program()
     command = [sys.executable, "-m", "tests.faults", "--ci", "--only", "5", "--mongodb-only"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=380, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "mongod killed" in done.stdout
     assert "mongod away" in done.stdout

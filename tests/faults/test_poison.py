@@ -15,7 +15,7 @@ from lucid_sessions.recordings.models import Chunk
 from tasks.pipeline import CeleryPublisher
 from tests.faults.ground import Ground, trials
 from tests.faults.load import THREADS, Engine, finish, running
-from tests.tasks.workers import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,7 +57,7 @@ def test_poison_messages_run_nothing_and_stop_nobody(ground: Ground) -> None:
             ground.trials += 1
             if number % 500 == 499:
                 ground.strike(engine.feed())  # behind all that poison
-                until(lambda: client.llen("capture") == 0, seconds=300, every=0.05)
+                until(lambda: client.llen("capture") == 0, every=0.05)
                 ground.note_recoveries()
         finish(engine)
         assert [worker.poll() for worker in engine.workers] == [None], "the worker has never ended"

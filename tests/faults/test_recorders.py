@@ -25,7 +25,8 @@ from recorder.supervisor import Event
 from tests import factories
 from tests.faults.ground import Ground, trials
 from tests.faults.load import children_of, kill_group
-from tests.tasks.workers import environment, until
+from tests.tasks.workers import environment
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,7 +66,7 @@ def recording(ground: Ground) -> Iterator[tuple[Host, Session]]:
 def await_new_take(session: Session, *, after: int) -> int:
     """A take later than that one records, and has filed a segment; its number."""
     chunks = Chunk.objects.filter(session=session, sequence__gte=(after + 1) << 32)
-    until(chunks.exists, seconds=60)
+    until(chunks.exists)
     return max(chunks.values_list("sequence", flat=True)) >> 32
 
 
@@ -92,7 +93,7 @@ def test_killed_recorders_lose_little_and_say_so(ground: Ground) -> None:
             ground.recoveries.append(time.monotonic() - died)
         session.refresh_from_db()
         sessions.stop(session)
-        until(lambda: Session.objects.get(pk=session.pk).status == Status.PROCESSING, seconds=60)
+        until(lambda: Session.objects.get(pk=session.pk).status == Status.PROCESSING)
     note_acknowledged(ground)
     ground.struck[session.pk] = time.monotonic()
     _compare_with_timeline(ground, session, deaths)
@@ -101,7 +102,7 @@ def test_killed_recorders_lose_little_and_say_so(ground: Ground) -> None:
 
 def _child_of(host: Host, session: Session) -> int:
     found: list[int] = []
-    until(lambda: bool(found.extend(children_of(host.process.pid)) or found), seconds=30)
+    until(lambda: bool(found.extend(children_of(host.process.pid)) or found))
     assert session.pk
     return found[-1]
 

@@ -15,6 +15,7 @@ from lucid_sessions.recordings.models import Session
 from tests.blobs.deaths import die_at_step
 from tests.faults.forks import KILLED, run_forked, stand_alone
 from tests.faults.ground import FULL, Ground, trials
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,7 +74,7 @@ def test_two_sealers_enter_each_leaf_once(ground: Ground) -> None:
         for one in sealers:
             one.start()
         for one in sealers:
-            one.join(60)
+            one.join(PATIENCE)
         ground.remember_checkpoint()
         ground.note_recoveries()
     ground.finish()

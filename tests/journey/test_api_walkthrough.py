@@ -6,10 +6,11 @@ from pathlib import Path
 
 from standardwebhooks import Webhook
 
-from tests.operations.processes import ROOT, output, running, until
+from tests.operations.processes import ROOT, output, running
 from tests.ports import free_port
 from tests.programs import needed
 from tests.recordings.receiver import receiving
+from tests.waiting import PATIENCE, until
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -41,7 +42,7 @@ def test_the_walk_through_of_the_api_works_as_it_is_written(tmp_path: Path) -> N
             env=given,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=PATIENCE,
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr

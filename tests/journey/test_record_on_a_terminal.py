@@ -18,10 +18,11 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Session
 from tests.tasks.workers import environment
+from tests.waiting import PATIENCE
 
 from .test_record_to_export import stack as stack
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Terminal:
@@ -85,7 +86,7 @@ def test_a_password_is_asked_for_and_not_shown(world: Installation) -> None:
 
 def until_shown(terminal: Terminal, happened: object, world: Installation) -> None:
     """Wait for it; there is no beat here, so what it would ask for is asked for by us."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE
     while not happened():  # type: ignore[operator]
         assert time.monotonic() < deadline, terminal.shown
         sealing.seal(world)

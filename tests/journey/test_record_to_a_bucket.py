@@ -10,7 +10,7 @@ from lucid_sessions.recordings.installation import Installation
 from tests.buckets import everything_in, owner
 from tests.journey import test_record_to_export as journey
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.django_db(transaction=True)
 stack = journey.stack
 
 

@@ -19,9 +19,10 @@ from lucid_sessions.recordings.lifecycle import QUEUES, State, Status
 from lucid_sessions.recordings.models import Chunk, Gap, Session
 from tests import servers
 from tests.programs import needed
-from tests.tasks.workers import end, environment, until, workers
+from tests.tasks.workers import end, environment, workers
+from tests.waiting import PATIENCE, until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def _recorder(env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes
     try:
         yield process
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()[-2000:]
+        assert process.wait(PATIENCE) == 0, log.read_text()[-2000:]
     finally:
         end(process)
 
@@ -66,7 +67,7 @@ def test_a_recorded_session_verifies_plays_and_exports_and_a_flipped_byte_is_fou
         env=stack | {name: os.environ[name] for name in ("ENCRYPTION_PASSWORD", "ENCRYPTION_SALT")},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert told.returncode == 1
     assert [one["chunk"] for one in json.loads(told.stdout)["reports"][0]["findings"]] == [str(victim.pk)]
@@ -162,7 +163,7 @@ def _await_end(session: Session, world: Installation) -> None:
             sealing.seal(world)
         return _status(session) == Status.COMPLETED
 
-    until(ended, seconds=90, every=0.5)
+    until(ended, every=0.5)
     session.refresh_from_db()
 
 
@@ -181,4 +182,4 @@ def _make_video(path: Path, *, seconds: int) -> None:
     argv += ["-f", "lavfi", "-i", f"testsrc2=size=320x240:rate=25:duration={seconds}"]
     argv += ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}", "-c:a", "aac"]
     argv += ["-c:v", "libx264", "-g", "50", "-bf", "2", "-pix_fmt", "yuv420p", str(path)]
-    subprocess.run(argv, check=True, timeout=60)
+    subprocess.run(argv, check=True, timeout=PATIENCE)

@@ -15,12 +15,10 @@ from lucid_sessions.recordings.lifecycle import QUEUES, Status
 from lucid_sessions.recordings.models import LedgerRecord, Session
 from tests import servers
 from tests.recorder.remote import ALLOWED, PASSWORD, USER, shadow
-from tests.tasks.workers import end, environment, until, workers
+from tests.tasks.workers import end, environment, workers
+from tests.waiting import PATIENCE, until
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_remote_desktop_is_archived_and_its_password_is_nowhere(
@@ -38,14 +36,14 @@ def test_a_remote_desktop_is_archived_and_its_password_is_nowhere(
             try:
                 session = sessions.create(source, name="desk", recording_config=config, password=PASSWORD)
                 sessions.start(session)
-                until(lambda: state(session) == Status.RECORDING, seconds=60)
+                until(lambda: state(session) == Status.RECORDING)
                 assert_hidden(world, tmp_path)
-                until(lambda: session.chunks.count() >= 3, seconds=60)  # type: ignore[attr-defined]
+                until(lambda: session.chunks.count() >= 3)  # type: ignore[attr-defined]
                 sessions.stop(session)
-                until(lambda: sealed(session, world), seconds=90, every=0.5)
-                until(lambda: not list((world.keys_root / "targets").glob("*")), seconds=30)
+                until(lambda: sealed(session, world), every=0.5)
+                until(lambda: not list((world.keys_root / "targets").glob("*")))
                 recorder.send_signal(signal.SIGTERM)
-                assert recorder.wait(30) == 0
+                assert recorder.wait(PATIENCE) == 0
             finally:
                 end(recorder)
     assert_hidden(world, tmp_path)

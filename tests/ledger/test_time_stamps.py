@@ -12,6 +12,7 @@ import pytest
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.ledger import Authority
 from tests.authority import serving, stamping
+from tests.waiting import PATIENCE
 
 NOTE = b"example.invalid/log\n7\nhash\n\n-- signature\n"
 
@@ -39,7 +40,7 @@ def test_openssl_alone_believes_the_stamp_and_no_other_bytes(
         (tmp_path / name).write_bytes(content)
     for name, holds in (("note", True), ("other", False)):
         argv = ["openssl", "ts", "-verify", "-in", "stamp", "-data", name, "-CAfile", "roots"]
-        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=PATIENCE, check=False)
         assert (done.returncode == 0) is holds, done.stderr
 
 

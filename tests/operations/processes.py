@@ -3,14 +3,11 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Far more than anything here takes, also on a busy machine: what is not there by then is not coming.
-PATIENCE = 90.0
 # What would lead a stack under test elsewhere than to its own home.
 FOREIGN = ("REDIS_URL", "MONGODB_URL", "DATABASE_URL", "SECRET_KEY", "ENCRYPTION_PASSWORD", "ENCRYPTION_SALT")
 
@@ -36,14 +33,6 @@ def _command(process: Path) -> str:
         return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return "ended just now"
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Return as soon as `condition()`."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s: {what}"
-        time.sleep(0.05)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.operations.processes import of_home, output, running, until
+from tests.operations.processes import of_home, output, running
+from tests.waiting import PATIENCE, until
 
 
 def unfinished(home: Path) -> list[Path]:
@@ -18,7 +19,7 @@ def unfinished(home: Path) -> list[Path]:
 def test_it_records_archives_verifies_exports_and_catches_a_forgery(tmp_path: Path) -> None:
     home = tmp_path / "demo"
     with running(home, "demo", "--home", str(home), "--json") as process:
-        assert process.wait(120) == 0, output(home)
+        assert process.wait(PATIENCE) == 0, output(home)
     said = output(home)
     assert of_home(home) == []
     assert unfinished(home) == []
@@ -38,7 +39,7 @@ def test_interrupted_it_leaves_no_process_and_no_half_written_file(tmp_path: Pat
     with running(home, "demo", "--home", str(home)) as process:
         until(lambda: moment in output(home) or process.poll() is not None, moment)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130, output(home)
+        assert process.wait(PATIENCE) == 130, output(home)
     assert of_home(home) == []
     assert unfinished(home) == []
     assert output(home).strip().splitlines()[-1].startswith("Interrupted: everything")
@@ -50,6 +51,6 @@ def test_it_empties_no_directory_that_it_did_not_make(tmp_path: Path) -> None:
     home.mkdir()
     (home / "letter").write_text("keep me")
     with running(home, "demo", "--home", str(home)) as process:
-        assert process.wait(60) == 2
+        assert process.wait(PATIENCE) == 2
     assert (home / "letter").read_text() == "keep me"
     assert "holds what no demonstration made" in output(home)

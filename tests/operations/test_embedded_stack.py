@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from lucid_sessions.operations.premises import answers
-from tests.operations.processes import of_home, output, running, until
+from tests.operations.processes import of_home, output, running
 from tests.ports import free_port
+from tests.waiting import PATIENCE, until
 
 HOST = "127.0.0.1"
 
@@ -35,7 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 
 
 def asked(port: int, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(HOST, port, timeout=20)
+    connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
     connection.request("GET", path)
     answer = connection.getresponse()
     return answer.status, answer.read()
@@ -74,7 +75,7 @@ def test_a_second_run_in_the_same_home_is_one_clear_line(stack: Started) -> None
     second = stack.home.parent / "second"
     second.symlink_to(stack.home)
     with running(second, "run", "--port", str(free_port()), "--flower-port", str(free_port())) as process:
-        assert process.wait(60) == 2
+        assert process.wait(PATIENCE) == 2
     said = output(second).strip().splitlines()
     assert len(said) == 1
     assert f"process {stack.process.pid}" in said[0]
@@ -83,7 +84,7 @@ def test_a_second_run_in_the_same_home_is_one_clear_line(stack: Started) -> None
 def test_a_second_run_on_the_same_port_is_one_clear_line(stack: Started) -> None:
     other = stack.home.parent / "other"
     with running(other, "run", "--port", str(stack.port), "--flower-port", str(free_port())) as process:
-        assert process.wait(60) == 2
+        assert process.wait(PATIENCE) == 2
     said = output(other).strip().splitlines()
     assert len(said) == 1
     assert said[0].startswith(f"Port {stack.port} is in use")
@@ -92,7 +93,7 @@ def test_a_second_run_on_the_same_port_is_one_clear_line(stack: Started) -> None
 def test_one_interrupt_stops_everything(stack: Started) -> None:
     assert len(of_home(stack.home)) >= 6
     stack.process.send_signal(signal.SIGINT)
-    assert stack.process.wait(60) == 0
+    assert stack.process.wait(PATIENCE) == 0
     assert of_home(stack.home) == []
     assert "Everything has stopped." in output(stack.home)
     assert not list(stack.home.rglob("*.lucid-tmp"))

@@ -16,8 +16,7 @@ import redis
 from pymongo import MongoClient
 
 from tests.api.live import HOST, Live, live_api
-
-from .processes import until
+from tests.waiting import until
 
 ADDRESSES = ("/health", "/health/live", "/health/ready", "/health/startup", "/api/v1/health")
 # Requests that hang meanwhile: more than processors, fewer than threads.

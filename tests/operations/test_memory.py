@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from tests.operations.processes import ROOT
+from tests.waiting import PATIENCE
 
 PROGRAM = """
 import sys
@@ -28,7 +29,7 @@ def _lines(traced: str) -> list[dict[str, object]]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=150,
+        timeout=PATIENCE,
     )
     return [json.loads(line) for line in done.stderr.splitlines()]
 

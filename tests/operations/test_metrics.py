@@ -16,7 +16,8 @@ from lucid_sessions.operations import metrics
 from lucid_sessions.operations.gauges import Gauges
 from lucid_sessions.recordings.models import Checkpoint, Session
 from lucid_sessions.recordings.observation import StageDone
-from tests.operations.processes import ROOT, until
+from tests.operations.processes import ROOT
+from tests.waiting import PATIENCE, until
 
 USUAL = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 # Name: buckets, or None when it is no histogram.
@@ -72,7 +73,7 @@ def worked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "DJANGO_SETTINGS_MODULE": "lucid_sessions.settings",
         "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
     }
-    subprocess.run([sys.executable, "-c", WORKER], cwd=ROOT, env=env, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", WORKER], cwd=ROOT, env=env, check=True, timeout=PATIENCE)
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     return metrics.exposition().decode()
 

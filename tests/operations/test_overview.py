@@ -11,8 +11,7 @@ import pytest
 from lucid_sessions.operations import health, overview
 from lucid_sessions.operations.side_server import serving
 from tests.api.people import client_of, person
-
-from .processes import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/health"

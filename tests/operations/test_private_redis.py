@@ -63,7 +63,7 @@ def test_it_is_ours_alone_keeps_every_message_and_writes_them_down(tmp_path: Pat
     chosen = choose(tmp_path, environment={}, find=nowhere)
     with served(tmp_path, chosen) as stack:
         stack.start()
-        stack.wait_until(lambda: private_redis.answers(chosen.url), what="Redis", seconds=30)
+        stack.wait_until(lambda: private_redis.answers(chosen.url), what="Redis")
         with redis.Redis.from_url(chosen.url) as client:
             kept = {name: client.config_get(name)[name] for name in WANTED}
             port = client.connection_pool.connection_kwargs["port"]

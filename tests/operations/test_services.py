@@ -7,10 +7,11 @@ from pathlib import Path
 from lucid_sessions.operations.premises import answers
 from lucid_sessions.operations.services import SERVICES
 from lucid_sessions.recordings.lifecycle import QUEUES
-from tests.operations.processes import of_home, output, running, until
+from tests.operations.processes import of_home, output, running
 from tests.operations.test_embedded_stack import HOST, asked
 from tests.ports import free_port
 from tests.servers import redis_server
+from tests.waiting import PATIENCE, until
 
 # DESIGN 2: port, and the queues that are served there; decision 19: exports and webhooks.
 SPECIFIED = {
@@ -48,7 +49,7 @@ def test_there_is_one_beat_and_one_recorder() -> None:
 def test_a_service_answers_for_its_processes_and_stops_as_one(tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
     with running(home, "prepare") as preparing:
-        assert preparing.wait(60) == 0, output(home)
+        assert preparing.wait(PATIENCE) == 0, output(home)
     with (
         redis_server() as url,
         running(
@@ -64,5 +65,5 @@ def test_a_service_answers_for_its_processes_and_stops_as_one(tmp_path: Path) ->
         until(lambda: "Task schedule.reconcile" in output(home), "the reconciler was run")
         assert len(of_home(home)) >= 3
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
     assert of_home(home) == []

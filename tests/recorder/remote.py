@@ -23,6 +23,7 @@ from recorder.sources.rdp_client import client
 from recorder.sources.reach import Endpoint
 from tests.ports import free_port
 from tests.programs import lacking, needed, needed_root
+from tests.waiting import PATIENCE
 
 USER, PASSWORD = "operator", "Kerguelen-4711-cabbage"
 # MD4 of the password in UTF-16, which Python's hashlib does not always have.
@@ -286,13 +287,13 @@ class XrdpSound:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             assert process.poll() is None, f"{process.args} ended with {process.returncode}"
-            assert time.monotonic() < until, f"{process.args} does not listen"
+            assert time.monotonic() < deadline, f"{process.args} does not listen"
             time.sleep(0.05)
         else:
             return

@@ -26,19 +26,11 @@ from recorder.probe import probe
 from recorder.settings import Settings
 from recorder.spool import Spool
 from recorder.supervisor import Event, Load, Policy, Supervisor, Tenure, Wanted
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "synthetic://320x180"
 QUICK = Settings(frame_rate=10, quality="low", segment_seconds=0.5)
-
-
-def eventually(condition: Callable[[], Any], *, within: float = 30, every: float = 0.05) -> Any:
-    """The condition's first true value; fails with the condition's name when it does not come."""
-    until = time.monotonic() + within
-    while not (value := condition()):
-        assert time.monotonic() < until, f"it never came true: {condition}"
-        time.sleep(every)
-    return value
 
 
 @dataclass
@@ -111,7 +103,7 @@ def supervising(
         yield supervisor
     finally:
         supervisor.stop()
-        thread.join(40)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -150,7 +142,7 @@ class Child:
     def end(self, word: str | None = "stop") -> int:
         if word is not None:
             self.say(word)
-        code = self.process.wait(40)
+        code = self.process.wait(PATIENCE)
         self._reader.join(5)
         return code
 

@@ -12,8 +12,9 @@ from uuid import uuid4
 from recorder.budget import UNMEASURED, Budget, processor_seconds, usable_cores
 from recorder.spool import Spool
 from recorder.supervisor import Load, Policy
+from tests.waiting import until
 
-from .stage import QUICK, SMALL, MemoryView, eventually, supervising
+from .stage import QUICK, SMALL, MemoryView, supervising
 
 BUSY = "while True: pass"
 IN_A_CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BUSY!r}])"
@@ -22,7 +23,7 @@ IN_A_CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BU
 def test_what_a_sessions_programs_use_counts_too() -> None:
     program = subprocess.Popen([sys.executable, "-c", IN_A_CHILD], start_new_session=True)
     try:
-        eventually(lambda: processor_seconds(program.pid) > 0.5)
+        until(lambda: processor_seconds(program.pid) > 0.5)
         children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
     finally:
         for pid in (program.pid, *map(int, children)):
@@ -66,14 +67,14 @@ def test_a_host_that_is_fully_used_refuses_says_so_and_takes_it_when_there_is_ro
     first = view.want(SMALL)
     policy = Policy(first_backoff=0.1, cores=0.001)
     with supervising(Spool(tmp_path), view, policy=policy, loaded=told.append):
-        eventually(lambda: "recording" in view.kinds(first))
+        until(lambda: "recording" in view.kinds(first))
         second = view.want(SMALL)
-        refused = eventually(lambda: view.last(second, "failed"))
+        refused = until(lambda: view.last(second, "failed"))
         assert refused.facts["refused"]
         assert "Host test-host is fully used: its 1 recordings use" in refused.reason
-        eventually(lambda: told and told[-1].refusal)
+        until(lambda: told and told[-1].refusal)
         view.desire(first, "stop")
-        eventually(lambda: "recording" in view.kinds(second))
+        until(lambda: "recording" in view.kinds(second))
 
 
 def test_what_was_recorded_here_goes_on_however_busy_the_host_is(tmp_path: Path) -> None:
@@ -81,10 +82,10 @@ def test_what_was_recorded_here_goes_on_however_busy_the_host_is(tmp_path: Path)
     policy = Policy(first_backoff=0.1, cores=0.001)
     keeps = view.want(f"{SMALL}?dies_after=1.5", settings=replace(QUICK, reconnect=True))
     with supervising(Spool(tmp_path), view, policy=policy) as supervisor:
-        eventually(lambda: "recording" in view.kinds(keeps))
+        until(lambda: "recording" in view.kinds(keeps))
         child = supervisor.children[keeps]
         os.kill(child, signal.SIGKILL)
-        eventually(lambda: supervisor.children.get(keeps) not in (None, child))
+        until(lambda: supervisor.children.get(keeps) not in (None, child))
         assert not any(event.facts.get("refused") for _, _, event in view.events)
 
 

@@ -17,8 +17,9 @@ from recorder.settings import Settings
 from recorder.spool import Spool
 from recorder.take import Stamp, lock_take
 from tests.programs import needed_root
+from tests.waiting import PATIENCE, until
 
-from .stage import QUICK, SMALL, Child, assert_gapless, eventually, segments
+from .stage import QUICK, SMALL, Child, assert_gapless, segments
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def files(child: Child) -> set[str]:
 
 def test_a_stopped_recording_begins_at_zero_has_no_hole_and_is_closed(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
-        eventually(lambda: child.frames() > 8)
+        until(lambda: child.frames() > 8)
         assert child.end("stop") == 0
     found = names(child)
     assert found[0].start_us == 0
@@ -50,12 +51,12 @@ def test_a_stopped_recording_begins_at_zero_has_no_hole_and_is_closed(spool: Spo
 
 def test_a_pause_closes_the_epoch_and_becomes_a_gap(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
-        eventually(lambda: child.frames() > 3)
+        until(lambda: child.frames() > 3)
         child.say("pause")
-        eventually(lambda: child.heard("paused"))
+        until(lambda: child.heard("paused"))
         assert ".part" not in files(child)
         child.say("resume")
-        eventually(lambda: [line["kind"] for line in child.lines].count("recording") == 2)
+        until(lambda: [line["kind"] for line in child.lines].count("recording") == 2)
         assert child.end("stop") == 0
     found = names(child)
     assert (found[0].epoch, found[-1].epoch) == (1, 2)
@@ -68,9 +69,9 @@ def test_a_pause_closes_the_epoch_and_becomes_a_gap(spool: Spool) -> None:
 
 def test_a_stop_during_a_pause_accounts_for_the_pause(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
-        eventually(lambda: child.frames())
+        until(lambda: child.frames())
         child.say("pause")
-        eventually(lambda: child.heard("paused"))
+        until(lambda: child.heard("paused"))
         assert child.end("stop") == 0
     (gap,) = spool.gaps(child.directory)
     assert gap.from_us == names(child)[-1].end_us
@@ -99,9 +100,9 @@ def test_a_source_that_dies_after_a_second_leaves_everything_recorded_until_then
 
 def test_the_end_of_input_means_that_the_supervisor_is_gone(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
-        eventually(lambda: child.frames() > 3)
+        until(lambda: child.frames() > 3)
         child.process.stdin.close()
-        child.process.wait(40)
+        child.process.wait(PATIENCE)
     closed = spool.closed(child.directory)["screen"]
     assert (closed.reason, closed.ending) == ("the supervisor went away", "interrupted")
     assert names(child)
@@ -109,10 +110,10 @@ def test_the_end_of_input_means_that_the_supervisor_is_gone(spool: Spool) -> Non
 
 def test_an_interrupt_of_the_terminal_is_left_to_the_supervisor(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
-        eventually(lambda: child.frames())
+        until(lambda: child.frames())
         child.process.send_signal(signal.SIGINT)
         seen = child.frames()
-        eventually(lambda: child.frames() > seen)
+        until(lambda: child.frames() > seen)
         child.process.send_signal(signal.SIGTERM)
         assert child.end(None) == 0
     assert spool.closed(child.directory)["screen"].ending == "interrupted"
@@ -120,17 +121,17 @@ def test_an_interrupt_of_the_terminal_is_left_to_the_supervisor(spool: Spool) ->
 
 def test_a_child_that_nobody_reads_goes_on_recording(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
-        eventually(lambda: child.frames())
+        until(lambda: child.frames())
         os.kill(child.process.pid, signal.SIGSTOP)
         os.kill(child.process.pid, signal.SIGCONT)
         seen = child.frames()
-        eventually(lambda: child.frames() > seen)
+        until(lambda: child.frames() > seen)
         assert child.end("stop") == 0
 
 
 def test_a_take_has_one_recorder_only(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
-        eventually(lambda: child.frames())
+        until(lambda: child.frames())
         with pytest.raises(SpoolBusy, match="another program"):
             lock_take(child.directory)
         with pytest.raises(SpoolBusy):
@@ -144,7 +145,7 @@ def test_a_take_has_one_recorder_only(spool: Spool) -> None:
 
 def test_a_killed_child_loses_about_a_second_and_its_take_is_recovered(spool: Spool) -> None:
     with Child(spool, SMALL, settings=Settings(frame_rate=10, quality="low", segment_seconds=30)) as child:
-        eventually(lambda: any(p.stat().st_size > 3000 for p in spool.parts(child.directory)))
+        until(lambda: any(p.stat().st_size > 3000 for p in spool.parts(child.directory)))
         child.process.kill()
         child.process.wait()
     assert names(child) == []
@@ -162,9 +163,9 @@ def test_a_killed_child_loses_about_a_second_and_its_take_is_recovered(spool: Sp
 def test_a_recovered_take_counts_segments_that_the_archive_has_taken_already(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
         noted = child.directory / "last_screen.json"
-        eventually(lambda: len(list(spool.segments(child.directory))) > 1)
+        until(lambda: len(list(spool.segments(child.directory))) > 1)
         # Noted just after the rename: the archive takes a segment long after that.
-        eventually(lambda: noted.stat().st_mtime >= max(p.stat().st_mtime for p, _ in spool.segments()))
+        until(lambda: noted.stat().st_mtime >= max(p.stat().st_mtime for p, _ in spool.segments()))
         child.process.kill()
         child.process.wait()
     for part in spool.parts(child.directory):
@@ -178,7 +179,7 @@ def test_a_recovered_take_counts_segments_that_the_archive_has_taken_already(spo
 
 def test_a_later_take_continues_the_timeline_and_accounts_for_what_lies_between(spool: Spool) -> None:
     with Child(spool, SMALL) as first:
-        eventually(lambda: first.frames() > 3)
+        until(lambda: first.frames() > 3)
         first.end("stop")
     end_us = names(first)[-1].end_us
     stamp = Stamp.read(first.directory)
@@ -186,7 +187,7 @@ def test_a_later_take_continues_the_timeline_and_accounts_for_what_lies_between(
     with Child(
         spool, SMALL, session=first.session, take=2, origin_ns=stamp.origin_ns, missing=missing
     ) as second:
-        eventually(lambda: second.frames() > 3)
+        until(lambda: second.frames() > 3)
         second.end("stop")
     (gap,) = spool.gaps(second.directory)
     assert (gap.from_us, gap.to_us, gap.reason) == (end_us, names(second)[0].start_us, "killed")
@@ -235,7 +236,7 @@ def test_an_unwritable_spool_is_named(tmp_path: Path) -> None:
 
 def test_the_frame_rate_is_a_limit_that_is_kept(spool: Spool) -> None:
     with Child(spool, SMALL, settings=QUICK) as child:
-        eventually(lambda: child.frames() > 9)
+        until(lambda: child.frames() > 9)
         child.end("stop")
     end_us, frames = names(child)[-1].end_us, child.frames()
     assert frames <= end_us * QUICK.frame_rate / 1_000_000 + 2

@@ -9,6 +9,7 @@ import pytest
 
 from recorder.spool import Spool
 from tests.programs import lacking
+from tests.waiting import PATIENCE
 
 from .stage import ROOT, assert_gapless, segments
 
@@ -54,7 +55,7 @@ def test_a_clock_that_jumps_moves_nothing_and_is_told(tmp_path: Path, jump: str,
     }
     argv = [sys.executable, "-c", RECORD, str(spool.root), str(clock), jump]
     done = subprocess.run(
-        argv, env=os.environ | false, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+        argv, env=os.environ | false, cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert abs(int(done.stdout) - seconds * 1000) < 2000
     ((_, _, directory),) = spool.takes()

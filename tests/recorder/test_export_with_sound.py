@@ -13,6 +13,7 @@ from recorder.settings import Settings
 from recorder.spool import Spool
 
 from .stage import Child, draw_video, packet_hashes, segments
+from .together import apart, came_on
 
 ONE_SECOND = Settings(segment_seconds=1)
 RATE, SOUND_RATE, SECONDS = 25, 48_000, 5
@@ -41,20 +42,6 @@ def flash_and_beep(path: Path, *, at: int, **options: str) -> Path:
     return path
 
 
-def came_on(path: Path) -> tuple[float, float]:
-    """When the picture became bright and when the sound became loud, seconds of the file's time."""
-    with av.open(str(path)) as container:
-        bright = next(
-            float(frame.time or 0) for frame in container.decode(video=0) if frame.to_ndarray().mean() > 150
-        )
-    with av.open(str(path)) as container:
-        for frame in container.decode(audio=0):
-            loud = np.flatnonzero(np.abs(frame.to_ndarray()).max(axis=0) > 0.2)
-            if loud.size:
-                return bright, float(frame.time or 0) + float(loud[0]) / SOUND_RATE
-    raise AssertionError("no sound")
-
-
 def taken_over(video: Path, spool: Spool) -> tuple[list[bytes], list[bytes]]:
     """A file's segments as the recorder keeps them: pictures, sound."""
     with Child(spool, video.as_uri(), settings=ONE_SECOND) as child:
@@ -69,9 +56,8 @@ def test_what_was_seen_and_heard_together_still_is(tmp_path: Path, options: dict
     video = flash_and_beep(tmp_path / "in.mp4", at=3, **options)
     pictures, sound = taken_over(video, Spool(tmp_path / "spool"))
     write_mp4(tmp_path / "out.mp4", pictures, sound=Sound(sound))
-    bright, loud = came_on(tmp_path / "out.mp4")
-    assert abs(bright - 3) < 0.001
-    assert abs(loud - bright) < 0.05
+    assert came_on(tmp_path / "out.mp4")[0] == pytest.approx([3], abs=0.001)
+    assert apart(tmp_path / "out.mp4") < 0.05
     assert packet_hashes(tmp_path / "out.mp4") == packet_hashes(video)
     assert packet_hashes(tmp_path / "out.mp4", kind="audio") == packet_hashes(video, kind="audio")[1:]
 
@@ -80,9 +66,8 @@ def test_an_export_that_begins_later_keeps_the_two_together(tmp_path: Path) -> N
     video = flash_and_beep(tmp_path / "in.mp4", at=3)
     pictures, sound = taken_over(video, Spool(tmp_path / "spool"))
     write_mp4(tmp_path / "out.mp4", pictures[2:], sound=Sound(sound[1:]))
-    bright, loud = came_on(tmp_path / "out.mp4")
-    assert abs(bright - 1) < 0.001
-    assert abs(loud - bright) < 0.05
+    assert came_on(tmp_path / "out.mp4")[0] == pytest.approx([1], abs=0.001)
+    assert apart(tmp_path / "out.mp4") < 0.05
 
 
 def test_sound_of_what_comes_next_is_left_out(tmp_path: Path) -> None:

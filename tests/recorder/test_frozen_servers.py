@@ -14,12 +14,12 @@ from recorder.sources import open_source
 from recorder.sources.target import Access
 from recorder.sources.watchdog import ANSWER, QUIET
 from recorder.spool import Spool
+from tests.waiting import until
 
 from . import test_rdp as rdp
 from . import test_rtsp as rtsp
 from . import test_vnc as vnc
 from .remote import shadow, xrdp, xvnc
-from .stage import eventually
 
 
 class Watched:
@@ -64,13 +64,13 @@ def test_frozen_servers_are_noticed_within_ten_seconds_and_idle_ones_are_not(
         addresses.append((vnc.address(desktops[2]), vnc.ACCESS))
         viewers = [stack.enter_context(watched(*address)) for address in addresses]
         stream = stack.enter_context(rtsp.child_of(port, Spool(tmp_path / "spool")))
-        eventually(lambda: stream.heard("recording"))
+        until(lambda: stream.heard("recording"))
         time.sleep(QUIET + ANSWER + 0.5)
         assert [one.lost for one in viewers] == [None] * 3
         for server in desktops:
             server.freeze()
         player.send_signal(signal.SIGSTOP)
-        eventually(lambda: all(one.lost for one in viewers))
+        until(lambda: all(one.lost for one in viewers))
         stream.end(None)
     for one in viewers:
         silent = re.search(r"hangs or is cut off: it did not answer for (\d+) s", str(one.lost))

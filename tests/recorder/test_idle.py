@@ -10,9 +10,10 @@ from recorder.recovery import recover
 from recorder.samples import Samples
 from recorder.settings import Settings
 from recorder.spool import Spool
+from tests.waiting import until
 
 from .displays import display
-from .stage import Child, eventually
+from .stage import Child
 
 SECOND = 1_000_000
 STILL = 17  # pictures: some that are finer where each segment begins, and one a second
@@ -46,7 +47,7 @@ def test_a_desktop_on_which_nothing_happens_ends_its_recording(tmp_path: Path) -
     assert ended is not None
     assert ended["reason"] == "nothing happened for 2 s"
     with Child(spool, "synthetic://320x180", settings=replace(settings, idle_seconds=1)) as busy:
-        eventually(lambda: busy.frames() > 15)
+        until(lambda: busy.frames() > 15)
         assert busy.end() == 0
     assert busy.heard("ended")["reason"] == "stopped"  # type: ignore[index]
 
@@ -59,15 +60,15 @@ def test_a_drawn_out_segment_is_cut_when_somebody_begins_to_watch(tmp_path: Path
         return [(name.end_us - name.start_us) / SECOND for _, name in spool.segments()]
 
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
-        eventually(lambda: child.frames() >= STILL)
+        until(lambda: child.frames() >= STILL)
         assert len(lengths()) == 1  # whoever began it sees the first segment as soon as ever
         child.say("watched")
-        eventually(lambda: len(lengths()) >= 4)
+        until(lambda: len(lengths()) >= 4)
         assert lengths()[1] > 1.5
         assert max(lengths()[2:]) < 1.5
         child.say("unwatched")
         before, frames = len(lengths()), child.frames()
-        eventually(lambda: child.frames() >= frames + 7)
+        until(lambda: child.frames() >= frames + 7)
         assert len(lengths()) <= before + 1
         assert child.end() == 0
     assert lengths()[-1] > 1.5
@@ -77,7 +78,7 @@ def test_what_a_drawn_out_segment_holds_is_there_after_a_kill(tmp_path: Path) ->
     spool = Spool(tmp_path / "spool")
     settings = Settings(frame_rate=10, quality="low", segment_seconds=1, quiet_segment_seconds=300)
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
-        eventually(lambda: child.frames() >= STILL)
+        until(lambda: child.frames() >= STILL)
         child.process.kill()
         child.process.wait()
     recover(spool, child.session, take=1, reason="killed")

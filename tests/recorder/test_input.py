@@ -18,9 +18,10 @@ import xcffib.xproto
 from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.spool import Spool
+from tests.waiting import until
 
 from .displays import Display, display, program
-from .stage import Child, eventually
+from .stage import Child
 
 SHARP = Settings(frame_rate=60, quality="ultra", segment_seconds=1, cursor=False, input="masked")
 
@@ -41,7 +42,7 @@ def lines(spool: Spool, kind: str = "") -> list[dict[str, Any]]:
 def recorded(shown: Display, spool: Spool, *, settings: Settings = SHARP) -> Iterator[Child]:
     """A recording that has begun, and is stopped in order at the end."""
     with Child(spool, f"x11://{shown.name}", settings=settings) as child:
-        eventually(lambda: child.heard("recording"))
+        until(lambda: child.heard("recording"))
         yield child
         assert child.end() == 0
 
@@ -51,7 +52,7 @@ def terminal(shown: Display, title: str) -> Iterator[None]:
     """A terminal that has the keyboard and draws what is typed."""
     before = _named(shown, title)
     with program(shown, "xterm", "-geometry", "30x10+0+0", "-T", title, "-e", "cat"):
-        eventually(lambda: _named(shown, title) - before)
+        until(lambda: _named(shown, title) - before)
         window = (_named(shown, title) - before).pop()
         shown.run("xdotool", "windowfocus", "--sync", str(window))
         yield
@@ -173,13 +174,13 @@ def _offer(shown: Display, content: bytes) -> None:
 def test_input_is_cut_with_the_screen_and_misses_what_the_screen_misses(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     with display() as shown, terminal(shown, "shell"), recorded(shown, spool) as child:
-        eventually(lambda: len([1 for _, name in spool.segments() if name.track == "input"]) >= 2)
+        until(lambda: len([1 for _, name in spool.segments() if name.track == "input"]) >= 2)
         child.say("pause")
-        eventually(lambda: child.heard("paused"))
+        until(lambda: child.heard("paused"))
         shown.run("xdotool", "type", "unseen")
         time.sleep(0.3)
         child.say("resume")
-        eventually(lambda: len([line for line in child.lines if line["kind"] == "recording"]) == 2)
+        until(lambda: len([line for line in child.lines if line["kind"] == "recording"]) == 2)
         shown.run("xdotool", "key", "Return")
         time.sleep(0.3)
     times: dict[str, list[tuple[int, int]]] = {"screen": [], "input": []}
@@ -197,10 +198,10 @@ def test_a_key_that_shows_nothing_ends_a_segment_that_was_drawn_out(tmp_path: Pa
     spool = Spool(tmp_path)
     quiet = replace(SHARP, frame_rate=10, segment_seconds=0.5, quiet_segment_seconds=60)
     with display() as shown, recorded(shown, spool, settings=quiet) as child:
-        eventually(lambda: child.frames() >= 17)  # of a screen on which nothing happens: some seconds
+        until(lambda: child.frames() >= 17)  # of a screen on which nothing happens: some seconds
         before = [name for _, name in spool.segments() if name.track == "screen"]
         shown.run("xdotool", "key", "Return")
-        eventually(lambda: lines(spool, "key"))
+        until(lambda: lines(spool, "key"))
     drawn_out = max(name.end_us - name.start_us for _, name in spool.segments() if name.track == "screen")
     assert len(before) <= 2
     assert drawn_out > 1_500_000
@@ -218,10 +219,10 @@ def test_a_killed_recorder_loses_about_a_second_of_input(tmp_path: Path) -> None
         terminal(shown, "shell"),
         Child(spool, f"x11://{shown.name}", settings=slow) as child,
     ):
-        eventually(lambda: child.heard("recording"))
+        until(lambda: child.heard("recording"))
         shown.run("xdotool", "key", "Return")
-        (part,) = eventually(lambda: list(child.directory.glob("*_input_*.part")))
-        eventually(lambda: b"Return" in part.read_bytes())
+        (part,) = until(lambda: list(child.directory.glob("*_input_*.part")))
+        until(lambda: b"Return" in part.read_bytes())
         child.process.kill()
         child.process.wait()
         with part.open("ab") as torn:
@@ -234,7 +235,7 @@ def test_a_killed_recorder_loses_about_a_second_of_input(tmp_path: Path) -> None
 def test_a_display_that_dies_leaves_both_tracks_closed(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=SHARP) as child:
-        eventually(lambda: child.heard("recording"))
+        until(lambda: child.heard("recording"))
         shown.server.kill()
         assert child.end(None) == 3
     ends = {name.track: name.end_us for _, name in spool.segments()}

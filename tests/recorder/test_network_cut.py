@@ -14,9 +14,10 @@ from recorder.settings import Settings
 from recorder.spool import Spool
 from recorder.supervisor import Policy
 from tests.programs import needed, needed_root
+from tests.waiting import until
 
 from .remote import NT_HASH, PASSWORD, USER, client_name, framebuffer, running
-from .stage import MemoryView, eventually, segments, supervising
+from .stage import MemoryView, segments, supervising
 
 SHARP = Settings(frame_rate=10, quality="low", segment_seconds=1, cursor=False, width=640, height=480)
 POLICY = Policy(first_backoff=0.2, longest_backoff=0.5, restarts=100)
@@ -86,7 +87,7 @@ def desktops(away: Network, folder: Path) -> Iterator[None]:
         stack.enter_context(running(*away.inside, *rdp, HOME=str(folder), DISPLAY=display))
         stack.enter_context(running(*away.inside, *vnc))
         for port in (RDP, VNC):
-            eventually(lambda port=port: answers(away.there, port))
+            until(lambda port=port: answers(away.there, port))
         yield
 
 
@@ -105,16 +106,16 @@ def test_a_cut_network_is_noticed_and_recording_goes_on_when_it_is_mended(tmp_pa
             view.want(f"rdp://{USER}@{away.there}:{RDP}?ignore_cert=1", settings=SHARP),
             view.want(f"vnc://{away.there}:{VNC}", settings=SHARP),
         ]
-        eventually(lambda: all(kept(spool, session, 1) for session in sessions))
+        until(lambda: all(kept(spool, session, 1) for session in sessions))
         time.sleep(1)
         away.cut()
-        eventually(lambda: all(closed(spool, session) for session in sessions))
+        until(lambda: all(closed(spool, session) for session in sessions))
         away.mend()
-        eventually(lambda: all(view.kinds(session).count("recording") == 2 for session in sessions))
-        eventually(lambda: all(kept(spool, session, view.takes[session]) for session in sessions))
+        until(lambda: all(view.kinds(session).count("recording") == 2 for session in sessions))
+        until(lambda: all(kept(spool, session, view.takes[session]) for session in sessions))
         for session in sessions:
             view.desire(session, "stop")
-        eventually(lambda: all(view.last(session, "ended") for session in sessions))
+        until(lambda: all(view.last(session, "ended") for session in sessions))
     for session in sessions:
         reason = closed(spool, session).reason
         silent = re.search(r"hangs or is cut off: it did not answer for (\d+) s", reason)

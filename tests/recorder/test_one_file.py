@@ -1,6 +1,5 @@
 """A recording of several sizes and with gaps becomes one file on request: nothing scaled or out of step."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -11,21 +10,10 @@ from recorder.one_file import Epoch, write_one_mp4
 from recorder.spool import Spool
 
 from .stage import draw_video
-from .test_export_with_sound import SOUND_RATE, flash_and_beep, taken_over
+from .test_export_with_sound import flash_and_beep, taken_over
+from .together import came_on
 
 SECOND = 1_000_000
-
-
-def came_on(path: Path) -> tuple[list[float], list[float]]:
-    """Each time at which the picture's middle became bright, and the sound loud, seconds."""
-    with av.open(str(path)) as container:
-        means = [(float(f.time or 0), f.to_ndarray(format="gray")) for f in container.decode(video=0)]
-    lit = [(at, picture[40:56, 60:100].mean() > 150) for at, picture in means]
-    with av.open(str(path)) as container:
-        samples = np.concatenate([f.to_ndarray().max(axis=0) for f in container.decode(audio=0)])
-    loud = np.flatnonzero(np.abs(samples) > 0.2) / SOUND_RATE
-    begins = [float(at) for before, at in pairwise([-9.0, *loud]) if at - before > 1]
-    return [at for (_, before), (at, now) in pairwise(lit) if now and not before], begins
 
 
 def test_epochs_of_two_sizes_and_a_gap_are_one_file_in_which_all_stays_together(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from recorder.pace import NS, Pace, Slot
 from recorder.settings import Settings
 from recorder.spool import Spool
+from tests.waiting import until
 
-from .stage import QUICK, SMALL, Child, assert_gapless, eventually, segments
+from .stage import QUICK, SMALL, Child, assert_gapless, segments
 
 
 @dataclass
@@ -94,8 +95,8 @@ def test_a_screen_too_large_for_this_machine_is_recorded_more_slowly_and_says_so
     spool = Spool(tmp_path)
     settings = Settings(frame_rate=60, quality="high", segment_seconds=1)
     with Child(spool, "synthetic://5120x2880", settings=settings) as child:
-        told = eventually(lambda: [one["facts"] for one in child.lines if one["facts"].get("rate_lowered")])
-        eventually(lambda: len(list(spool.segments())) >= 2)
+        told = until(lambda: [one["facts"] for one in child.lines if one["facts"].get("rate_lowered")])
+        until(lambda: len(list(spool.segments())) >= 2)
         assert child.end() == 0
     assert told[-1]["frame_rate"] < 60
     assert told[-1]["dropped_frames"] > 0
@@ -104,6 +105,6 @@ def test_a_screen_too_large_for_this_machine_is_recorded_more_slowly_and_says_so
 
 def test_a_small_screen_keeps_its_rate(tmp_path: Path) -> None:
     with Child(Spool(tmp_path), SMALL, settings=QUICK) as child:
-        beat = eventually(lambda: [one for one in child.lines if one["facts"].get("segments", 0) >= 2])[-1]
+        beat = until(lambda: [one for one in child.lines if one["facts"].get("segments", 0) >= 2])[-1]
         assert child.end() == 0
     assert beat["facts"]["frame_rate"] == QUICK.frame_rate

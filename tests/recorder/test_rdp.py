@@ -29,6 +29,7 @@ from recorder.supervisor import Policy, Supervisor
 from recorder.xvfb import PrivateDisplay
 from tests.ports import free_port
 from tests.programs import descendants, fetched
+from tests.waiting import PATIENCE, until
 
 from .remote import (
     ALLOWED,
@@ -42,7 +43,7 @@ from .remote import (
     xorgxrdp,
     xrdp,
 )
-from .stage import MemoryView, eventually, pictures, segments, supervising
+from .stage import MemoryView, pictures, segments, supervising
 
 ACCESS = Access(PASSWORD, ALLOWED)
 SHARP = Settings(frame_rate=10, quality="ultra", segment_seconds=0.5, cursor=False, width=800, height=600)
@@ -102,7 +103,7 @@ def recording(
     settings = more.pop("settings", SHARP)
     with supervising(spool, view, policy=more.pop("policy", POLICY)) as supervisor:
         session = view.want(address(server, **more), settings=settings)
-        eventually(lambda: view.last(session, "failed") or list(spool.segments()))
+        until(lambda: view.last(session, "failed") or list(spool.segments()))
         assert view.last(session, "failed") is None
         yield view, session, supervisor, spool
 
@@ -116,11 +117,11 @@ def test_a_remote_desktop_is_seen_as_it_changes_and_through_a_resize(start: Any,
             assert source.evidence["certificate_checked"] == "fingerprint"
             assert source.evidence["certificate_sha256"] == server.fingerprint
             for colour in (RED, BLUE):
-                eventually(shows(server, source, colour))
+                until(shows(server, source, colour))
             server.resize(*((500, 400) if start is shadow else (1024, 768)))
             size = (400, 500) if start is shadow else (768, 1024)
-            eventually(lambda: source.wait(0.1) and source.grab(0).shape[:2] == size)
-            eventually(shows(server, source, RED))
+            until(lambda: source.wait(0.1) and source.grab(0).shape[:2] == size)
+            until(shows(server, source, RED))
         finally:
             source.close()
 
@@ -131,9 +132,9 @@ def test_a_recording_shows_the_desktop_and_a_resize_begins_an_epoch(tmp_path: Pa
         server.paint(RED)
         server.resize(500, 400)
         folder = spool.take_directory(session, 1)
-        eventually(lambda: {name.epoch for _, name in spool.segments(folder)} >= {1, 2})
+        until(lambda: {name.epoch for _, name in spool.segments(folder)} >= {1, 2})
         view.desire(session, "stop")
-        ended = eventually(lambda: view.last(session, "ended"))
+        ended = until(lambda: view.last(session, "ended"))
         assert ended.reason == "stopped"
         found = segments(spool, folder)
     assert pictures(found[0][0])[0].shape == (480, 640, 3)
@@ -188,8 +189,8 @@ def test_another_logon_that_takes_the_desktop_of_xorgxrdp_ends_its_recording_for
     with xorgxrdp(tmp_path) as server, recording(server, tmp_path) as (view, session, _, spool):
         rival = open_source(address(server), SHARP, access=ACCESS)
         try:
-            ended = eventually(lambda: view.last(session, "ended") or view.last(session, "failed"))
-            eventually(shows(server, rival, RED))
+            ended = until(lambda: view.last(session, "ended") or view.last(session, "failed"))
+            until(shows(server, rival, RED))
         finally:
             rival.close()
     # That is all that xrdp says of it: it does not tell another logon from a logoff.
@@ -205,15 +206,15 @@ def test_a_killed_server_leaves_a_gap_with_a_reason_and_is_found_again(tmp_path:
         server = Server(port, display, process)
         with recording(server, tmp_path) as (view, session, _, spool):
             server.kill()
-            eventually(lambda: closed(spool, session, 1))
+            until(lambda: closed(spool, session, 1))
             assert "ended the connection" in closed(spool, session, 1).reason
             assert closed(spool, session, 1).ending == "interrupted"
             with shadowing(display, folder, port=server.port):
-                eventually(lambda: view.kinds(session).count("recording") == 2)
+                until(lambda: view.kinds(session).count("recording") == 2)
                 take = view.takes[session]
-                eventually(lambda: list(spool.segments(spool.take_directory(session, take))))
+                until(lambda: list(spool.segments(spool.take_directory(session, take))))
                 view.desire(session, "stop")
-                eventually(lambda: view.last(session, "ended"))
+                until(lambda: view.last(session, "ended"))
     (gap,) = [marker for marker in gaps(spool, session) if marker.take == take]
     assert gap.from_us == closed(spool, session, 1).end_us
     assert "ended the connection" in gap.reason
@@ -229,9 +230,9 @@ def test_a_killed_client_or_display_costs_a_gap_only(tmp_path: Path, private: Pa
     ):
         for take, victim in ((2, client_name()), (3, "Xvfb")):
             strike(supervisor, session, victim)
-            eventually(lambda take=take: view.last(session, "failed") or view.takes[session] >= take)
+            until(lambda take=take: view.last(session, "failed") or view.takes[session] >= take)
             assert view.last(session, "failed") is None
-            eventually(lambda take=take: view.kinds(session).count("recording") >= take)
+            until(lambda take=take: view.kinds(session).count("recording") >= take)
     assert re.search("RDP client .* was killed by SIGKILL", closed(spool, session, 1).reason)
     assert re.search("private display .* ended", closed(spool, session, 2).reason)
     for take in (1, 2):
@@ -246,13 +247,13 @@ def test_a_display_killed_while_the_recorder_connects_anew_is_replaced(
 ) -> None:
     with shadow(tmp_path) as server, recording(server, tmp_path) as (view, session, supervisor, spool):
         strike(supervisor, session, client_name())
-        eventually(lambda: view.takes[session] >= 2)
-        eventually(lambda: victims(supervisor, session, "Xvfb"))
+        until(lambda: view.takes[session] >= 2)
+        until(lambda: victims(supervisor, session, "Xvfb"))
         time.sleep(after)
         strike(supervisor, session, "Xvfb")
-        eventually(lambda: view.last(session, "failed") or view.takes[session] >= 3)
+        until(lambda: view.last(session, "failed") or view.takes[session] >= 3)
         assert view.last(session, "failed") is None
-        eventually(lambda: list(spool.segments(spool.take_directory(session, view.takes[session]))))
+        until(lambda: list(spool.segments(spool.take_directory(session, view.takes[session]))))
     assert re.search("private display", closed(spool, session, 2).reason)
     assert list(private.iterdir()) == []
 
@@ -262,8 +263,8 @@ def test_a_killed_child_takes_its_client_and_display_along(tmp_path: Path, priva
         child = supervisor.children[session]
         family = descendants(child)
         os.kill(child, signal.SIGKILL)
-        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
-        eventually(lambda: view.kinds(session).count("recording") == 2)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+        until(lambda: view.kinds(session).count("recording") == 2)
     assert list(private.iterdir()) == []
 
 
@@ -271,7 +272,7 @@ def test_a_server_that_stays_away_ends_the_session_after_a_bounded_number_of_att
     policy = Policy(first_backoff=0.1, longest_backoff=0.1, restarts=2, allowed_targets=ALLOWED)
     with shadow(tmp_path) as server, recording(server, tmp_path, policy=policy) as (view, session, _, spool):
         server.kill()
-        failed = eventually(lambda: view.last(session, "failed"))
+        failed = until(lambda: view.last(session, "failed"))
         assert view.takes[session] == 3
     assert "failed 3 times in a row" in failed.reason
     assert "does not answer" in failed.reason
@@ -283,7 +284,7 @@ def test_a_wrong_password_fails_at_once_and_is_not_tried_again(tmp_path: Path, d
     spool, view = Spool(tmp_path / "spool"), MemoryView(secret="Wrong-4711")
     with supervising(spool, view, policy=POLICY):
         session = view.want(address(desk), settings=SHARP)
-        failed = eventually(lambda: view.last(session, "failed"))
+        failed = until(lambda: view.last(session, "failed"))
     assert "user name or password" in failed.reason
     assert "Wrong-4711" not in failed.reason
     assert view.takes[session] == 1
@@ -306,7 +307,7 @@ def test_the_client_itself_accepts_only_the_certificate_that_was_checked(desk: S
     display = PrivateDisplay(640, 480)
     try:
         program = display.run(client().argv(target, place, certificate=another, size=(640, 480)))
-        output, _ = program.communicate(PASSWORD + "\n", timeout=30)
+        output, _ = program.communicate(PASSWORD + "\n", timeout=PATIENCE)
     finally:
         display.close()
     ended = why_ended(program.returncode, output, place=target.place, connected=False)
@@ -325,7 +326,7 @@ def test_an_unchecked_certificate_is_written_into_the_evidence(tmp_path: Path, d
     fingerprint = desk.fingerprint
     with recording(desk, tmp_path, more="ignore_cert=1") as (view, session, _, spool):
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
         connected = view.last(session, "connected")
     assert connected is not None
     assert connected.facts["certificate_checked"] == "not checked"
@@ -366,7 +367,7 @@ def gaps(spool: Spool, session: UUID) -> list[Any]:
 
 
 def strike(supervisor: Supervisor, session: UUID, name: str) -> None:
-    (pid,) = eventually(lambda: victims(supervisor, session, name))
+    (pid,) = until(lambda: victims(supervisor, session, name))
     os.kill(pid, signal.SIGKILL)
 
 

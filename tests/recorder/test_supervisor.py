@@ -20,8 +20,9 @@ from recorder.settings import Settings
 from recorder.spool import Spool
 from recorder.supervisor import Policy, Supervisor, Tenure, Wanted
 from recorder.take import Stamp
+from tests.waiting import until
 
-from .stage import QUICK, ROOT, SMALL, MemoryView, assert_gapless, eventually, segments, supervising
+from .stage import QUICK, ROOT, SMALL, MemoryView, assert_gapless, segments, supervising
 
 
 @pytest.fixture
@@ -52,13 +53,13 @@ def is_gone(pid: int) -> bool:
 def test_a_session_is_recorded_paused_resumed_and_stopped_as_wanted(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view):
         session = view.want(SMALL)
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         view.desire(session, "pause")
-        eventually(lambda: view.last(session, "paused"))
+        until(lambda: view.last(session, "paused"))
         view.desire(session, "record")
-        eventually(lambda: view.kinds(session).count("recording") == 2)
+        until(lambda: view.kinds(session).count("recording") == 2)
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
     assert view.last(session, "ended").reason == "stopped"
     assert [name.epoch for name in names(spool, session)] == [1, 2]
     assert view.takes[session] == 1
@@ -71,11 +72,11 @@ def test_a_killed_child_is_followed_by_a_take_that_continues_the_timeline(
 ) -> None:
     with supervising(spool, view) as supervisor:
         session = view.want(SMALL)
-        eventually(lambda: names(spool, session))
+        until(lambda: names(spool, session))
         os.kill(supervisor.children[session], signal.SIGKILL)
-        eventually(lambda: view.takes[session] == 2 and view.kinds(session).count("recording") == 2)
+        until(lambda: view.takes[session] == 2 and view.kinds(session).count("recording") == 2)
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
     first, second = takes(spool, session)
     before, after = segments(spool, first)[-1][1], segments(spool, second)[0][1]
     (gap,) = spool.gaps(second)
@@ -90,11 +91,11 @@ def test_a_killed_child_is_followed_by_a_take_that_continues_the_timeline(
 def test_a_frozen_child_is_noticed_killed_and_replaced(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view, policy=Policy(stale_after=3, first_backoff=0.1)) as supervisor:
         session = view.want(SMALL)
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         os.kill(supervisor.children[session], signal.SIGSTOP)
-        eventually(lambda: view.takes[session] == 2 and view.kinds(session).count("recording") == 2)
+        until(lambda: view.takes[session] == 2 and view.kinds(session).count("recording") == 2)
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
     assert "of silence" in spool.gaps(takes(spool, session)[1])[0].reason
 
 
@@ -102,9 +103,9 @@ def test_a_child_that_always_dies_is_given_up_with_the_reason(spool: Spool, view
     with supervising(spool, view, policy=Policy(restarts=1, first_backoff=0.1)) as supervisor:
         session = view.want(SMALL)
         for take in (1, 2):
-            eventually(lambda: view.takes.get(session) == take and supervisor.children)  # noqa: B023
+            until(lambda: view.takes.get(session) == take and supervisor.children)  # noqa: B023
             os.kill(supervisor.children[session], signal.SIGKILL)
-        failed = eventually(lambda: view.last(session, "failed"))
+        failed = until(lambda: view.last(session, "failed"))
     assert "Recording failed 2 times in a row; last: the recorder was killed by SIGKILL" in failed.reason
     assert all(spool.closed(directory) for directory in takes(spool, session))
 
@@ -112,7 +113,7 @@ def test_a_child_that_always_dies_is_given_up_with_the_reason(spool: Spool, view
 def test_a_bad_source_fails_at_once_and_is_not_tried_again(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view):
         session = view.want("file:///nowhere/video.mp4")
-        failed = eventually(lambda: view.last(session, "failed"))
+        failed = until(lambda: view.last(session, "failed"))
     assert "/nowhere/video.mp4 does not exist" in failed.reason
     assert view.takes[session] == 1
 
@@ -120,7 +121,7 @@ def test_a_bad_source_fails_at_once_and_is_not_tried_again(spool: Spool, view: M
 def test_a_source_that_dies_is_reported_with_everything_kept(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view):
         session = view.want(SMALL + "?dies_after=1")
-        failed = eventually(lambda: view.last(session, "failed"))
+        failed = until(lambda: view.last(session, "failed"))
     assert "went away" in failed.reason
     assert failed.facts["end_us"] == names(spool, session)[-1].end_us
 
@@ -128,7 +129,7 @@ def test_a_source_that_dies_is_reported_with_everything_kept(spool: Spool, view:
 def test_a_recording_that_ends_by_itself_is_reported_once(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view):
         session = view.want(SMALL, settings=Settings(frame_rate=10, maximum_seconds=0.3))
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
     assert view.kinds(session).count("ended") == 1
     assert view.takes[session] == 1
 
@@ -136,46 +137,46 @@ def test_a_recording_that_ends_by_itself_is_reported_once(spool: Spool, view: Me
 def test_recording_goes_on_while_the_view_is_out_of_order(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view) as supervisor:
         session = view.want(SMALL)
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         view.broken = True
         before = len(names(spool, session))
         pid = supervisor.children[session]
-        eventually(lambda: len(names(spool, session)) > before + 1)
+        until(lambda: len(names(spool, session)) > before + 1)
         assert supervisor.children[session] == pid
         view.broken = False
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
 
 
 def test_a_report_that_could_not_be_made_is_made_later(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view):
         session = view.want(SMALL + "?dies_after=1")
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         view.broken = True
-        eventually(lambda: [d for d in takes(spool, session) if spool.closed(d)])
+        until(lambda: [d for d in takes(spool, session) if spool.closed(d)])
         view.broken = False
-        eventually(lambda: view.last(session, "failed"))
+        until(lambda: view.last(session, "failed"))
     assert view.takes[session] == 1
 
 
 def test_a_host_that_is_full_says_so_and_admits_when_there_is_room(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view, policy=Policy(maximum_sessions=1)):
         first = view.want(SMALL)
-        eventually(lambda: view.last(first, "recording"))
+        until(lambda: view.last(first, "recording"))
         second = view.want(SMALL)
-        refused = eventually(lambda: view.last(second, "failed"))
+        refused = until(lambda: view.last(second, "failed"))
         assert refused.facts["refused"] is True
         assert "already records 1 sessions" in refused.reason
         assert second not in view.takes
         view.desire(first, "stop")
-        eventually(lambda: view.last(second, "recording"))
+        until(lambda: view.last(second, "recording"))
     assert view.kinds(second).count("failed") == 1
 
 
 def test_a_disk_below_its_minimum_admits_nothing(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view, policy=Policy(minimum_free_bytes=1 << 60)):
         session = view.want(SMALL)
-        assert "GiB are needed" in eventually(lambda: view.last(session, "failed")).reason
+        assert "GiB are needed" in until(lambda: view.last(session, "failed")).reason
 
 
 def test_an_orderly_stop_closes_the_tails_and_another_supervisor_continues(
@@ -183,23 +184,23 @@ def test_an_orderly_stop_closes_the_tails_and_another_supervisor_continues(
 ) -> None:
     with supervising(spool, view) as supervisor:
         session = view.want(SMALL)
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         pid = supervisor.children[session]
     assert is_gone(pid)
     first = takes(spool, session)[0]
     assert spool.closed(first)["screen"].reason == "the recorder was shut down"
     assert view.last(session, "ended") is None
     with supervising(spool, view):
-        eventually(lambda: view.kinds(session).count("recording") == 2)
+        until(lambda: view.kinds(session).count("recording") == 2)
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
     second = takes(spool, session)[1]
     assert spool.gaps(second)[0].from_us == segments(spool, first)[-1][1].end_us
 
 
 def test_a_spool_has_one_supervisor(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view):
-        eventually(lambda: view.beats)
+        until(lambda: view.beats)
         with pytest.raises(SpoolBusy, match="Another recorder supervisor"):
             Supervisor(spool, view, host="rival").run()
 
@@ -216,27 +217,27 @@ def test_the_children_of_a_killed_supervisor_close_their_takes_and_go(spool: Spo
         pid = int(host.stdout.readline())
         host.kill()
         host.wait()
-    eventually(lambda: is_gone(pid))
+    until(lambda: is_gone(pid))
     (first,) = takes(spool, session)
     assert spool.closed(first)["screen"].ending == "interrupted"
     assert segments(spool, first)
     view.rows[session] = Wanted(session, "record", SMALL, QUICK, take=1)
     view.takes[session] = 1
     with supervising(spool, view):
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
     assert_gapless([name for _, name in segments(spool, takes(spool, session)[1])])
 
 
 def test_a_report_lost_with_its_supervisor_is_made_by_the_next(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view):
         session = view.want(SMALL, settings=Settings(frame_rate=10, maximum_seconds=0.3))
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
     view.events.clear()
     view.rows[session] = Wanted(session, "record", SMALL, QUICK, take=1)
     with supervising(spool, view):
-        assert "maximum duration" in eventually(lambda: view.last(session, "ended")).reason
+        assert "maximum duration" in until(lambda: view.last(session, "ended")).reason
     assert view.takes[session] == 1
 
 
@@ -246,7 +247,7 @@ def test_a_child_shows_no_secret_and_inherits_none(
     monkeypatch.setenv("ENCRYPTION_PASSWORD", "not for children")
     with supervising(spool, view) as supervisor:
         session = view.want(SMALL)
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         pid = supervisor.children[session]
         assert b"not for children" not in Path(f"/proc/{pid}/environ").read_bytes()
         argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -265,7 +266,7 @@ def test_a_committed_segment_is_hinted(spool: Spool, view: MemoryView) -> None:
     thread = threading.Thread(target=supervisor.run)
     thread.start()
     session = view.want(SMALL)
-    eventually(lambda: len(hints) > 1)
+    until(lambda: len(hints) > 1)
     supervisor.stop()
     thread.join()
     assert set(hints) == {(session, 1)}

@@ -13,9 +13,10 @@ from recorder.samples import Samples
 from recorder.spool import Spool
 from recorder.take import Take
 from recorder.thumb import ThumbTrack, read_thumb, webp
+from tests.waiting import until
 
 from .displays import display, program
-from .stage import QUICK, SMALL, Child, eventually, pictures, segments
+from .stage import QUICK, SMALL, Child, pictures, segments
 
 WITH_POSTERS = replace(QUICK, poster_width=160)
 
@@ -23,11 +24,11 @@ WITH_POSTERS = replace(QUICK, poster_width=160)
 def test_every_segment_has_its_thumb_also_across_a_pause(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     with Child(spool, SMALL, settings=WITH_POSTERS) as child:
-        eventually(lambda: len(segments(spool, child.directory)) >= 2)
+        until(lambda: len(segments(spool, child.directory)) >= 2)
         child.say("pause")
-        eventually(lambda: child.heard("paused"))
+        until(lambda: child.heard("paused"))
         child.say("resume")
-        eventually(lambda: len([line for line in child.lines if line["kind"] == "recording"]) == 2)
+        until(lambda: len([line for line in child.lines if line["kind"] == "recording"]) == 2)
         assert child.end() == 0
     named = {"screen": [], "thumb": []}
     for _, name in spool.segments():
@@ -40,7 +41,7 @@ def test_every_segment_has_its_thumb_also_across_a_pause(tmp_path: Path) -> None
 def test_a_thumb_shows_what_its_segment_begins_with(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     with Child(spool, SMALL, settings=WITH_POSTERS) as child:
-        eventually(lambda: [name for _, name in spool.segments() if name.track == "thumb"])
+        until(lambda: [name for _, name in spool.segments() if name.track == "thumb"])
         assert child.end() == 0
     thumb = next(path for path, name in spool.segments() if name.track == "thumb")
     (screen, _), *_ = segments(spool, child.directory)
@@ -54,9 +55,9 @@ def test_the_figures_tell_a_still_screen_from_a_busy_one(tmp_path: Path) -> None
     spool = Spool(tmp_path)
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=WITH_POSTERS) as child:
         thumbs = lambda: [read_thumb(p.read_bytes()) for p, n in spool.segments() if n.track == "thumb"]  # noqa: E731
-        eventually(lambda: [thumb for thumb in thumbs()[1:] if thumb.changed == 0.0])
+        until(lambda: [thumb for thumb in thumbs()[1:] if thumb.changed == 0.0])
         with program(shown, "xterm", "-geometry", "50x18+0+0", "-e", "while :; do date +%N; done"):
-            eventually(lambda: [thumb for thumb in thumbs() if thumb.changed > 0.1])
+            until(lambda: [thumb for thumb in thumbs() if thumb.changed > 0.1])
         assert child.end() == 0
 
 

@@ -20,9 +20,10 @@ from recorder.sources.rfb_pixels import RAW, TIGHT, ZLIB, Decoder, copy
 from recorder.sources.target import Access
 from recorder.spool import Spool
 from recorder.supervisor import Policy
+from tests.waiting import PATIENCE, until
 
 from .remote import ALLOWED, VNC_PASSWORD, Server, xvnc
-from .stage import MemoryView, eventually, pictures, segments, supervising
+from .stage import MemoryView, pictures, segments, supervising
 from .test_targets import serving
 
 ACCESS = Access(VNC_PASSWORD, ALLOWED)
@@ -42,13 +43,13 @@ def test_a_desktop_is_seen_exactly_as_it_is_and_through_a_resize(password: bool,
         try:
             noise = np.random.default_rng(5).integers(0, 255, (40, 60, 4), dtype=np.uint8)
             draw(server, noise, at=(100, 50))
-            eventually(lambda: np.array_equal(seen(source)[50:90, 100:160, :3], noise[..., :3]))
+            until(lambda: np.array_equal(seen(source)[50:90, 100:160, :3], noise[..., :3]))
             move(server, (100, 50, 60, 40), to=(300, 200))
-            eventually(lambda: np.array_equal(seen(source)[200:240, 300:360, :3], noise[..., :3]))
+            until(lambda: np.array_equal(seen(source)[200:240, 300:360, :3], noise[..., :3]))
             server.resize(800, 600)
-            eventually(lambda: seen(source).shape == (600, 800, 4))
+            until(lambda: seen(source).shape == (600, 800, 4))
             server.paint(0x00FF00)
-            eventually(lambda: (seen(source)[..., :3] == (0, 255, 0)).all())
+            until(lambda: (seen(source)[..., :3] == (0, 255, 0)).all())
         finally:
             source.close()
 
@@ -57,11 +58,11 @@ def test_what_is_recorded_is_what_the_server_showed(tmp_path: Path) -> None:
     spool, view = Spool(tmp_path / "spool"), MemoryView(secret=VNC_PASSWORD)
     with xvnc(tmp_path) as server, supervising(spool, view, policy=POLICY):
         session = view.want(address(server), settings=SHARP)
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         server.paint(0x204080)
-        eventually(lambda: len(list(spool.segments())) >= 2)
+        until(lambda: len(list(spool.segments())) >= 2)
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
         assert VNC_PASSWORD not in repr(view.events)
     last = pictures(segments(spool, spool.take_directory(session, 1))[-1][0])[-1]
     assert (last == (0x80, 0x40, 0x20)).all()
@@ -80,11 +81,11 @@ def test_a_killed_server_is_found_again_after_a_gap(tmp_path: Path) -> None:
     with supervising(spool, view, policy=POLICY):
         with xvnc(tmp_path) as server:
             session = view.want(address(server), settings=SHARP)
-            eventually(lambda: list(spool.segments()))
+            until(lambda: list(spool.segments()))
             server.kill()
-            eventually(lambda: spool.closed(spool.take_directory(session, 1)))
+            until(lambda: spool.closed(spool.take_directory(session, 1)))
         with xvnc(tmp_path, port=server.port):
-            eventually(lambda: view.kinds(session).count("recording") == 2)
+            until(lambda: view.kinds(session).count("recording") == 2)
     closed = spool.closed(spool.take_directory(session, 1))["screen"]
     assert (closed.ending, "ended the connection" in closed.reason) == ("interrupted", True)
 
@@ -179,8 +180,8 @@ def seen(source: Any) -> Any:
 
 
 def watch(source: Any, *, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         if source.wait(0.1):
             source.grab(0)
 
@@ -222,7 +223,7 @@ def server_that_says(content: bytes) -> Any:
     hold = threading.Event()
 
     def talk(connection: Any) -> None:
-        connection.settimeout(5)
+        connection.settimeout(PATIENCE)
         connection.sendall(content)
         while connection.recv(4096):
             hold.wait(0.01)

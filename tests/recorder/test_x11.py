@@ -11,18 +11,19 @@ from recorder.errors import BadSource
 from recorder.settings import Settings
 from recorder.sources import LiveSource, check_source, open_source
 from recorder.spool import Spool
+from tests.waiting import until
 
 from .displays import display, program
-from .stage import MemoryView, Policy, eventually, pictures, probe, segments, supervising
+from .stage import MemoryView, Policy, pictures, probe, segments, supervising
 
 
 def test_a_still_display_asks_for_nothing_and_a_change_is_seen() -> None:
     with display() as shown:
         source = open_source(f"x11://{shown.name}", Settings())
         blank = source.grab(0).copy()
-        eventually(lambda: not source.wait(0.2) or source.grab(0) is None)
+        until(lambda: not source.wait(0.2) or source.grab(0) is None)
         with program(shown, "xterm", "-geometry", "30x10+20+20", "-bg", "blue"):
-            eventually(lambda: source.wait(0.2) and not np.array_equal(source.grab(0), blank))
+            until(lambda: source.wait(0.2) and not np.array_equal(source.grab(0), blank))
         source.close()
 
 
@@ -32,10 +33,10 @@ def test_the_pointer_is_drawn_where_it_is_only_when_asked_for() -> None:
         plain = open_source(f"x11://{shown.name}", Settings(cursor=False))
         pointed = open_source(f"x11://{shown.name}", Settings(cursor=True))
         before = plain.grab(0).copy()
-        eventually(lambda: not np.array_equal(pointed.grab(0)[90:120, 90:120], before[90:120, 90:120]))
+        until(lambda: not np.array_equal(pointed.grab(0)[90:120, 90:120], before[90:120, 90:120]))
         pointed.wait(0)
         shown.run("xdotool", "mousemove", "200", "150")
-        assert eventually(lambda: pointed.wait(0.2))
+        assert until(lambda: pointed.wait(0.2))
         seen = pointed.grab(0)
         assert np.array_equal(seen[90:120, 90:120], before[90:120, 90:120])
         assert not np.array_equal(seen[140:170, 190:220], before[140:170, 190:220])
@@ -54,18 +55,18 @@ def test_what_is_typed_on_a_display_is_in_the_recording(tmp_path: Path) -> None:
     with display() as shown, supervising(spool, view):
         check_source(f"x11://{shown.name}")
         session = view.want(f"x11://{shown.name}", settings=settings)
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         with program(shown, "xterm", "-geometry", "30x10+0+0", "-fg", "black", "-bg", "white", "-e", "cat"):
             witness = open_source(f"x11://{shown.name}", Settings(cursor=False))
-            eventually(lambda: (witness.grab(0)[:60, :60, 0] > 200).mean() > 0.5)
+            until(lambda: (witness.grab(0)[:60, :60, 0] > 200).mean() > 0.5)
             shown.run("xdotool", "mousemove", "50", "50", "type", "--delay", "20", "recorded")
             directory = spool.take_directory(session, 1)
-            expected = eventually(lambda: _settled(witness))[0]
+            expected = until(lambda: _settled(witness))[0]
             count = len(list(spool.segments(directory)))
-            eventually(lambda: len(list(spool.segments(directory))) > count + 1)
+            until(lambda: len(list(spool.segments(directory))) > count + 1)
             witness.close()
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
     seen = [picture for path, _ in segments(spool, directory) for picture in pictures(path)]
     assert any(np.array_equal(picture[:80, :100], expected[:80, :100, :3]) for picture in seen)
 
@@ -80,12 +81,12 @@ def test_a_display_that_changes_its_size_begins_another_epoch(tmp_path: Path) ->
     spool, view = Spool(tmp_path), MemoryView()
     with display("-screen", "0", "640x480x24") as shown, supervising(spool, view):
         session = view.want(f"x11://{shown.name}")
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         shown.resize(320, 240)
         directory = spool.take_directory(session, 1)
-        eventually(lambda: [name for _, name in spool.segments(directory) if name.epoch == 2])
+        until(lambda: [name for _, name in spool.segments(directory) if name.epoch == 2])
         view.desire(session, "stop")
-        eventually(lambda: view.last(session, "ended"))
+        until(lambda: view.last(session, "ended"))
     found = segments(spool, directory)
     assert {probe(path).width for path, name in found if name.epoch == 1} == {640}
     assert {probe(path).width for path, name in found if name.epoch == 2} == {320}
@@ -96,9 +97,9 @@ def test_a_display_that_dies_ends_the_recording_with_all_it_showed(tmp_path: Pat
     spool, view = Spool(tmp_path), MemoryView()
     with display() as shown, supervising(spool, view):
         session = view.want(f"x11://{shown.name}")
-        eventually(lambda: list(spool.segments()))
+        until(lambda: list(spool.segments()))
         shown.server.kill()
-        failed = eventually(lambda: view.last(session, "failed"))
+        failed = until(lambda: view.last(session, "failed"))
     assert f"Display {shown.name} went away" in failed.reason
     assert spool.closed(spool.take_directory(session, 1))["screen"].end_us == failed.facts["end_us"]
 
@@ -108,9 +109,9 @@ def test_a_display_that_freezes_is_noticed(tmp_path: Path) -> None:
     policy = Policy(stale_after=3, restarts=0, first_backoff=0.1)
     with display() as shown, supervising(spool, view, policy=policy):
         session = view.want(f"x11://{shown.name}")
-        eventually(lambda: view.last(session, "recording"))
+        until(lambda: view.last(session, "recording"))
         shown.server.send_signal(signal.SIGSTOP)
-        failed = eventually(lambda: view.last(session, "failed"))
+        failed = until(lambda: view.last(session, "failed"))
     assert "of silence" in failed.reason
     assert spool.closed(spool.take_directory(session, 1))["screen"].ending == "interrupted"
 

@@ -11,9 +11,9 @@ from recorder.errors import BadSource, SourceLost
 from recorder.settings import Settings
 from recorder.sources import open_source
 from recorder.sources.x11 import X11Source
+from tests.waiting import until
 
 from .displays import display
-from .stage import eventually
 
 PLAIN = Settings(cursor=False)
 
@@ -41,12 +41,12 @@ def test_a_window_is_seen_though_covered_follows_its_size_and_ends_with_it() -> 
         assert (seen[..., :3] == (255, 0, 0)).all()
         x.core.ConfigureWindow(window, xcffib.xproto.ConfigWindow.Width, [150])
         x.flush()
-        eventually(lambda: source.wait(0.1) and source.grab(0).shape == (80, 150, 4))
+        until(lambda: source.wait(0.1) and source.grab(0).shape == (80, 150, 4))
         assert np.array_equal(source.grab(0)[40, 140, :3], (255, 0, 0))
         x.core.DestroyWindow(window)
         x.flush()
         with pytest.raises(SourceLost, match="was closed"):
-            eventually(lambda: source.wait(0.1) and source.grab(0) is None)
+            until(lambda: source.wait(0.1) and source.grab(0) is None)
         source.close()
         x.disconnect()
 
@@ -61,7 +61,7 @@ def test_of_a_window_too_only_rows_that_changed_are_read(border: int) -> None:
         before_ns = time.monotonic_ns()
         x.core.ClearArea(False, window, 0, 30, 100, 5)
         x.flush()
-        eventually(lambda: source.wait(0.1))
+        until(lambda: source.wait(0.1))
         assert source.changed_ns is not None
         assert before_ns - 2_000_000 <= source.changed_ns <= time.monotonic_ns()
         source.grab(1)
@@ -70,7 +70,7 @@ def test_of_a_window_too_only_rows_that_changed_are_read(border: int) -> None:
         x.core.ChangeWindowAttributes(window, xcffib.xproto.CW.BackPixel, [0x00FF00])
         x.core.ClearArea(False, window, 0, 50, 100, 5)
         x.flush()
-        eventually(lambda: source.wait(0.1))
+        until(lambda: source.wait(0.1))
         seen = source.grab(2)[border : border + 80, border : border + 100, :3]
         assert (seen[50:55] == (0, 255, 0)).all()
         assert (np.delete(seen, range(50, 55), axis=0) == (255, 0, 0)).all()

@@ -20,6 +20,7 @@ from lucid_sessions.recordings.models import Checkpoint
 from tests import factories
 from tests.authority import Stamper, stamping
 from tests.recordings.archived import sealed
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -200,7 +201,9 @@ def _write_another_past(world: Installation, *, size: int) -> None:
 def _openssl_believes(bundle: Path, stamper: Stamper) -> bool:
     argv = ["openssl", "ts", "-verify", "-in", "anchors/clock-house.tsr", "-data", "checkpoint"]
     argv += ["-CAfile", str(stamper.roots)]
-    return subprocess.run(argv, cwd=bundle, capture_output=True, timeout=30, check=False).returncode == 0
+    return (
+        subprocess.run(argv, cwd=bundle, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
+    )
 
 
 def _said(action: str, *, code: int = 0) -> str:

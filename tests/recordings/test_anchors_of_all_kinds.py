@@ -22,6 +22,7 @@ from lucid_sessions.recordings.models import Checkpoint
 from tests.authority import Stamper, stamping
 from tests.outside import CHAIN_ID, PAYING, Anvil, Observer, anvil, witness
 from tests.recordings.archived import sealed
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -241,7 +242,7 @@ def _check_forgeries(bundle: Path, observer: Observer) -> None:
 def _run(bundle: Path, script: str, *arguments: str, code: int) -> str:
     """What a verifier says, run as its user does: isolated, from the bundle."""
     argv = [sys.executable, "-I", script, *arguments]
-    done = subprocess.run(argv, cwd=bundle, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, cwd=bundle, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 

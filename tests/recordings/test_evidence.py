@@ -20,6 +20,7 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 from tests import factories
 from tests.archive.independent_reader import Expected, open_chunk
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,7 +41,7 @@ def _verified(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     script = place.parent / "verify.py"
     script.write_bytes(zipfile.ZipFile(place).read("verify.py"))
     argv = [sys.executable, "-I", str(script), str(place), *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_a_bundle_verifies_with_nothing_but_python(bundle: Path, world: Installation) -> None:

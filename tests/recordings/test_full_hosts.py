@@ -8,6 +8,7 @@ from lucid_sessions.recordings.models import RecorderHost, Session
 from recorder.supervisor import Policy
 from tests.api.people import client_of, person
 from tests.console import desk
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,7 +23,7 @@ def test_a_start_that_no_host_can_take_is_answered_503_with_the_figures(world: I
     first, second = addresses
     with desk.recorder(world, policy=Policy(cores=0.001)):
         assert client.post(f"{first}/start").status_code == 200
-        desk.until(lambda: RecorderHost.objects.exclude(refusal="").exists())
+        until(lambda: RecorderHost.objects.exclude(refusal="").exists())
         refused = client.post(f"{second}/start")
         assert (refused.status_code, refused.json()["code"]) == (503, "LUCID_ERR_3013")
         assert "Host test is fully used: its 1 recordings use" in refused.json()["detail"]
@@ -30,5 +31,5 @@ def test_a_start_that_no_host_can_take_is_answered_503_with_the_figures(world: I
         assert int(refused["Retry-After"]) > 0
         assert Session.objects.get(name="second").status == Status.CREATED
         assert client.post(f"{first}/stop").status_code == 200
-        desk.until(lambda: not RecorderHost.objects.exclude(refusal="").exists())
+        until(lambda: not RecorderHost.objects.exclude(refusal="").exists())
         assert client.post(f"{second}/start").status_code == 200

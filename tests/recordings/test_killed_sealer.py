@@ -14,6 +14,7 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Checkpoint, Chunk, LedgerRecord
 from tests import factories
 from tests.tasks.workers import environment
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,7 +83,7 @@ def _store(session: object, world: Installation) -> None:
 
 def _seal_elsewhere(world: Installation, *, failpoint: str) -> int:
     env = environment(world, "", LUCID_FAILPOINT=failpoint)
-    return subprocess.run([sys.executable, "-c", SEAL], env=env, timeout=60, check=False).returncode
+    return subprocess.run([sys.executable, "-c", SEAL], env=env, timeout=PATIENCE, check=False).returncode
 
 
 def _assert_each_leaf_once() -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lucid_sessions.recordings.opened import Opened
-from tests.operations.processes import until
+from tests.waiting import until
 
 
 def test_what_many_ask_for_at_once_is_opened_once() -> None:

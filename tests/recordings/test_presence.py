@@ -21,7 +21,7 @@ from lucid_sessions.recordings.presence import NAME_DIGITS, Presence
 from tests import factories
 from tests.faults.forks import KILLED, run_forked
 from tests.programs import needed
-from tests.tasks.workers import until
+from tests.waiting import PATIENCE, until
 
 # Says its name, then its child's process id, and stays until its input ends.
 WORKER = """
@@ -71,7 +71,7 @@ def test_one_that_stalls_lives_and_one_that_was_killed_is_told_of_once(tmp_path:
         worker.send_signal(signal.SIGSTOP)
         assert _dead(tmp_path / "workers") == []
         worker.kill()
-        worker.wait(20)
+        worker.wait(PATIENCE)
         assert _dead(tmp_path / "workers") == [name]
         assert _dead(tmp_path / "workers") == []
 
@@ -80,7 +80,7 @@ def test_a_worker_lives_as_long_as_any_of_its_processes(tmp_path: Path) -> None:
     with _worker(tmp_path / "workers", "fork") as worker:
         name, child = _said(worker), int(_said(worker))
         worker.kill()
-        worker.wait(20)
+        worker.wait(PATIENCE)
         assert _dead(tmp_path / "workers") == []
         os.kill(child, signal.SIGKILL)
         # Its pipe ends when the child is gone, too.
@@ -92,7 +92,7 @@ def test_a_worker_lives_as_long_as_any_of_its_processes(tmp_path: Path) -> None:
 def test_who_ends_in_good_order_takes_leave(tmp_path: Path) -> None:
     with _worker(tmp_path / "workers") as worker:
         assert _said(worker)
-        worker.communicate("", timeout=20)
+        worker.communicate("", timeout=PATIENCE)
         assert worker.returncode == 0
     assert list((tmp_path / "workers").iterdir()) == []
 
@@ -123,7 +123,7 @@ def test_a_disk_that_knows_no_locks_is_left_as_it_was(tmp_path: Path) -> None:
     strace = [needed("strace"), "-f", "-qq", "-o", str(tmp_path / "calls"), "-e", "trace=flock"]
     strace += ["-e", "inject=flock:error=ENOLCK"]
     command = [*strace, sys.executable, "-c", WORKER, str(tmp_path / "workers")]
-    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == "\n"
     assert "(INJECTED)" in (tmp_path / "calls").read_text()
     assert list((tmp_path / "workers").iterdir()) == []
@@ -188,6 +188,6 @@ def test_a_hosts_recorder_looks_for_its_dead(world: Installation) -> None:
     (world.presence.root / ("a" * NAME_DIGITS)).touch()
     filing = Filing(intake.Intake(world.spool))
     filing.start()
-    until(Chunk.objects.filter(token="a" * 32, lease_until=None).exists, seconds=20)
+    until(Chunk.objects.filter(token="a" * 32, lease_until=None).exists)
     filing.finish()
     assert list(world.presence.root.iterdir()) == []

@@ -15,6 +15,7 @@ from lucid_sessions.recordings import targets
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 from tests.recorder.test_targets import make_certificate, tls_server
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PASSWORD = "Tristan-da-Cunha-1961"
@@ -80,6 +81,6 @@ def test_the_terminal_is_asked_without_showing_what_is_typed() -> None:
     os.write(ours, PASSWORD.encode() + b"\n")
     while b"sha " not in seen:
         seen += os.read(ours, 1024)
-    assert asked.wait(20) == 0
+    assert asked.wait(PATIENCE) == 0
     os.close(ours)
     assert PASSWORD.encode() not in seen

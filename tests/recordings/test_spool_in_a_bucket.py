@@ -28,7 +28,8 @@ from tests import factories
 from tests.buckets import address_of, everything_in, owner
 from tests.programs import descendants
 from tests.recordings import archived
-from tests.tasks.workers import environment, until
+from tests.tasks.workers import environment
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -218,7 +219,6 @@ def test_nonsense_is_refused(host: Installation, world: Installation) -> None:
         Copy.parse("no/copy")
 
 
-@pytest.mark.timeout(240)
 def test_a_recorders_host_is_destroyed_and_another_drains_all_of_it(
     host: Installation, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: Any
 ) -> None:

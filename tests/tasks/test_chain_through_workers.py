@@ -16,7 +16,8 @@ from lucid_sessions.recordings.presence import NAME_DIGITS
 from tasks.celery import app
 from tasks.pipeline import CeleryPublisher
 from tests import factories, servers
-from tests.tasks.workers import environment, until, workers
+from tests.tasks.workers import environment, workers
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from tests.operations.processes import ROOT
+from tests.waiting import PATIENCE
 
 PROGRAM = """
 import django
@@ -30,7 +31,9 @@ def test_a_line_says_where_it_comes_from_and_what_it_is_about() -> None:
     told = {"LOG_FORMAT": "json", "LUCID_HOST": "host-7", "LUCID_SERVICE": "chunk-processor"}
     env = os.environ | told | {"DJANGO_SETTINGS_MODULE": "lucid_sessions.settings"}
     command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        command, env=env, cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
     lines = {one["event"]: one for one in map(json.loads, done.stderr.splitlines())}
     assert (lines["within"]["task_id"], lines["within"]["stage"]) == ("the-task", "compress")
     assert "task_id" not in lines["after"]

@@ -16,7 +16,8 @@ from tasks.pipeline import CeleryPublisher
 from tests import factories
 from tests.api.people import client_of, person
 from tests.tasks.test_chain_through_workers import redis_url as redis_url
-from tests.tasks.workers import environment, until, workers
+from tests.tasks.workers import environment, workers
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

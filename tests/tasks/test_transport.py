@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as ConnectionLost
 
 from tasks.celery import app as app  # it makes our transport the one of redis:// addresses
 from tests.faults.load import Redis
+from tests.waiting import PATIENCE
 
 QUEUE = Queue("capture", routing_key="capture")
 
@@ -26,7 +27,7 @@ def test_a_connection_that_redis_left_in_mid_poll_can_be_closed_twice(tmp_path: 
         consumer = Consumer(channel, QUEUE, callbacks=[lambda _body, message: got.append(message)])
         consumer.consume()
         while len(got) < 1:
-            connection.drain_events(timeout=10)
+            connection.drain_events(timeout=PATIENCE)
         # One message is not acknowledged, and two channels wait for others.
         other = connection.channel()
         Consumer(other, QUEUE).consume()

@@ -11,7 +11,7 @@ import pytest
 from lucid_sessions.recordings.installation import Installation
 from tests.faults.ground import Ground
 from tests.faults.load import PREFORK, THREADS, Engine, children_of, kill_group, running
-from tests.tasks.workers import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,12 +41,12 @@ def test_a_worker_is_present_and_dead_when_all_of_it_is_killed(
             os.kill(child, signal.SIGKILL)  # one of a pool: its parent sees that
         assert _dead(world) == []
         kill_group(worker)
-        until(lambda: _dead(world) == [file.name], seconds=20)
+        until(lambda: _dead(world) == [file.name])
 
 
 def test_a_worker_that_is_asked_to_end_takes_leave(world: Installation, tmp_path: Path) -> None:
     with _engine(world, tmp_path, *PREFORK) as engine:
         (worker,) = engine.workers
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait(PATIENCE) == 0
         assert list(world.presence.root.iterdir()) == []

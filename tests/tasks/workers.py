@@ -4,14 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
 
 from lucid_sessions.recordings.installation import Installation
+from tests.waiting import PATIENCE, until
 
 Worker = subprocess.Popen[bytes]
 
@@ -65,7 +65,7 @@ def _started(queues: str, *, env: dict[str, str], log: Path) -> tuple[Worker, Pa
 
 
 def _await_ready(process: Worker, log: Path) -> None:
-    until(lambda: b" ready." in log.read_bytes() or process.poll() is not None, seconds=90)
+    until(lambda: b" ready." in log.read_bytes() or process.poll() is not None)
     assert process.poll() is None, log.read_text()[-2000:]
 
 
@@ -73,12 +73,4 @@ def end(process: Worker) -> None:
     """Kill the process and its group, and wait for it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
-
-
-def until(true: Callable[[], object], *, seconds: float = 60, every: float = 0.1) -> None:
-    """Wait until it is so; fail when it is not after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not so after {seconds} s"
-        time.sleep(every)
+    process.wait(PATIENCE)

@@ -14,9 +14,10 @@ from uuid import uuid4
 import psutil
 
 from lucid_sessions.operations.premises import answers
-from tests.operations.processes import ROOT, environment, output, running, until
+from tests.operations.processes import ROOT, environment, output, running
 from tests.ports import free_port
 from tests.servers import redis_server
+from tests.waiting import until
 
 HOST = "127.0.0.1"
 

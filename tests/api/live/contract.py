@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.operations.processes import ROOT
+from tests.waiting import PATIENCE
 
 from . import Live, live_api
 
@@ -83,7 +84,7 @@ def _part(text: str) -> tuple[int, int]:
 def _operations(live: Live) -> list[str]:
     """The ids of all operations, in the document's order."""
     asked = urllib.request.Request(f"{live.url}/api/v1/schema/", headers={"Accept": "application/json"})  # noqa: S310 - our own
-    with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:  # noqa: S310
         document = json.load(answer)
     found = [
         one for methods in document["paths"].values() for one in methods.values() if isinstance(one, dict)

@@ -6,12 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.operations.backup.site import ROOT
+from tests.waiting import PATIENCE
 
 
-@pytest.mark.timeout(240)
 def test_the_drill_brings_everything_back_but_what_was_shredded(tmp_path: Path) -> None:
     command = [sys.executable, "manage.py", "drill", "--home", str(tmp_path / "drill"), "--json"]
     outside = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "LUCID_"))}
@@ -21,7 +19,7 @@ def test_the_drill_brings_everything_back_but_what_was_shredded(tmp_path: Path) 
         env=outside,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done
@@ -33,7 +31,7 @@ def test_the_drill_brings_everything_back_but_what_was_shredded(tmp_path: Path) 
 def test_a_drill_removes_nothing_of_others(tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("mine")
     command = [sys.executable, "manage.py", "drill", "--home", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert "no drill made" in done.stderr
     assert (tmp_path / "letters.txt").read_text() == "mine"

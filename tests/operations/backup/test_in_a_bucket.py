@@ -121,7 +121,6 @@ for place, address in {places!r}.items():
         assert len(made) == (2 if place == "backup.finished" else 1), place
 
 
-@pytest.mark.timeout(900)  # on MongoDB, whose dump has a file for each collection, and so as many requests
 def test_a_backup_killed_at_any_of_its_requests_is_made_again(there: tuple[Site, Where]) -> None:
     site, bucket = there
     found = site.facts(

@@ -16,12 +16,8 @@ from tests.operations.backup.bson_reader import documents
 from tests.operations.backup.site import ROOT, ROWS, Site
 from tests.servers import mongod
 
-SECONDS = 240
 CHOSEN = "comes_back_whole or one_point or sound_installation"
-pytestmark = [
-    pytest.mark.timeout(SECONDS + 60),
-    pytest.mark.sqlite_only("they start a MongoDB of their own"),
-]
+pytestmark = pytest.mark.sqlite_only("they start a MongoDB of their own")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +39,6 @@ def test_what_was_backed_up_from_mongodb_comes_back(server: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=SECONDS,
         check=False,
     )
     print(checks.stdout)
