@@ -45,15 +45,27 @@ def mongod(members: int = 1) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _member(port: int) -> Iterator[Callable[[], object]]:
+def single_mongod() -> Iterator[str]:
+    """The URL (without a database name) of a mongod that belongs to no set."""
+    port = free_port()
+    with _member(port, replica_set="") as check_running:
+        _wait_until(lambda: _listens(port), check_running=check_running)
+        yield f"mongodb://127.0.0.1:{port}/"
+
+
+@contextlib.contextmanager
+def _member(port: int, *, replica_set: str = "rs0") -> Iterator[Callable[[], object]]:
     with _directory(os.environ.get("LUCID_TEST_DATABASES")) as home:
         command = [
             str(mongod_program()),
-            *("--dbpath", str(home), "--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", "rs0"),
+            *("--dbpath", str(home), "--bind_ip", "127.0.0.1", "--port", str(port)),
+            *(("--replSet", replica_set) if replica_set else ()),
             *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64", "--nounixsocket"),
         ]
         # Full-time diagnostics would be written each second, for nobody.
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        # Fail points: a server that fails where a test wants it.
+        command += ["--setParameter", "enableTestCommands=1"]
         with _running(command, home=home) as check_running:
             yield check_running
 

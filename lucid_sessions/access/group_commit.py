@@ -8,7 +8,7 @@ costs. Nobody hears of success before the database has it.
 import fcntl
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -49,11 +49,7 @@ class GroupCommit:
         return len(self._queue)
 
     def write(self, rows: Sequence[Model]) -> None:
-        """All the new rows are in the database, or none, and what the database said is raised.
-
-        Where there are no transactions they are written in their order, each kind at the place of its first,
-        and those before the failure may be there.
-        """
+        """All the new rows are in the database, or none, and what the database said is raised."""
         if connection.in_atomic_block:  # it is not over when we return, so nobody can join it
             _insert(rows)
             return
@@ -112,21 +108,11 @@ def _insert_all(batch: list[Write]) -> None:
 
 def _insert_one(one: Write) -> None:
     try:
-        _insert(_lacking(one.rows))
+        _insert(one.rows)
     except Exception as error:  # noqa: BLE001  as above
         one.failure = error
     else:
         one.failure = None
-
-
-def _lacking(rows: Sequence[Model]) -> list[Model]:
-    """Those that are not there; MongoDB keeps what it wrote before it came to the one that failed.
-
-    Ids are drawn at random, so a row that bears one of ours is ours.
-    """
-    if connection.vendor != "mongodb":
-        return list(rows)
-    return [row for row in rows if not type(row)._base_manager.filter(pk=row.pk).exists()]
 
 
 def _insert(rows: Sequence[Model]) -> None:
@@ -136,9 +122,23 @@ def _insert(rows: Sequence[Model]) -> None:
     kinds: dict[type[Model], list[Model]] = {}
     for row in rows:
         kinds.setdefault(type(row), []).append(row)
-    with transaction.atomic():
+
+    def write() -> None:
         for kind, those in kinds.items():
             kind._base_manager.bulk_create(those)
+
+    _in_one_transaction(write)
+
+
+def _in_one_transaction(write: Callable[[], None]) -> None:
+    if connection.vendor == "mongodb":
+        # Where SQLite is all there is, the driver is not installed.
+        from lucid_sessions.mongodb.together import together
+
+        together(connection, write)
+        return
+    with transaction.atomic():
+        write()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ R = TypeVar("R")
 
 # Unreachable, no primary, cut off while waiting, no majority in time.
 PASSING = (ConnectionFailure, ExecutionTimeout, WTimeoutError)
+PASSING_LABELS = ("RetryableWriteError", "TransientTransactionError", "UnknownTransactionCommitResult")
 
 
 def readable(operation: Callable[P, R]) -> Callable[P, R]:
@@ -39,6 +40,12 @@ def readable(operation: Callable[P, R]) -> Callable[P, R]:
     return translated
 
 
+def may_be_tried_again(error: Exception) -> bool:
+    """Whether MongoDB gave a transaction up for a reason that passes."""
+    said = error if isinstance(error, PyMongoError) else error.__cause__
+    return isinstance(said, PyMongoError) and said.has_error_label("TransientTransactionError")
+
+
 def _as_django(error: PyMongoError) -> DatabaseError:
-    passing = isinstance(error, PASSING) or error.has_error_label("RetryableWriteError")
+    passing = isinstance(error, PASSING) or any(map(error.has_error_label, PASSING_LABELS))
     return (OperationalError if passing else DatabaseError)(f"MongoDB: {error}")

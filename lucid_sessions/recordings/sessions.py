@@ -74,7 +74,6 @@ def create(
     rows = _new_keys(session, TRACKS[urlsplit(source).scheme])
     if password:
         targets.keep(installation().keys, session.pk, password)
-    # Keys first: where there are no transactions, a death between leaves no session without its keys.
     group_commit.write([*rows, session, *tags.rows_of(session.pk, session.tags), *beside])
     return session
 

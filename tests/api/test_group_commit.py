@@ -86,7 +86,7 @@ def test_writes_that_wait_go_into_one_transaction(commits: Commits) -> None:
     assert actions() == []
     commits.go.set()
     for write in writes:
-        write.result(30)
+        write.result(PATIENCE)
     assert commits.batches == [1, 5]
     assert actions() == [f"event {number}" for number in range(6)]
 
@@ -99,7 +99,7 @@ def test_rows_of_several_kinds_keep_their_order(commits: Commits) -> None:
         writes.append(commits.write(session, SessionTag(session=session.pk, tag=name), event(name)))
     commits.go.set()
     for write in (first, *writes):
-        write.result(30)
+        write.result(PATIENCE)
     assert sorted(SessionTag.objects.values_list("tag", flat=True)) == ["a", "b"]
     assert actions() == ["a", "b", "tried"]
 
@@ -113,14 +113,9 @@ def test_only_whose_row_cannot_be_written_hears_of_it(commits: Commits) -> None:
     good.append(commits.write(event("good 2")))
     commits.go.set()
     for write in (*writes, *good):
-        write.result(30)
-    # On MongoDB a row that bears our id is taken for ours, which it is wherever ids are drawn.
-    assert isinstance(bad.exception(30), type(None) if on_mongodb() else IntegrityError)
+        write.result(PATIENCE)
+    assert isinstance(bad.exception(PATIENCE), IntegrityError)
     assert actions() == ["first", "good 0", "good 1", "good 2", "there"]
-
-
-def on_mongodb() -> bool:
-    return connections["default"].vendor == "mongodb"
 
 
 def test_all_hear_of_a_database_that_is_away_and_the_next_goes_on(
@@ -135,7 +130,7 @@ def test_all_hear_of_a_database_that_is_away_and_the_next_goes_on(
         commits.go.set()
         for write in writes:
             with pytest.raises(OperationalError, match="away"):
-                write.result(30)
+                write.result(PATIENCE)
     commits.group.write([event("after")])
     assert actions() == ["after"]
 
@@ -152,10 +147,10 @@ def test_nobody_hears_of_success_from_a_leader_that_broke_down(commits: Commits)
     third = commits.write(event("kept"))
     commits.go.set()
     with pytest.raises(SystemExit):
-        first.result(30)
+        first.result(PATIENCE)
     # They were not in what the first one led.
-    second.result(30)
-    third.result(30)
+    second.result(PATIENCE)
+    third.result(PATIENCE)
     assert actions() == ["kept", "lost"]
 
 
@@ -169,7 +164,7 @@ def test_a_follower_of_a_leader_that_broke_down_is_told_so(commits: Commits) -> 
 
     commits.fail = broken
     commits.go.set()
-    failures = [follower.exception(30) for follower in followers]
+    failures = [follower.exception(PATIENCE) for follower in followers]
     assert isinstance(failures[0], SystemExit)
     assert all(isinstance(failure, Error) for failure in failures[1:])
     assert actions() == ["first"]
@@ -179,7 +174,7 @@ def test_a_long_queue_is_written_in_pieces(commits: Commits) -> None:
     writes = [commits.write(event(f"{number:03}")) for number in range(MOST_TOGETHER + 3)]
     commits.go.set()
     for write in writes:
-        write.result(30)
+        write.result(PATIENCE)
     assert commits.batches == [1, MOST_TOGETHER, 2]
     assert len(actions()) == MOST_TOGETHER + 3
 
@@ -201,6 +196,6 @@ def test_of_two_groups_on_one_database_one_writes_at_a_time(commits: Commits) ->
     time.sleep(0.3)
     assert commits.begun == 1
     commits.go.set()
-    first.result(30)
-    second.result(30)
+    first.result(PATIENCE)
+    second.result(PATIENCE)
     assert actions() == ["first", "second"]

@@ -5,12 +5,20 @@ Needs a set of three, so it is not among the tests that any database runs; tests
 """
 
 import re
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import OperationalError, connections
 
+from lucid_sessions.access.models import AuditEvent
+from lucid_sessions.recordings import sessions
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Session, SessionKey
 from tests.faults.ground import Ground, trials
 from tests.faults.load import finish, running
 from tests.faults.test_mongodb import THREADS, Server
@@ -45,3 +53,43 @@ def test_what_was_acknowledged_survives_the_loss_of_the_primary(ground: Ground) 
                 lost.begin()
             ground.note_recoveries()
         finish(engine)
+
+
+def test_sessions_whose_creation_was_acknowledged_are_there_with_keys_and_event(world: Installation) -> None:
+    assert world.keys
+    members = [Server(int(port)) for port in re.findall(r":(\d+)", settings.MONGODB_URL)]
+    over, acknowledged, refused = threading.Event(), list[UUID](), list[Exception]()
+
+    def create() -> None:
+        while not over.is_set():
+            made = uuid4()
+            event = AuditEvent(action="session.created", session=str(made), at_us=1)
+            try:
+                sessions.create("synthetic://", name="n", id=made, beside=[event])
+            except OperationalError as error:
+                refused.append(error)
+            else:
+                acknowledged.append(made)
+        connections.close_all()
+
+    with ThreadPoolExecutor(8) as askers:
+        asking = [askers.submit(create) for _ in range(8)]
+        try:
+            for lose in (Server.step_down, Server.kill):
+                more = len(acknowledged) + 40
+                until(lambda more=more: len(acknowledged) > more, "sessions are created")  # type: ignore[misc]
+                (lost,) = [one for one in members if one.is_primary()]
+                lose(lost)
+            more = len(acknowledged) + 40
+            until(lambda: len(acknowledged) > more, "sessions are created again")
+        finally:
+            over.set()
+        for one in asking:
+            one.result()
+    lost.begin()
+    print(f"{len(acknowledged)} acknowledged, {len(refused)} refused, {Session.objects.count()} there")
+    tracks = Counter(SessionKey.objects.values_list("session", flat=True))
+    rows = set(Session.objects.values_list("pk", flat=True))
+    assert set(acknowledged) <= rows
+    assert tracks == dict.fromkeys(rows, 2)
+    assert Counter(AuditEvent.objects.values_list("session", flat=True)) == dict.fromkeys(map(str, rows), 1)

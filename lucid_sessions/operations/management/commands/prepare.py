@@ -21,7 +21,7 @@ class Command(Base):
 
     def run(self, options: dict[str, Any]) -> int:  # noqa: ARG002 - it has none
         make_directory(settings.LUCID_HOME)
-        call_command("migrate", interactive=False, verbosity=0, stdout=io.StringIO())
+        call_command("migrate", interactive=False, verbosity=0, skip_checks=False, stdout=io.StringIO())
         code = self._make_keys()
         if code != DONE:
             return code
