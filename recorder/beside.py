@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 
-class AtOnce:
-    """Does things in the caller's thread: for those who can as well wait."""
-
-    def do(self, act: Callable[[], object]) -> None:
-        """Do this."""
-        act()
-
-    def settle(self) -> None:
-        """Nothing is left to be waited for."""
-
-
 class Beside:
     """Does things in a thread of its own, one after the other. What goes wrong is raised by a later call.
 
-    The caller may be so many things `ahead`; then it waits.
+    The caller may be so many things `ahead`; then it waits. Where both want the processor the caller has it,
+    the more so the `nicer` its thread is (nice(2)).
     """
 
-    def __init__(self, *, ahead: int = 0) -> None:
-        self._ahead = ahead
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
+    def __init__(self, *, ahead: int = 0, nicer: int = 0) -> None:
+        self._ahead, self._nicer = ahead, nicer
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside", initializer=self._give_way)
         self._begun: deque[Future[object]] = deque()
 
     @property
@@ -47,6 +39,11 @@ class Beside:
     def settle(self) -> None:
         """Wait until everything is done."""
         self._wait_for_all_but(0)
+
+    def _give_way(self) -> None:
+        # Linux takes a thread's number for a process's, and one thread may be nicer than others.
+        this = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, this, min(19, os.getpriority(os.PRIO_PROCESS, this) + self._nicer))
 
     def _wait_for_all_but(self, count: int) -> None:
         while len(self._begun) > count:

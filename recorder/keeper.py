@@ -26,7 +26,10 @@ CODE = str(Path(__file__).resolve().parent.parent)
 OWN = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
+    # Whole pictures come and go in two threads, and what is freed goes back to the system. By itself glibc
+    # keeps two of 1920x1080 for what may come, and has a heap for each thread.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "500000",
     "PYTHONUNBUFFERED": "1",
 }
 

@@ -55,7 +55,7 @@ class Planes:
     def of(self, picture: Pixels) -> av.VideoFrame:
         """The picture, of which the rows that were noted are looked at.
 
-        Good until the next call, and after that if that one's `is_renewed`.
+        Good until the next call; longer if `leave` is called before that, or if that one's `is_renewed`.
         """
         first, last = self._reached()
         self._changed = NO_ROWS
@@ -70,6 +70,13 @@ class Planes:
             inside = slice((first - top) // part, (last - top) // part)
             plane[rows] = _rows_of(fresh)[inside]
         return self._frame
+
+    def leave(self) -> None:
+        """Go on with a copy: what the last call gave stays as it is."""
+        copy = av.VideoFrame(self._width, self._height, "yuv420p")
+        for into, plane in zip(map(_rows_of, copy.planes), self._planes, strict=True):
+            into[:] = plane
+        self._keep(copy)
 
     def _keep(self, whole: av.VideoFrame) -> av.VideoFrame:
         """All of it is new: it takes the place of what was kept."""

@@ -12,7 +12,7 @@ from av.container import OutputContainer
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from recorder.beside import AtOnce, Beside
+from recorder.beside import Beside
 from recorder.clock import TICKS, ticks_of, us_of
 from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.memory import keep_freed
@@ -44,7 +44,9 @@ X264 = "keyint=infinite:scenecut=0:bframes=0:repeat-headers=0:rc-lookahead=0"
 # read, and with a coder that takes a quarter less time and as much more room. Movements are then short, too.
 CALM = 30
 HURRIED_FRAGMENT_SECONDS = 0.25  # megabytes are handed on in pieces: meanwhile nothing is read
-AHEAD = 2  # so many more may wait for the encoder, which takes longer for the first of a segment
+# A picture is there to be seen for one interval, and can be encoded later: so many may wait for that, and its
+# thread gives way to all that take pictures. Many desktops want more than there is at times, for a moment.
+AHEAD, NICER = 8, 10
 HURRIED = "me=dia:subme=0:partitions=none:8x8dct=0:cabac=0"
 
 
@@ -123,7 +125,7 @@ class Segmenter:
         self._planes: Planes | None = None
         if self._threads > 1:
             keep_freed()
-        self._encoding: Beside | AtOnce = Beside(ahead=AHEAD) if self._threads > 1 else AtOnce()
+        self._encoding = Beside(ahead=AHEAD, nicer=NICER)
         self._next_cut = self._next_sync = 0
         self.is_drawn_out = False
         self._last = -1
@@ -277,7 +279,7 @@ class Segmenter:
 
     def _frame(self, picture: Picture) -> av.VideoFrame:
         if self._planes is not None:
-            if not self._planes.is_renewed:  # it may be what is being encoded
-                self._encoding.settle()
+            if not self._encoding.is_idle and not self._planes.is_renewed:
+                self._planes.leave()
             return self._planes.of(picture)
         return av.VideoFrame.from_numpy_buffer(picture, "bgra").reformat(format="bgr0")

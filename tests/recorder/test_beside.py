@@ -1,5 +1,7 @@
 """Things are done beside their caller in order, and what goes wrong with them is heard."""
 
+import os
+import threading
 from threading import Event
 
 import pytest
@@ -17,6 +19,16 @@ def test_things_are_done_in_order_and_the_caller_waits_for_them_in_the_end() -> 
     beside.do(lambda: done.append(2))
     beside.settle()
     assert (beside.is_idle, done) == (True, [0, 1, 2])
+
+
+def test_a_nicer_one_leaves_the_processor_to_its_caller() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    beside, told = Beside(nicer=5), list[int]()
+    beside.do(lambda: told.append(niceness()))
+    beside.settle()
+    assert told == [min(19, niceness() + 5)]
 
 
 def test_what_went_wrong_is_raised_once_and_what_comes_after_is_done() -> None:

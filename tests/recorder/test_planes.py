@@ -36,6 +36,19 @@ def test_changed_rows_alone_make_the_same_picture(size: tuple[int, int]) -> None
         assert content(planes.of(picture)) == content(whole)
 
 
+def test_a_picture_that_was_left_stays_as_it_was() -> None:
+    picture = np.random.default_rng(5).integers(0, 256, (90, 122, 4), dtype=np.uint8)
+    planes = Planes(122, 90)
+    left = planes.of(picture)
+    before = content(left)
+    planes.leave()
+    picture[30:40] = 0
+    planes.note((30, 40))
+    whole = av.VideoFrame.from_numpy_buffer(picture, "bgra").reformat(**WHOLE)
+    assert content(planes.of(picture)) == content(whole)
+    assert content(left) == before
+
+
 def test_rows_noted_several_times_are_all_looked_at() -> None:
     picture = np.zeros((90, 120, 4), np.uint8)
     planes = Planes(120, 90)

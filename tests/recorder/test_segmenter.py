@@ -1,6 +1,7 @@
 """Pictures become segments that decode alone, follow each other exactly, and show what was drawn."""
 
 import struct
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from recorder.errors import Unreadable
 from recorder.export import split_init, write_mp4
 from recorder.names import SegmentName
 from recorder.probe import probe
-from recorder.screen import Segmenter, Shown
+from recorder.screen import AHEAD, Segmenter, Shown
 from recorder.settings import Settings
 from recorder.sources.desktop import Desktop, clock_text
 from recorder.spool import Spool
@@ -73,6 +74,25 @@ def record(root: Path, *, quality: Any = "low", frames: int = 100) -> Recorded:
         at_us += int(rng.integers(1_000, 90_000))
     recorded.segmenter.close(at_us)
     return recorded
+
+
+@pytest.mark.parametrize("quality", ["low", "ultra"])
+def test_what_waits_for_the_encoder_is_shown_as_it_was(tmp_path: Path, quality: Any) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality=quality, segment_seconds=60))
+    picture, free = np.zeros((96, 128, 4), dtype=np.uint8), threading.Event()
+    recorded.push(picture, START)
+    recorded.segmenter._encoding.settle()
+    recorded.segmenter._encoding.do(free.wait)
+    for number in range(1, AHEAD):  # each is another row of the same picture, changed where it is
+        rows = 12 * number, 12 * number + 12
+        picture[slice(*rows)] = 255
+        recorded.segmenter.push(picture, START + number * 33_000, shown=Shown(rows))
+    free.set()
+    recorded.segmenter.close(START + 1_000_000)
+    with av.open(str(recorded.paths()[0])) as container:
+        shown = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    lit = [int((one[5::12].mean(axis=1) > 128).sum()) for one in shown]
+    assert lit == list(range(AHEAD))
 
 
 @pytest.mark.parametrize("quality", ["low", "medium", "high", "ultra"])
