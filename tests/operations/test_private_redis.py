@@ -13,6 +13,7 @@ from lucid_sessions.operations.private_redis import Redis, choose
 from lucid_sessions.operations.stack import Stack
 from tests.ports import free_port
 from tests.servers import redis_program
+from tests.waiting import PATIENCE
 
 WANTED = {
     "bind": "127.0.0.1",
@@ -63,7 +64,7 @@ def test_it_is_ours_alone_keeps_every_message_and_writes_them_down(tmp_path: Pat
     chosen = choose(tmp_path, environment={}, find=nowhere)
     with served(tmp_path, chosen) as stack:
         stack.start()
-        stack.wait_until(lambda: private_redis.answers(chosen.url), what="Redis")
+        stack.wait_until(lambda: private_redis.answers(chosen.url), what="Redis", seconds=PATIENCE)
         with redis.Redis.from_url(chosen.url) as client:
             kept = {name: client.config_get(name)[name] for name in WANTED}
             port = client.connection_pool.connection_kwargs["port"]

@@ -13,7 +13,7 @@ from lucid_sessions.errors import Retryable
 from lucid_sessions.operations.children import Program
 from lucid_sessions.operations.stack import KEEP_ENDING, Stack
 from tests.operations.processes import ROOT, of_home
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 # Writes its name when it starts and when it is asked to stop.
 ORDERLY = """
@@ -105,7 +105,7 @@ def test_what_does_not_come_up_is_named_with_its_last_words(tmp_path: Path) -> N
     with Stack([broken], logs=tmp_path, say=print) as stack:
         stack.start()
         with pytest.raises(Retryable, match="broken keeps ending: no such thing"):
-            stack.wait_until(lambda: False, what="The thing")
+            stack.wait_until(lambda: False, what="The thing", seconds=PATIENCE)
 
 
 SUPERVISOR = """
