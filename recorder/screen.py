@@ -46,7 +46,7 @@ CALM = 30
 HURRIED_FRAGMENT_SECONDS = 0.25  # megabytes are handed on in pieces: meanwhile nothing is read
 # A picture is there to be seen for one interval, and can be encoded later: so many may wait for that, and its
 # thread gives way to all that take pictures. Many desktops want more than there is at times, for a moment.
-AHEAD, NICER = 8, 10
+AHEAD, NICER = 8, 5
 HURRIED = "me=dia:subme=0:partitions=none:8x8dct=0:cabac=0"
 
 
