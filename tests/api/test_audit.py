@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, IntegrityError, connection
 
 from lucid_sessions.access import audit
 from lucid_sessions.access.models import AuditBatch, AuditEvent
@@ -50,23 +50,33 @@ def test_what_was_done_is_written_with_who_and_why(manager: Any) -> None:
 
 
 @contextmanager
-def refusing_events() -> Iterator[None]:
-    """Inside, the database takes no event."""
-    if connection.vendor == "mongodb":
-        database: Any = connection.database  # type: ignore[attr-defined]
-        database.command("collMod", "access_auditevent", validator={"action": {"$exists": False}})
-        yield
-        database.command("collMod", "access_auditevent", validator={})
-        return
+def refused_by_tables() -> Iterator[None]:
+    """Inside, SQLite takes no event."""
     refuse = "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TEMP TRIGGER no_audit BEFORE INSERT ON access_auditevent {refuse}")
-        yield
-        cursor.execute("DROP TRIGGER no_audit")
+    try:
+        with pytest.raises(IntegrityError, match="disk is full"):
+            yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TRIGGER no_audit")
+
+
+@contextmanager
+def refused_by_collections() -> Iterator[None]:
+    """Inside, MongoDB takes no event."""
+    database: Any = connection.database  # type: ignore[attr-defined]
+    database.command("collMod", "access_auditevent", validator={"action": {"$exists": False}})
+    try:
+        with pytest.raises(DatabaseError, match="failed validation"):
+            yield
+    finally:
+        database.command("collMod", "access_auditevent", validator={})
 
 
 def test_no_session_is_created_without_its_event(manager: Any) -> None:
-    with refusing_events(), pytest.raises(DatabaseError, match=r"disk is full|failed validation"):
+    with refused_by_collections() if connection.vendor == "mongodb" else refused_by_tables():
         manager.post(f"{URL}/sessions", NEW, format="json")
     assert not Session.objects.exists()
     assert not SessionKey.objects.exists()

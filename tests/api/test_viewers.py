@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.operations.processes import output
-from tests.waiting import PATIENCE
 
 from .live import HOST, Live, live_api
 
@@ -36,7 +35,7 @@ def segment(live: Live, number: int) -> str:
 
 
 def asked(live: Live, path: str) -> tuple[int, bytes]:
-    with closing(http.client.HTTPConnection(HOST, live.port, timeout=PATIENCE)) as connection:
+    with closing(http.client.HTTPConnection(HOST, live.port, timeout=60)) as connection:
         connection.request("GET", path, headers=live.bearer)
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -44,7 +43,7 @@ def asked(live: Live, path: str) -> tuple[int, bytes]:
 
 def begin(live: Live, path: str) -> socket.socket:
     """A viewer who has asked, and takes in little by little."""
-    viewer = socket.create_connection((HOST, live.port), timeout=PATIENCE)
+    viewer = socket.create_connection((HOST, live.port), timeout=60)
     viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
     head = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: {live.bearer['Authorization']}\r\n"
     viewer.sendall(f"{head}Connection: close\r\n\r\n".encode())

@@ -4,6 +4,7 @@ import re
 import time
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import av
@@ -80,10 +81,10 @@ def test_sound_is_archived_played_and_exported_beside_the_picture(
     assert Chunk.objects.filter(session=session, track="audio").count() >= 3
 
     first, second = playback.export(session, tmp_path / "out.mp4")
-    assert apart(first) < 0.05
+    assert median(apart(first)) < 0.05
     assert second.stat().st_size
     (whole,) = one_file.export(session, tmp_path / "whole.mp4")
-    assert apart(whole) < 0.05
+    assert median(apart(whole)) < 0.05
 
     address = f"/api/v1/sessions/{session.pk}/playback.m3u8"
     listing = client.get(address).content.decode()

@@ -17,9 +17,11 @@ SUITES = {
     "the journey": ["tests/journey"],
     "the chain": ["tests/tasks"],
     "the API": [
+        "tests/api/test_audit.py",
         "tests/api/test_creates_and_kills.py",
         "tests/api/test_group_commit.py",
         "tests/api/test_long_lists.py",
+        "tests/api/test_together_on_mongodb.py",
         "tests/operations/test_health_live.py",
     ],
     # That a set of one dies or steps down, tests/faults tries in a process of its own.

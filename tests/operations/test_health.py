@@ -23,7 +23,7 @@ from lucid_sessions.operations.background import Watched
 from lucid_sessions.operations.children import Child, Program
 from lucid_sessions.operations.health import Health
 from lucid_sessions.operations.stack import KEEP_ENDING
-from tests.waiting import PATIENCE, until
+from tests.waiting import until
 
 # The specification names the database by its kind.
 STORE = "mongodb" if settings.MONGO else "database"
@@ -166,7 +166,7 @@ def test_the_checks_carry_the_names_of_the_specification() -> None:
 
 def asked(port: int, path: str) -> tuple[int, Any]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -179,7 +179,7 @@ def test_a_workers_parent_answers_over_http() -> None:
         assert asked(port, "/health")[1]["service"] == "chunk-processor"
         assert asked(port, "/health/ready")[0] == 503
         assert asked(port, "/nothing")[0] == 404
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as figures:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as figures:
             assert figures.read() == b"figure 1\n"
             assert figures.headers["Content-Type"].startswith("text/plain; version=")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_a_beep_and_a_flash_are_within_50_ms_in_the_export(tmp_path: Path) -> No
     parts = [path.read_bytes() for path, _ in heard]
     out = tmp_path / "out.mp4"
     write_mp4(out, (path.read_bytes() for path, _ in seen), sound=Sound(parts))
-    assert apart(out) < 0.05
+    assert median(apart(out)) < 0.05
 
 
 def test_sound_that_cannot_be_heard_is_a_gap_and_the_screen_goes_on(

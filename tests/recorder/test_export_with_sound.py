@@ -57,7 +57,7 @@ def test_what_was_seen_and_heard_together_still_is(tmp_path: Path, options: dict
     pictures, sound = taken_over(video, Spool(tmp_path / "spool"))
     write_mp4(tmp_path / "out.mp4", pictures, sound=Sound(sound))
     assert came_on(tmp_path / "out.mp4")[0] == pytest.approx([3], abs=0.001)
-    assert apart(tmp_path / "out.mp4") < 0.05
+    assert max(apart(tmp_path / "out.mp4")) < 0.05
     assert packet_hashes(tmp_path / "out.mp4") == packet_hashes(video)
     assert packet_hashes(tmp_path / "out.mp4", kind="audio") == packet_hashes(video, kind="audio")[1:]
 
@@ -67,7 +67,7 @@ def test_an_export_that_begins_later_keeps_the_two_together(tmp_path: Path) -> N
     pictures, sound = taken_over(video, Spool(tmp_path / "spool"))
     write_mp4(tmp_path / "out.mp4", pictures[2:], sound=Sound(sound[1:]))
     assert came_on(tmp_path / "out.mp4")[0] == pytest.approx([1], abs=0.001)
-    assert apart(tmp_path / "out.mp4") < 0.05
+    assert max(apart(tmp_path / "out.mp4")) < 0.05
 
 
 def test_sound_of_what_comes_next_is_left_out(tmp_path: Path) -> None:

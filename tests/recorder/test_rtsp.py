@@ -103,7 +103,7 @@ def test_picture_and_sound_stay_together(tmp_path: Path) -> None:
     seen, heard = segments(spool, child.directory), segments(spool, child.directory, track="audio")
     sound = Sound([path.read_bytes() for path, _ in heard])
     write_mp4(tmp_path / "out.mp4", [path.read_bytes() for path, _ in seen], sound=sound)
-    assert apart(tmp_path / "out.mp4") < 0.05
+    assert max(apart(tmp_path / "out.mp4")) < 0.05
 
 
 def test_a_killed_server_is_found_again_after_a_gap(tmp_path: Path, film: Path) -> None:

@@ -27,8 +27,8 @@ def _is_lit(picture: NDArray[np.uint8]) -> bool:
     return bool(picture[height * 2 // 5 : height * 3 // 5, width * 2 // 5 : width * 3 // 5].mean() > 100)
 
 
-def apart(path: Path) -> float:
-    """The seconds between a flash and its beep: the fewest, since a busy machine may be late with either."""
+def apart(path: Path) -> list[float]:
+    """The seconds between each flash and its beep; a busy machine may be late with either."""
     flashes, beeps = came_on(path)
     assert len(flashes) == len(beeps) > 0
-    return min(abs(loud - bright) for bright, loud in zip(flashes, beeps, strict=True))
+    return [abs(loud - bright) for bright, loud in zip(flashes, beeps, strict=True)]
