@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 class Beside:
     """Does things in a thread of its own, one after the other. What goes wrong is raised by a later call.
 
-    The caller may be so many things `ahead`; then it waits. Where both want the processor the caller has it,
-    the more so the `nicer` its thread is (nice(2)).
+    The caller may be so many things `ahead`; then it waits. The thread is so much `nicer` than the caller's
+    (nice(2)), to which it leaves the processor then.
     """
 
     def __init__(self, *, ahead: int = 0, nicer: int = 0) -> None:
-        self._ahead, self._nicer = ahead, nicer
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="beside", initializer=self._give_way)
+        self._ahead = ahead
+        # On Linux it is the thread alone that becomes nicer.
+        self._pool = ThreadPoolExecutor(1, "beside", initializer=os.nice, initargs=(nicer,))
         self._begun: deque[Future[object]] = deque()
 
     @property
@@ -39,11 +39,6 @@ class Beside:
     def settle(self) -> None:
         """Wait until everything is done."""
         self._wait_for_all_but(0)
-
-    def _give_way(self) -> None:
-        # Linux takes a thread's number for a process's, and one thread may be nicer than others.
-        this = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, this, min(19, os.getpriority(os.PRIO_PROCESS, this) + self._nicer))
 
     def _wait_for_all_but(self, count: int) -> None:
         while len(self._begun) > count:

@@ -40,8 +40,8 @@ FINER_A_LITTLE, FINER_AFTER_CUT, FINER_MOST = 1, 2, 8
 # What moves in a small place counts as nothing, but must not grow beyond what a chunk may hold.
 MOST_DRAWN_OUT = 8 * 1024 * 1024
 X264 = "keyint=infinite:scenecut=0:bframes=0:repeat-headers=0:rc-lookahead=0"
-# Pictures a second; above, a picture of 1920x1080 takes one thread too long: it is encoded while the next is
-# read, and with a coder that takes a quarter less time and as much more room. Movements are then short, too.
+# Pictures a second; above, a picture of 1920x1080 takes one thread too long: two encode it, and with a coder
+# that takes a quarter less time and as much more room. Movements are then short, too.
 CALM = 30
 HURRIED_FRAGMENT_SECONDS = 0.25  # megabytes are handed on in pieces: meanwhile nothing is read
 # A picture is there to be seen for one interval, and can be encoded later: so many may wait for that, and its
