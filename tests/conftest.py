@@ -1,6 +1,7 @@
 """What many tests stand on: a world of their own (spool, blobs, ledger, keys) on real files."""
 
 import shutil
+import threading
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from lucid_sessions.blobs import FileBlobs, Where, create_store
 from lucid_sessions.recordings import hints, keyring
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.webhooks import deliveries
 from tests import servers
 from tests.buckets import address_of, new_bucket
 from tests.programs import refuse_skips, without_libraries
+from tests.waiting import PATIENCE
 
 # A password's real hash takes half a second, in every test that makes somebody.
 django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -35,6 +38,17 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     without_libraries(report)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """A test's database is there until the thread has ended that sends what it made."""
+    try:
+        yield
+    finally:
+        for thread in threading.enumerate():
+            if thread.name == deliveries.THREAD:
+                thread.join(PATIENCE)
 
 
 @pytest.hookimpl(wrapper=True)

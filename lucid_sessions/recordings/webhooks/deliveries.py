@@ -48,6 +48,7 @@ EVENTS_A_TICK = 500
 OLD_A_TICK = 1000
 GONE = 410
 AGENT = "lucid-sessions-webhook/1"
+THREAD = "webhooks"
 
 Send = Callable[..., sending.Answer]
 _sending = threading.Lock()
@@ -110,7 +111,7 @@ def tick(*, send: Send = sending.post) -> int:
 def soon() -> None:
     """What is due is being sent by a thread of its own when this returns; nobody waits for an endpoint."""
     if _sending.acquire(blocking=False):
-        threading.Thread(target=_send_all, name="webhooks", daemon=True).start()
+        threading.Thread(target=_send_all, name=THREAD, daemon=True).start()
 
 
 def _send_all() -> None:
