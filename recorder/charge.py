@@ -182,15 +182,21 @@ class Charge:
                 self._hear(keeper.take, news)
             self.keeper = None
             self._after(keeper, code)
-        elif self._is_stuck(keeper):
-            log.warning("The recorder of session %s is silent and is killed.", self.session)
+        elif fault := self._fault_of(keeper):
+            log.warning("The recorder of session %s %s and is killed.", self.session, fault)
             keeper.kill()
 
-    def _is_stuck(self, keeper: Keeper) -> bool:
-        policy = self._desk.policy
-        if self._asked_to_end is not None:
-            return time.monotonic() - self._asked_to_end > policy.stop_within
-        return keeper.silent_for() > policy.stale_after
+    def _fault_of(self, keeper: Keeper) -> str:
+        """What a recorder that is to be killed does wrong; empty for all others.
+
+        One that ends has as long again as it still says something, once.
+        """
+        policy, asked = self._desk.policy, self._asked_to_end
+        if asked is None:
+            return "is silent" if keeper.silent_for() > policy.stale_after else ""
+        since = time.monotonic() - asked
+        is_slow = min(since, keeper.silent_for()) > policy.stop_within or since > 2 * policy.stop_within
+        return "does not end" if is_slow else ""
 
     def _after(self, keeper: Keeper, code: int) -> None:
         words = self._last_words

@@ -195,7 +195,7 @@ def _die_with_parent() -> None:
 
 
 def _limit_the_end() -> None:
-    """From the moment of a stop the child has a bounded time, even when a source hangs in a system call."""
+    """From now on the end may take a bounded time, even when a source hangs in a system call."""
     faulthandler.dump_traceback_later(STOP_WITHIN, exit=True, file=sys.stderr)
 
 

@@ -35,7 +35,7 @@ class LiveRecording:
     ):
         self._take, self._orders, self._source = take, orders, source
         self._mailbox, self._reporter = mailbox, reporter
-        self._segmenter = Segmenter(take, orders.settings)
+        self._segmenter = Segmenter(take, orders.settings, encoded=self._encoded)
         self._companions = Companions(
             take, places(take, orders.settings, source=source, timeline=lambda: self._timeline)
         )
@@ -175,6 +175,12 @@ class LiveRecording:
             self._told_segments = self._take.segments
             self._next_beat_ns = now_ns + NS
             self._reporter.beat(**self.facts())
+
+    def _encoded(self) -> None:
+        """A picture is done, says the encoder's thread: who waits for it, however long, does not hang."""
+        self._mailbox.goes_on()
+        if time.monotonic_ns() >= self._next_beat_ns + NS:
+            self._reporter.beat()
 
     def facts(self) -> dict[str, int]:
         """Figures so far."""

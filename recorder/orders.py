@@ -88,6 +88,11 @@ class Mailbox:
             self.why, self.ending, self.command = why, ending, "stop"
             self._on_stop()
 
+    def goes_on(self) -> None:
+        """Something was done: after a stop, closing may take as long again from now."""
+        if self.command == "stop":
+            self._on_stop()
+
     def supervisor_is_gone(self) -> None:
         """Nobody asks for this take any more: end it so that another can continue."""
         self.stop("the supervisor went away", ending="interrupted")

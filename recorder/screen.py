@@ -22,6 +22,8 @@ from recorder.take import Take
 from recorder.track import FRAGMENT_SECONDS, TrackWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -111,10 +113,15 @@ CHANGED = Shown()
 
 
 class Segmenter:
-    """Encodes pictures with their exact times; a picture of another size begins a new epoch."""
+    """Encodes pictures with their exact times; a picture of another size begins a new epoch.
 
-    def __init__(self, take: Take, settings: Settings) -> None:
-        self._take, self._settings = take, settings
+    `encoded` is called after each, in a thread of its own.
+    """
+
+    def __init__(
+        self, take: Take, settings: Settings, *, encoded: Callable[[], object] = lambda: None
+    ) -> None:
+        self._take, self._settings, self._encoded = take, settings, encoded
         self._preset = PRESETS[settings.quality]
         self._threads = 1 if settings.frame_rate <= CALM else 2
         self._segment_ticks = round(settings.segment_seconds * TICKS)
@@ -260,6 +267,7 @@ class Segmenter:
 
     def _encode_into(self, writer: TrackWriter, frame: av.VideoFrame, *, cut: bool) -> None:
         self._put(writer, self._stream(writer).encode(frame), cut=cut)
+        self._encoded()
 
     @staticmethod
     def _put(writer: TrackWriter, packets: list[Any], *, cut: bool) -> None:

@@ -99,6 +99,20 @@ def test_a_frozen_child_is_noticed_killed_and_replaced(spool: Spool, view: Memor
     assert "of silence" in spool.gaps(takes(spool, session)[1])[0].reason
 
 
+def test_a_child_that_does_not_end_is_killed_and_its_take_closed(
+    spool: Spool, view: MemoryView, caplog: pytest.LogCaptureFixture
+) -> None:
+    with supervising(spool, view, policy=Policy(stop_within=1)) as supervisor:
+        session = view.want(SMALL)
+        until(lambda: names(spool, session))
+        os.kill(supervisor.children[session], signal.SIGSTOP)
+        view.desire(session, "stop")
+        until(lambda: view.last(session, "ended"))
+    assert "does not end and is killed" in caplog.text
+    assert view.takes[session] == 1
+    assert spool.closed(takes(spool, session)[0])["screen"].ending == "interrupted"
+
+
 def test_a_child_that_always_dies_is_given_up_with_the_reason(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view, policy=Policy(restarts=1, first_backoff=0.1)) as supervisor:
         session = view.want(SMALL)
