@@ -8,4 +8,5 @@ when the backend behaves so by itself.
 3. compiler.py  bulk_create(ignore_conflicts=True) works.
 4. base.py      a forked child opens connections of its own.
 5. failures.py  an unreachable server is an OperationalError that says so, as with every other database.
+6. maps.py      a command's start does not look for GDAL, which takes more than a second.
 """

@@ -7,10 +7,14 @@ from functools import partial
 from typing import Any, NoReturn
 
 from django.db import connections
-from django_mongodb_backend import base
-from django_mongodb_backend.features import DatabaseFeatures as StockFeatures
-from django_mongodb_backend.operations import DatabaseOperations as StockOperations
 from pymongo import MongoClient
+
+from lucid_sessions.mongodb.maps import without_maps
+
+with without_maps():
+    from django_mongodb_backend import base
+    from django_mongodb_backend.features import DatabaseFeatures as StockFeatures
+    from django_mongodb_backend.operations import DatabaseOperations as StockOperations
 
 from lucid_sessions.mongodb import completing, literals
 
