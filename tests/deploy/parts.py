@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.programs import lacking
@@ -17,6 +18,9 @@ from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
+
+# Whole installations of dozens of processes: beside each other they are slower than one after the other.
+ONE_AT_A_TIME = pytest.mark.xdist_group("whole installations")
 
 # DESIGN 2: port, queues' services; Flower has no health of ours.
 PORTS = {

@@ -17,13 +17,13 @@ import pytest
 import yaml
 
 from lucid_sessions.recordings.lifecycle import STAGES
-from tests.deploy.parts import DEPLOY, PORTS, system_tool
+from tests.deploy.parts import DEPLOY, ONE_AT_A_TIME, PORTS, system_tool
 from tests.deploy.serving import await_ready, started
 from tests.deploy.stack import Standing
 from tests.ports import free_port
 from tests.waiting import PATIENCE, until
 
-pytestmark = pytest.mark.xdist_group("services")
+pytestmark = ONE_AT_A_TIME
 
 # Not yet counted after one good recording: an error, a gap, a backup, a verification by the scrubber.
 RARE = (

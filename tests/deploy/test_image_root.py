@@ -16,9 +16,9 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.deploy.containers import NOBODY, Containers, effective, made_root
 from tests.deploy.imaged import STARTED, imaged
-from tests.deploy.parts import DEPLOY, run, said
+from tests.deploy.parts import DEPLOY, ONE_AT_A_TIME, run, said
 
-pytestmark = pytest.mark.xdist_group("image")
+pytestmark = ONE_AT_A_TIME
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import people
-from tests.deploy.parts import ROOT, run, said
+from tests.deploy.parts import ONE_AT_A_TIME, ROOT, run, said
 from tests.deploy.stack import Standing
 
-pytestmark = pytest.mark.xdist_group("services")
+pytestmark = ONE_AT_A_TIME
 
 RIGHT = "secret-of-otto-12345"
 WRONG = "not-the-password-of-olivia-77"

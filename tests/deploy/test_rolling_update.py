@@ -19,12 +19,12 @@ import pytest
 
 from tests.deploy import people
 from tests.deploy.orders import Order, Script
-from tests.deploy.parts import PORTS, ROOT
+from tests.deploy.parts import ONE_AT_A_TIME, PORTS, ROOT
 from tests.deploy.stack import SECOND_API, Standing
 from tests.deploy.standing import stood
 from tests.waiting import until
 
-pytestmark = pytest.mark.xdist_group("services")
+pytestmark = ONE_AT_A_TIME
 
 
 # The release that installations come from, as a file: a clone need not have its history. Made by
@@ -54,7 +54,11 @@ class Load:
 
     def record(self) -> str:
         """A recording that has been ordered."""
-        body = {"name": f"rolling {len(self.sessions)}", "source": {"kind": "synthetic"}}
+        body = {
+            "name": f"rolling {len(self.sessions)}",
+            "source": {"kind": "synthetic"},
+            "recording_config": {"frame_rate": 5, "resolution": "320x240"},
+        }
         status, session = self.client.ask("POST", "/api/v1/sessions", body)
         assert status == 201, session
         self.sessions.append(session["id"])

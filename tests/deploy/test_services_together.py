@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from tests.deploy.parts import PORTS
+from tests.deploy.parts import ONE_AT_A_TIME, PORTS
 from tests.deploy.serving import await_ready
 from tests.deploy.stack import SECOND_API, Standing
 from tests.recordings.receiver import receiving
 from tests.waiting import PATIENCE
 
 # Starting them takes a while: tests on them share one process of pytest-xdist.
-pytestmark = pytest.mark.xdist_group("services")
+pytestmark = ONE_AT_A_TIME
 
 
 def test_a_recording_is_anchored(recorded: dict[str, object]) -> None:

@@ -13,10 +13,10 @@ import pytest
 from pymongo import MongoClient
 
 from tests.deploy.orders import Order, Script
-from tests.deploy.parts import DEPLOY, PORTS, ROOT, run, said
+from tests.deploy.parts import DEPLOY, ONE_AT_A_TIME, PORTS, ROOT, run, said
 from tests.deploy.stack import Standing
 
-pytestmark = pytest.mark.xdist_group("services")
+pytestmark = ONE_AT_A_TIME
 
 SCRIPT = DEPLOY / "docker/restore.py"
 

@@ -16,10 +16,10 @@ import pytest
 
 from lucid_sessions.recordings.management.command import LATER
 from tests.deploy.hosts import Site
-from tests.deploy.parts import said
+from tests.deploy.parts import ONE_AT_A_TIME, said
 from tests.waiting import until
 
-pytestmark = pytest.mark.xdist_group("hosts")
+pytestmark = ONE_AT_A_TIME
 
 
 # By LUCID_SPOOL. The one that is to take over comes last.
