@@ -17,12 +17,14 @@ from recorder.clock import TICKS, ticks_of, us_of
 from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.memory import keep_freed
 from recorder.planes import Planes, Rows
+from recorder.quality import PRESETS
 from recorder.settings import Settings
 from recorder.take import Take
 from recorder.track import FRAGMENT_SECONDS, TrackWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     import numpy as np
     from numpy.typing import NDArray
@@ -50,39 +52,6 @@ HURRIED_FRAGMENT_SECONDS = 0.25  # megabytes are handed on in pieces: meanwhile 
 # thread gives way to all that take pictures. Many desktops want more than there is at times, for a moment.
 AHEAD, NICER = 8, 5
 HURRIED = "me=dia:subme=0:partitions=none:8x8dct=0:cabac=0"
-
-
-# Primaries, transfer, matrix (ITU-T H.273) and range (FFmpeg's numbers: 1 video's, 2 all values).
-BT709, SRGB = (1, 1, 1, 1), (1, 13, 0, 2)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """One quality: encoder, its options, the pixels that it takes and what their numbers mean."""
-
-    encoder: str
-    pixels: str
-    options: dict[str, str]
-    search: str = ""
-    more: str = ""
-    colours: tuple[int, int, int, int] = BT709
-
-
-PRESETS = {
-    "low": Preset("libx264", "yuv420p", {"preset": "ultrafast", "crf": "30"}),
-    "medium": Preset("libx264", "yuv420p", {"preset": "superfast", "crf": "26"}),
-    # Letters are as fine as what surrounds them, and less of what is little is left out than by default: a
-    # picture is encoded when it changes, and not thirty times a second. A tenth more bytes of what moves.
-    "high": Preset(
-        "libx264",
-        "yuv420p",
-        {"preset": "veryfast", "crf": "18"},
-        search="me=dia:subme=1",
-        more="deadzone-inter=15:deadzone-intra=8:aq-strength=0.7",
-    ),
-    # Red, green and blue as they are: any conversion to luma and chroma would lose some of the screen.
-    "ultra": Preset("libx264rgb", "bgr0", {"preset": "ultrafast", "qp": "0"}, colours=SRGB),
-}
 
 
 @dataclass(frozen=True)
@@ -125,6 +94,7 @@ class Segmenter:
         self._preset = PRESETS[settings.quality]
         self._threads = 1 if settings.frame_rate <= CALM else 2
         self._segment_ticks = round(settings.segment_seconds * TICKS)
+        self._first_ticks = _first_of(take.session, self._segment_ticks)
         self._quiet_ticks = round((settings.quiet_segment_seconds or 0) * TICKS)
         self._writer: TrackWriter | None = None
         self._trouble: DiskFull | SpoolUnwritable | None = None
@@ -198,6 +168,8 @@ class Segmenter:
             self._next_cut += self._segment_ticks
         elif self.is_drawn_out and not quiet:
             due, self._next_cut = True, tick
+        if tick == self._opened_tick:
+            self._next_cut += self._first_ticks
         while due and tick >= self._next_cut:
             self._next_cut += self._segment_ticks
         self.is_drawn_out = self.is_drawn_out and not due
@@ -291,3 +263,12 @@ class Segmenter:
                 self._planes.leave()
             return self._planes.of(picture)
         return av.VideoFrame.from_numpy_buffer(picture, "bgra").reformat(format="bgr0")
+
+
+def _first_of(session: UUID, segment_ticks: int) -> int:
+    """How long an epoch's first segment is, at most: another part of a whole one for each session.
+
+    Desktops that began together, as after a restart of their host, would else all want the encoder for a
+    picture of their whole screen at the same moment, and again every few seconds.
+    """
+    return segment_ticks - session.int % (segment_ticks * 7 // 8)

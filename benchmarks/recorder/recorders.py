@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from recorder.keeper import Keeper
 from recorder.orders import Orders
-from recorder.screen import PRESETS
+from recorder.quality import PRESETS
 from recorder.settings import Settings
 from recorder.sources import NO_ACCESS
 from recorder.sources.target import Access

@@ -2,10 +2,12 @@
 
 import struct
 import threading
+from collections import Counter
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import av
 import numpy as np
@@ -25,14 +27,16 @@ from recorder.take import Take
 from .stage import assert_gapless, packet_hashes, pictures, segments
 
 START = 1_234_567
+# A session whose first segment is as long as all others.
+WHOLE = UUID(int=0)
 
 
 class Recorded:
     """Pictures pushed at odd times, as a damage-driven source does."""
 
-    def __init__(self, root: Path, *, settings: Settings) -> None:
+    def __init__(self, root: Path, *, settings: Settings, session: UUID = WHOLE) -> None:
         self.spool = Spool(root)
-        self.take = Take(self.spool, uuid4(), take=1)
+        self.take = Take(self.spool, session, take=1)
         self.take.begin(Timeline.starting_now(), host="here")
         self.segmenter = Segmenter(self.take, settings)
         self.times: list[int] = []
@@ -62,6 +66,36 @@ def test_while_it_is_quiet_a_segment_lasts_longer_and_what_happens_then_begins_a
     # The first as ever; six seconds at most, then four until something happened, and from there on as ever.
     starts = [name.start_us for name in names]
     assert starts == [0, 1_000_000, 7_000_000, *range(11_000_000, 17_000_000, 1_000_000)]
+
+
+def test_sessions_that_begin_together_are_cut_at_other_moments(tmp_path: Path) -> None:
+    settings, picture = Settings(quality="low", segment_seconds=4), np.zeros((32, 32, 4), dtype=np.uint8)
+    firsts = []
+    for number in range(20):
+        recorded = Recorded(tmp_path / str(number), settings=settings, session=uuid4())
+        for at_us in range(0, 13_000_000, 50_000):
+            recorded.push(picture, at_us)
+        recorded.segmenter.close(13_000_000)
+        starts = [name.start_us for name in recorded.names()]
+        assert_gapless(recorded.names())
+        assert {after - before for before, after in pairwise(starts[1:])} == {4_000_000}
+        firsts.append(starts[1])
+    assert all(500_000 <= first <= 4_050_000 for first in firsts)
+    # Of twenty there is somebody in each half, and no crowd: by chance once in a million runs.
+    assert min(firsts) < 2_250_000 < max(firsts)
+    assert max(Counter(firsts).values()) < 8
+
+
+def test_a_session_is_cut_alike_in_each_epoch(tmp_path: Path) -> None:
+    settings, picture = Settings(quality="low", segment_seconds=4), np.zeros((32, 32, 4), dtype=np.uint8)
+    recorded = Recorded(tmp_path, settings=settings, session=UUID(int=90_000))
+    for at_us in range(0, 6_000_000, 100_000):
+        recorded.push(picture, at_us)
+    for at_us in range(6_000_000, 12_000_000, 100_000):
+        recorded.push(picture[:16], at_us)
+    recorded.segmenter.close(12_000_000)
+    lasted = [(name.epoch, name.end_us - name.start_us) for name in recorded.names()]
+    assert lasted == [(1, 3_000_000), (1, 3_000_000), (2, 3_000_000), (2, 3_000_000)]
 
 
 def record(root: Path, *, quality: Any = "low", frames: int = 100) -> Recorded:
