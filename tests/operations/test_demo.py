@@ -1,6 +1,7 @@
 """`make demo`: from nothing to a verified recording; and interrupted, nothing stays behind."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -33,11 +34,11 @@ def test_it_records_archives_verifies_exports_and_catches_a_forgery(tmp_path: Pa
     assert said.count("was changed: the bytes no longer have that hash") == 1
 
 
-@pytest.mark.parametrize("moment", ["Redis: ", "recording: 0 s", "recording: 4 s"])
+@pytest.mark.parametrize("moment", ["Redis: ", "recording: 0 s", "recording: [1-9]"])
 def test_interrupted_it_leaves_no_process_and_no_half_written_file(tmp_path: Path, moment: str) -> None:
     home = tmp_path / "demo"
     with running(home, "demo", "--home", str(home)) as process:
-        until(lambda: moment in output(home) or process.poll() is not None, moment)
+        until(lambda: re.search(moment, output(home)) or process.poll() is not None, moment)
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130, output(home)
     assert of_home(home) == []
