@@ -31,6 +31,8 @@ from tests.waiting import PATIENCE
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "synthetic://320x180"
 QUICK = Settings(frame_rate=10, quality="low", segment_seconds=0.5)
+# A session whose first segment is as long as all others.
+WHOLE = UUID(int=0)
 
 
 @dataclass

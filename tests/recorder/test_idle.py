@@ -13,7 +13,7 @@ from recorder.spool import Spool
 from tests.waiting import until
 
 from .displays import display
-from .stage import Child
+from .stage import WHOLE, Child
 
 SECOND = 1_000_000
 STILL = 17  # pictures: some that are finer where each segment begins, and one a second
@@ -59,7 +59,7 @@ def test_a_drawn_out_segment_is_cut_when_somebody_begins_to_watch(tmp_path: Path
     def lengths() -> list[float]:
         return [(name.end_us - name.start_us) / SECOND for _, name in spool.segments()]
 
-    with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
+    with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings, session=WHOLE) as child:
         until(lambda: child.frames() >= STILL)
         assert len(lengths()) == 1  # whoever began it sees the first segment as soon as ever
         child.say("watched")
@@ -77,7 +77,7 @@ def test_a_drawn_out_segment_is_cut_when_somebody_begins_to_watch(tmp_path: Path
 def test_what_a_drawn_out_segment_holds_is_there_after_a_kill(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     settings = Settings(frame_rate=10, quality="low", segment_seconds=1, quiet_segment_seconds=300)
-    with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings) as child:
+    with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings, session=WHOLE) as child:
         until(lambda: child.frames() >= STILL)
         child.process.kill()
         child.process.wait()

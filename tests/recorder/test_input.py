@@ -21,7 +21,7 @@ from recorder.spool import Spool
 from tests.waiting import until
 
 from .displays import Display, display, program
-from .stage import Child
+from .stage import WHOLE, Child
 
 SHARP = Settings(frame_rate=60, quality="ultra", segment_seconds=1, cursor=False, input="masked")
 
@@ -41,7 +41,7 @@ def lines(spool: Spool, kind: str = "") -> list[dict[str, Any]]:
 @contextmanager
 def recorded(shown: Display, spool: Spool, *, settings: Settings = SHARP) -> Iterator[Child]:
     """A recording that has begun, and is stopped in order at the end."""
-    with Child(spool, f"x11://{shown.name}", settings=settings) as child:
+    with Child(spool, f"x11://{shown.name}", settings=settings, session=WHOLE) as child:
         until(lambda: child.heard("recording"))
         yield child
         assert child.end() == 0

@@ -24,11 +24,9 @@ from recorder.sources.desktop import Desktop, clock_text
 from recorder.spool import Spool
 from recorder.take import Take
 
-from .stage import assert_gapless, packet_hashes, pictures, segments
+from .stage import WHOLE, assert_gapless, packet_hashes, pictures, segments
 
 START = 1_234_567
-# A session whose first segment is as long as all others.
-WHOLE = UUID(int=0)
 
 
 class Recorded:
