@@ -27,6 +27,7 @@ OVER: dict[str, EventKind] = {"ended": "ended", "failed": "failed"}
 class Policy:
     """How a supervisor treats its children; seconds where not said otherwise.
 
+    One that ends may take `stop_within` from its last word on, and `stop_at_last` in all.
     `cores` is how much processor time all recordings may use together; None: nobody counts.
     `allowed_targets` are networks that recorders may connect to although they are unusual, such as loopback.
     """
@@ -36,6 +37,7 @@ class Policy:
     minimum_free_bytes: int = 0
     stale_after: float = 10.0
     stop_within: float = 20.0
+    stop_at_last: float = 40.0
     restarts: int = 8
     first_backoff: float = 0.5
     longest_backoff: float = 30.0
@@ -187,16 +189,13 @@ class Charge:
             keeper.kill()
 
     def _fault_of(self, keeper: Keeper) -> str:
-        """What a recorder that is to be killed does wrong; empty for all others.
-
-        One that ends has as long again as it still says something, once.
-        """
-        policy, asked = self._desk.policy, self._asked_to_end
-        if asked is None:
+        """What a recorder does for which it is to be killed; empty for one that does well."""
+        policy = self._desk.policy
+        if self._asked_to_end is None:
             return "is silent" if keeper.silent_for() > policy.stale_after else ""
-        since = time.monotonic() - asked
-        is_slow = min(since, keeper.silent_for()) > policy.stop_within or since > 2 * policy.stop_within
-        return "does not end" if is_slow else ""
+        spent, silent = time.monotonic() - self._asked_to_end, keeper.silent_for()
+        is_stuck = min(spent, silent) > policy.stop_within or spent > policy.stop_at_last
+        return "does not end" if is_stuck else ""
 
     def _after(self, keeper: Keeper, code: int) -> None:
         words = self._last_words

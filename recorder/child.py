@@ -32,7 +32,9 @@ from recorder.spool import Spool
 from recorder.streaming import StreamRecording
 from recorder.take import Take
 
-STOP_WITHIN = 15  # seconds for closing after a stop; then the child ends itself and its `.part` is recovered
+# Seconds for closing after a stop, and again after each picture that is still encoded; then the child ends
+# itself and its `.part` is recovered.
+STOP_WITHIN = 15
 LAST_WORDS_WITHIN = 3
 OPEN_WITHIN = 60
 EXIT_FAILED = 3

@@ -94,7 +94,7 @@ class Segmenter:
         self._preset = PRESETS[settings.quality]
         self._threads = 1 if settings.frame_rate <= CALM else 2
         self._segment_ticks = round(settings.segment_seconds * TICKS)
-        self._first_ticks = _first_of(take.session, self._segment_ticks)
+        self._shortened_ticks = _shortened(take.session, self._segment_ticks)
         self._quiet_ticks = round((settings.quiet_segment_seconds or 0) * TICKS)
         self._writer: TrackWriter | None = None
         self._trouble: DiskFull | SpoolUnwritable | None = None
@@ -168,8 +168,6 @@ class Segmenter:
             self._next_cut += self._segment_ticks
         elif self.is_drawn_out and not quiet:
             due, self._next_cut = True, tick
-        if tick == self._opened_tick:
-            self._next_cut += self._first_ticks
         while due and tick >= self._next_cut:
             self._next_cut += self._segment_ticks
         self.is_drawn_out = self.is_drawn_out and not due
@@ -189,7 +187,8 @@ class Segmenter:
     def _open(self, size: tuple[int, int], tick: int) -> None:
         if self._writer is not None:
             self._close(tick)
-        self._size, self._next_cut, self._opened_tick = size, tick, tick
+        self._size, self._opened_tick = size, tick
+        self._next_cut = tick - self._shortened_ticks
         self._planes = Planes(*size) if self._preset.pixels == "yuv420p" else None
         self._writer = TrackWriter(
             self._take,
@@ -265,10 +264,10 @@ class Segmenter:
         return av.VideoFrame.from_numpy_buffer(picture, "bgra").reformat(format="bgr0")
 
 
-def _first_of(session: UUID, segment_ticks: int) -> int:
-    """How long an epoch's first segment is, at most: another part of a whole one for each session.
+def _shortened(session: UUID, segment_ticks: int) -> int:
+    """How much shorter than others an epoch's first segment is: up to seven eighths, by the session.
 
     Desktops that began together, as after a restart of their host, would else all want the encoder for a
     picture of their whole screen at the same moment, and again every few seconds.
     """
-    return segment_ticks - session.int % (segment_ticks * 7 // 8)
+    return session.int % (segment_ticks * 7 // 8)

@@ -30,8 +30,7 @@ class Client:
     standing: Standing
     apis: tuple[str, ...] = ("session-api",)
     token: str = ""
-    statuses: list[int] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
     asked_again: int = 0
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -43,9 +42,7 @@ class Client:
                 break
             self.asked_again += 1
             time.sleep(0.05)
-        self.statuses.append(status)
-        if status in (0, *range(400, 600)):
-            self.failed.append(f"{method} {path}: {status} {text[:300]}")
+        self.answers.append((status, f"{method} {path}: {text[:300]}"))
         return status, json.loads(text) if text.startswith(("{", "[")) else text
 
     def sign_in(self, password: str = PASSWORD) -> int:

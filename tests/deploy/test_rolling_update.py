@@ -54,11 +54,7 @@ class Load:
 
     def record(self) -> str:
         """A recording that has been ordered."""
-        body = {
-            "name": f"rolling {len(self.sessions)}",
-            "source": {"kind": "synthetic"},
-            "recording_config": {"frame_rate": 5, "resolution": "320x240"},
-        }
+        body = {"name": f"rolling {len(self.sessions)}", "source": {"kind": "synthetic"}}
         status, session = self.client.ask("POST", "/api/v1/sessions", body)
         assert status == 201, session
         self.sessions.append(session["id"])
@@ -164,8 +160,8 @@ def _migrations(code: Path) -> set[str]:
 
 
 def test_no_request_failed(rolled: Rolled) -> None:
-    assert len(rolled.load.client.statuses) > 50
-    assert rolled.load.client.failed == []
+    assert len(rolled.load.client.answers) > 50
+    assert [one for one in rolled.load.client.answers if one[0] >= 400 or one[0] == 0] == []
 
 
 def test_requests_met_a_process_that_was_gone(rolled: Rolled) -> None:

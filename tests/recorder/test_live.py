@@ -21,7 +21,7 @@ from tests.waiting import PATIENCE, until
 
 from .stage import QUICK, SMALL
 
-# With a picture each second the recording itself says nothing while these are waited for.
+# So many pictures wait, and each takes so many seconds: for all of them the recording itself says nothing.
 WAITING = 3
 SLOW = 1.1
 

@@ -6,8 +6,9 @@ from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import av
 import numpy as np
@@ -68,9 +69,10 @@ def test_while_it_is_quiet_a_segment_lasts_longer_and_what_happens_then_begins_a
 
 def test_sessions_that_begin_together_are_cut_at_other_moments(tmp_path: Path) -> None:
     settings, picture = Settings(quality="low", segment_seconds=4), np.zeros((32, 32, 4), dtype=np.uint8)
-    firsts = []
+    firsts, rng = [], Random(7)
     for number in range(20):
-        recorded = Recorded(tmp_path / str(number), settings=settings, session=uuid4())
+        session = UUID(int=rng.getrandbits(128), version=4)
+        recorded = Recorded(tmp_path / str(number), settings=settings, session=session)
         for at_us in range(0, 13_000_000, 50_000):
             recorded.push(picture, at_us)
         recorded.segmenter.close(13_000_000)
@@ -79,9 +81,7 @@ def test_sessions_that_begin_together_are_cut_at_other_moments(tmp_path: Path) -
         assert {after - before for before, after in pairwise(starts[1:])} == {4_000_000}
         firsts.append(starts[1])
     assert all(500_000 <= first <= 4_050_000 for first in firsts)
-    # Of twenty there is somebody in each half, and no crowd: by chance once in a million runs.
-    assert min(firsts) < 2_250_000 < max(firsts)
-    assert max(Counter(firsts).values()) < 8
+    assert max(Counter(firsts).values()) <= 2
 
 
 def test_a_session_is_cut_alike_in_each_epoch(tmp_path: Path) -> None:

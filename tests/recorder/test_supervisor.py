@@ -22,7 +22,7 @@ from recorder.supervisor import Policy, Supervisor, Tenure, Wanted
 from recorder.take import Stamp
 from tests.waiting import until
 
-from .stage import QUICK, ROOT, SMALL, MemoryView, assert_gapless, segments, supervising
+from .stage import QUICK, ROOT, SMALL, WHOLE, MemoryView, assert_gapless, segments, supervising
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def is_gone(pid: int) -> bool:
 
 def test_a_session_is_recorded_paused_resumed_and_stopped_as_wanted(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view):
-        session = view.want(SMALL)
+        session = view.want(SMALL, session=WHOLE)
         until(lambda: view.last(session, "recording"))
         view.desire(session, "pause")
         until(lambda: view.last(session, "paused"))
@@ -61,7 +61,7 @@ def test_a_session_is_recorded_paused_resumed_and_stopped_as_wanted(spool: Spool
         view.desire(session, "stop")
         until(lambda: view.last(session, "ended"))
     assert view.last(session, "ended").reason == "stopped"
-    assert {name.epoch for name in names(spool, session)} == {1, 2}
+    assert [name.epoch for name in names(spool, session)] == [1, 2]
     assert view.takes[session] == 1
     assert view.beats > 0
     assert spool.reserve_path.exists()
