@@ -138,8 +138,7 @@ def test_a_source_that_dies_keeps_what_it_gave_and_says_why(
     world: Installation, stack: dict[str, str]
 ) -> None:
     session = _record("synthetic://320x240?dies_after=1", frame_rate=10)
-    until(lambda: _status(session) in (Status.FAILED, Status.COMPLETED))
-    session.refresh_from_db()
+    _await_end(session, world, status=Status.FAILED)
     assert session.status == Status.FAILED
     assert session.reason
     assert verification.verify(session, deep=True).findings == []
@@ -155,13 +154,13 @@ def _status(session: Session) -> str:
     return str(Session.objects.values_list("status", flat=True).get(pk=session.pk))
 
 
-def _await_end(session: Session, world: Installation) -> None:
+def _await_end(session: Session, world: Installation, *, status: Status = Status.COMPLETED) -> None:
     """Wait for the seal; there is no beat here, so what it would ask for is asked for by us."""
 
     def ended() -> bool:
         if _status(session) == Status.PROCESSING:
             sealing.seal(world)
-        return _status(session) == Status.COMPLETED
+        return _status(session) == status
 
     until(ended, every=0.5)
     session.refresh_from_db()
