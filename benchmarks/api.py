@@ -56,9 +56,10 @@ class Line:
     p95: float
     p99: float
     errors: int
-    # Milliseconds of the server's processors for one request, and of the bare view in the same turns.
+    # Milliseconds of the server's processors for one request; then the bare view's, in the same turns.
     cpu: float
     bare_rate: float = 0.0
+    bare_p95: float = 0.0
     bare_cpu: float = 0.0
 
     @property
@@ -252,7 +253,7 @@ def _in_turns(asker: Asker, name: str, path: str, *, body: str) -> Line:
     bare.sort(key=lambda line: line.rate)
     own.sort(key=lambda line: line.rate)
     middle, beside = own[len(own) // 2], bare[len(bare) // 2]
-    return replace(middle, bare_rate=beside.rate, bare_cpu=beside.cpu)
+    return replace(middle, bare_rate=beside.rate, bare_p95=beside.p95, bare_cpu=beside.cpu)
 
 
 def _burnt(server: int) -> float:
@@ -269,14 +270,13 @@ def _burnt(server: int) -> float:
 
 
 def _table(lines: list[Line]) -> str:
-    heads = ("", "req/s", "of bare", "p50 ms", "p95 ms", "p99 ms", "CPU ms", "of bare", "errors")
+    heads = ("", "req/s", "bare's", "p50 ms", "p95 ms", "bare's", "p99 ms", "CPU ms", "bare's", "errors")
     rows = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     for line in lines:
-        burnt = f"{100 * line.bare_cpu / line.cpu:.0f} %" if line.cpu else ""
-        times = f"{line.p50:.1f} | {line.p95:.1f} | {line.p99:.1f}"
+        times = f"{line.p50:.1f} | {line.p95:.1f} | {line.bare_p95:.1f} | {line.p99:.1f}"
         rows.append(
-            f"| {line.name} | {line.rate:.0f} | {line.share:.0f} % | {times} | {line.cpu:.2f} | {burnt} "
-            f"| {line.errors} |"
+            f"| {line.name} | {line.rate:.0f} | {line.bare_rate:.0f} | {times} | {line.cpu:.2f} "
+            f"| {line.bare_cpu:.2f} | {line.errors} |"
         )
     return "\n".join(rows)
 

@@ -89,10 +89,10 @@ def side_by_side(home: Path, asked: argparse.Namespace) -> Iterator[Figure]:
         if scene not in LONG:
             yield Figure(f"{scene}: MB an hour, ours", f"{mine.megabytes_an_hour:,.1f}")
         yield Figure(f"{scene}: MB an hour, ffmpeg", f"{theirs.megabytes_an_hour:,.1f}")
-        yield _similar(f"{scene}: SSIM of luma, ours", mine.alike.luma, theirs.alike.luma)
-        yield _similar(
-            f"{scene}: SSIM of brightness (BT.601), ours", mine.alike.brightness, theirs.alike.brightness
-        )
+        one, other = mine.alike, theirs.alike
+        yield _similar(f"{scene}: SSIM of luma, ours", one.luma, other.luma)
+        yield _similar(f"{scene}: SSIM of brightness (BT.601), ours", one.brightness, other.brightness)
+        yield _similar(f"{scene}: SSIM of red, green and blue, ours", one.colours, other.colours)
 
 
 def _similar(what: str, mine: float, theirs: float) -> Figure:
@@ -111,8 +111,7 @@ def _measure(scene: str, recorder: Recorder, home: Path, *, seconds: float) -> M
     size = running.megabytes_an_hour
     for path in running.files:
         path.unlink()
-    brightness = sum(one.brightness for one in found) / len(found)
-    return Measured(share, size, Alike(brightness, sum(one.luma for one in found) / len(found)))
+    return Measured(share, size, Alike.mean(found))
 
 
 def _held(shown: scenes.Desktop, running: Running) -> tuple[float, Any]:

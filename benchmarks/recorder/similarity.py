@@ -34,13 +34,24 @@ def similarity(one: "np.ndarray[Any, Any]", other: "np.ndarray[Any, Any]") -> fl
 
 @dataclass(frozen=True)
 class Alike:
-    """How alike a recording is to its source: by brightness (BT.601) of what players show, and by its luma.
+    """How alike a recording is to its source: by its luma, and by what players show.
 
-    Luma is what encoders compare: decoded as it is, of the source by the matrix of the recording.
+    Luma is what encoders compare: decoded as it is, of the source by the matrix of the recording. Of what is
+    shown, brightness is BT.601; colours are the mean of red, green and blue, which no matrix is nearer to.
     """
 
-    brightness: float
     luma: float
+    brightness: float
+    colours: float
+
+    @classmethod
+    def mean(cls, found: "Sequence[Alike]") -> "Alike":
+        """The mean of several."""
+        luma, brightness, colours = (
+            sum(getattr(one, name) for one in found) / len(found)
+            for name in ("luma", "brightness", "colours")
+        )
+        return cls(luma, brightness, colours)
 
 
 def best_near(files: Sequence[Path], moment: float, *, source: "np.ndarray[Any, Any]") -> Alike:
@@ -53,9 +64,15 @@ def best_near(files: Sequence[Path], moment: float, *, source: "np.ndarray[Any, 
     near = ((float(np.abs(_coarse(frame) - coarse).mean()), frame) for frame in _near(files, moment))
     best = [frame for _, frame in nsmallest(COMPARED, near, key=lambda one: one[0])]
     return Alike(
-        max((similarity(bright, _brightness(frame)) for frame in best), default=0.0),
         max((similarity(_luma_of(source, frame), _luma(frame)) for frame in best), default=0.0),
+        max((similarity(bright, _brightness(frame)) for frame in best), default=0.0),
+        max((_similar_colours(source, _colours(frame)) for frame in best), default=0.0),
     )
+
+
+def _similar_colours(one: "np.ndarray[Any, Any]", other: "np.ndarray[Any, Any]") -> float:
+    each = [similarity(*(side[..., n].astype(np.float32) for side in (one, other))) for n in range(3)]
+    return sum(each) / len(each)
 
 
 def _luma(frame: av.VideoFrame) -> "np.ndarray[Any, Any]":
