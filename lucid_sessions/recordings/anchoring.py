@@ -174,9 +174,10 @@ def _is_due(ledger: Log, party: Party) -> bool:
     newest = ledger.anchors.newest(party.name, party.kind)
     if newest is None or newest.size == ledger.size:
         return newest is None
-    at = party.verify(newest.proof, newest.note)
+    # A proof that does not hold is a finding, and no reason never to ask that party again.
+    at = _vouched_at(party, newest)
     # Of a clock that was set back, the future is no excuse for waiting.
-    return abs(datetime.now(UTC) - at) >= party.every
+    return at is None or abs(datetime.now(UTC) - at) >= party.every
 
 
 def _anchor(ledger: Log, party: Party) -> Anchor | None:

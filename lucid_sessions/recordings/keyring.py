@@ -18,7 +18,8 @@ Workers need `repository.json` and one key of `private/`. Nothing there opens an
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -137,10 +138,10 @@ class Keyring:
             raise Refused(
                 "Opening recordings needs ENCRYPTION_PASSWORD: set it, or ENCRYPTION_PASSWORD_FILE."
             )
-        for slot in sorted((self.root / "slots").glob("*.lsk")):
+        for slot in self._slots():
             try:
                 return archive.open_slot(
-                    slot.read_bytes(),
+                    slot,
                     password=password.encode(),
                     salt=salt.encode(),
                     repository=self.repository,
@@ -148,6 +149,12 @@ class Keyring:
             except archive.WrongPassword:
                 continue
         raise Refused("ENCRYPTION_PASSWORD (or ENCRYPTION_SALT) is wrong: no key slot opens with it.")
+
+    def _slots(self) -> Iterator[bytes]:
+        """Of the recipients that are named; `keys init` may have been killed and left another's."""
+        for recipient in self.recipients:
+            with suppress(FileNotFoundError):  # one of them is kept elsewhere
+                yield (self.root / "slots" / f"{recipient.key_id.hex()}.lsk").read_bytes()
 
     def new_session_keys(self, session: UUID, tracks: Iterable[str]) -> dict[str, archive.Statement]:
         """Signed statements of fresh keys by track; private halves go durably to every recipient first."""

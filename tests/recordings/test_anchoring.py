@@ -55,6 +55,20 @@ def test_a_checkpoint_is_anchored_once_and_again_only_when_it_is_time(
     assert verification.verify_log(world).integrity
 
 
+def test_a_proof_that_no_longer_holds_is_a_finding_and_its_authority_is_asked_again(
+    world: Installation, stamper: Stamper
+) -> None:
+    sealed(world)
+    anchoring.tick(world)
+    (anchor,) = world.log().anchors.all()
+    proof = world.log().anchors.root / str(anchor.size) / anchor.file
+    proof.write_bytes(proof.read_bytes()[:-40])
+    sealed(world, name="later")
+    assert [anchoring.tick(world) for _ in range(2)] == [1, 0]
+    assert [one.size for one in world.log().anchors.all()] == [world.log().size, anchor.size]
+    assert not verification.verify_log(world).integrity
+
+
 def test_an_authority_that_is_away_holds_up_neither_archiving_nor_the_others(
     world: Installation, stamper: Stamper, settings: object
 ) -> None:
