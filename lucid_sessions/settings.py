@@ -14,38 +14,32 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from lucid_sessions.anchor_settings import *  # noqa: F403  all of them are Django's settings
-from lucid_sessions.environment import EMBEDDED, LUCID_HOME, ROOT, choice, env, path
+from lucid_sessions.environment import (
+    DEFAULT_REDIS_URL,
+    EMBEDDED,
+    LUCID_HOME,
+    ROOT,
+    address,
+    choice,
+    env,
+    number,
+    pairs,
+    path,
+    secret,
+    whole,
+)
+from lucid_sessions.environment import LUCID_KEYS_PATH as LUCID_KEYS_PATH
 from lucid_sessions.mongodb import settings as mongodb
 from lucid_sessions.storage_settings import *  # noqa: F403  all of them are Django's settings
 
 BASE_DIR: Path = ROOT
-PLACEHOLDERS = ("change", "your-", "your_", "placeholder", "example")
-LUCID_KEYS_PATH = path("LUCID_KEYS_PATH", LUCID_HOME / "keys")
-
-
-def _secret(name: str, *, needed: bool = True) -> str:
-    """The secret `name`; in the embedded profile also from its file under the keys directory."""
-    value = env.str(name, "").strip()
-    own = LUCID_KEYS_PATH / "secrets" / name.lower()
-    if not value and EMBEDDED and own.is_file():
-        return own.read_text(encoding="ascii").strip()
-    if EMBEDDED and not value:
-        # Before `keys init` nothing can sign or open anything: every use of the empty value fails.
-        return ""
-    if needed and (len(value) < 16 or any(word in value.lower() for word in PLACEHOLDERS)):
-        raise ImproperlyConfigured(
-            f"{name} is missing, shorter than 16 characters or still a placeholder: "
-            f"set {name} (or {name}_FILE) to a random value of your own."
-        )
-    return value
-
 
 # Before `keys init` a key of this process's own serves: nothing that it signs is believed later.
-SECRET_KEY = _secret("SECRET_KEY") or secrets.token_urlsafe(48)
-JWT_SECRET_KEY = _secret("JWT_SECRET_KEY") or SECRET_KEY
+SECRET_KEY = secret("SECRET_KEY") or secrets.token_urlsafe(48)
+JWT_SECRET_KEY = secret("JWT_SECRET_KEY") or SECRET_KEY
 # Only playback, deep verification, export and restore need these two; workers run without.
-ENCRYPTION_PASSWORD = _secret("ENCRYPTION_PASSWORD", needed=bool(env.str("ENCRYPTION_PASSWORD", "")))
-ENCRYPTION_SALT = _secret("ENCRYPTION_SALT", needed=bool(env.str("ENCRYPTION_SALT", "")))
+ENCRYPTION_PASSWORD = secret("ENCRYPTION_PASSWORD", needed=bool(env.str("ENCRYPTION_PASSWORD", "")))
+ENCRYPTION_SALT = secret("ENCRYPTION_SALT", needed=bool(env.str("ENCRYPTION_SALT", "")))
 
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if EMBEDDED else [])
@@ -54,7 +48,7 @@ CSRF_TRUSTED_ORIGINS = ALLOWED_ORIGINS
 APP_NAME = env.str("APP_NAME", "Lucid Sessions")
 SERVICE = env.str("LUCID_SERVICE", "session-api")
 # Where the other services answer for themselves, for /api/v1/health: name=http://host:port.
-LUCID_SERVICES: dict[str, str] = env.dict("LUCID_SERVICES", default={})
+LUCID_SERVICES: dict[str, str] = pairs("LUCID_SERVICES")
 HOST_NAME = env.str("LUCID_HOST", socket.gethostname())
 
 # --- Metadata store -------------------------------------------------------------------------
@@ -80,7 +74,7 @@ else:
     if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         DATABASES["default"] |= {
             # Opening the file and leaving it as the last one (a checkpoint) costs more than most queries.
-            "CONN_MAX_AGE": env.int("CONN_MAX_AGE", 600),
+            "CONN_MAX_AGE": whole("CONN_MAX_AGE", 600),
             # A file, in tests too: the tests' workers are other processes and threads.
             "TEST": {"NAME": env.str("LUCID_TEST_DATABASE", "") or None},
             "OPTIONS": {
@@ -153,56 +147,56 @@ WHITENOISE_USE_FINDERS = EMBEDDED
 LUCID_LEDGER_ORIGIN = env.str("LUCID_LEDGER_ORIGIN", f"{HOST_NAME}/lucid-sessions" if EMBEDDED else "")
 
 # --- Recording defaults ---------------------------------------------------------------------
-DEFAULT_FRAME_RATE = env.int("DEFAULT_FRAME_RATE", 30)
+DEFAULT_FRAME_RATE = whole("DEFAULT_FRAME_RATE", 30)
 DEFAULT_RESOLUTION = env.str("DEFAULT_RESOLUTION", "1920x1080")
 DEFAULT_QUALITY = choice("DEFAULT_QUALITY", "high", "low", "medium", "high", "ultra")
 DEFAULT_COMPRESSION = choice("DEFAULT_COMPRESSION", "zstd", "none", "zstd", "lz4", "gzip")
-LUCID_SEGMENT_SECONDS = env.float("LUCID_SEGMENT_SECONDS", 4.0)
-LUCID_MAX_SESSIONS = env.int("LUCID_MAX_SESSIONS", 32)
+LUCID_SEGMENT_SECONDS = number("LUCID_SEGMENT_SECONDS", 4.0)
+LUCID_MAX_SESSIONS = whole("LUCID_MAX_SESSIONS", 32)
 # Cores that a recorder's host may spend on recordings; 0: most of those that it may use.
-LUCID_RECORDER_CORES = env.float("LUCID_RECORDER_CORES", 0.0)
+LUCID_RECORDER_CORES = number("LUCID_RECORDER_CORES", 0.0)
 # Networks that recorders may connect to although only this machine, or its cloud, should reach them.
 LUCID_TARGET_ALLOW = env.list("LUCID_TARGET_ALLOW", default=[])
 # Sealed passwords of desktops: the API writes, recorders open and remove. Empty: `targets` beside the keys.
 LUCID_TARGETS_PATH = env.str("LUCID_TARGETS_PATH", "")
 
 # --- Pipeline -------------------------------------------------------------------------------
-PIPELINE_BUFFER_SIZE = env.int("PIPELINE_BUFFER_SIZE", 1000)
-PIPELINE_WORKER_COUNT = env.int("PIPELINE_WORKER_COUNT", 4)
-PIPELINE_TIMEOUT_SECONDS = env.int("PIPELINE_TIMEOUT_SECONDS", 30)
+PIPELINE_BUFFER_SIZE = whole("PIPELINE_BUFFER_SIZE", 1000)
+PIPELINE_WORKER_COUNT = whole("PIPELINE_WORKER_COUNT", 4)
+PIPELINE_TIMEOUT_SECONDS = whole("PIPELINE_TIMEOUT_SECONDS", 30)
 # Stages that a worker runs inline when the stage before has just run in it.
 LUCID_FUSE = env.list("LUCID_FUSE", default=["compress", "encrypt", "store"])
 # On several hosts: queues that need the spool are named `<stage>.<spool>`.
 LUCID_QUEUE_PER_SPOOL = env.bool("LUCID_QUEUE_PER_SPOOL", False)
 # The module that registers who takes hints; nothing below it is imported from here.
 LUCID_PUBLISHER = env.str("LUCID_PUBLISHER", "tasks.pipeline")
-REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
-CACHE_URL = env.str("CACHE_URL", "")
+REDIS_URL = address("REDIS_URL", DEFAULT_REDIS_URL, "redis", "rediss")
+CACHE_URL = address("CACHE_URL", "", "redis", "rediss")
 
 # --- REST API -------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = ["lucid_sessions.access.lockout.GuardedBackend"]
 # Networks of the proxies in front of us: only what these say of a client's address is believed.
 LUCID_TRUSTED_PROXIES: list[str] = env.list("LUCID_TRUSTED_PROXIES", default=[])
 # So many failed sign-ins on one name, or ten times as many from one address, close it for so long.
-LUCID_SIGN_IN_FAILURES = env.int("LUCID_SIGN_IN_FAILURES", 5)
-LUCID_SIGN_IN_LOCK_SECONDS = env.int("LUCID_SIGN_IN_LOCK_SECONDS", 900)
+LUCID_SIGN_IN_FAILURES = whole("LUCID_SIGN_IN_FAILURES", 5)
+LUCID_SIGN_IN_LOCK_SECONDS = whole("LUCID_SIGN_IN_LOCK_SECONDS", 900)
 # Deeds that need a reason, by their names in the audit, such as session.played or session.exported.
 LUCID_REASON_REQUIRED: list[str] = env.list("LUCID_REASON_REQUIRED", default=[])
 # How long a token that was found good is believed without asking the database again; 0: asked each time.
-LUCID_TOKEN_CACHE_SECONDS = env.float("LUCID_TOKEN_CACHE_SECONDS", 5.0)
+LUCID_TOKEN_CACHE_SECONDS = number("LUCID_TOKEN_CACHE_SECONDS", 5.0)
 # Requests are counted in the cache Redis (CACHE_URL); without one nothing is limited.
 RATE_LIMIT_ENABLED = env.bool("RATE_LIMIT_ENABLED", bool(CACHE_URL))
 # What was just decrypted for players stays in memory for some seconds, so much at most in a process.
-LUCID_PLAYBACK_CACHE_MIB = env.float("LUCID_PLAYBACK_CACHE_MIB", 24.0)
+LUCID_PLAYBACK_CACHE_MIB = number("LUCID_PLAYBACK_CACHE_MIB", 24.0)
 # Private networks that webhooks may go to (plain http only there); when a dead endpoint is disabled; how
 # long the log of deliveries is kept; how long before a session goes webhooks are told of it (0: not at all).
 LUCID_WEBHOOK_ALLOW: list[str] = env.list("LUCID_WEBHOOK_ALLOW", default=[])
-LUCID_WEBHOOK_GIVE_UP_DAYS = env.float("LUCID_WEBHOOK_GIVE_UP_DAYS", 5.0)
-LUCID_WEBHOOK_LOG_DAYS = env.float("LUCID_WEBHOOK_LOG_DAYS", 30.0)
-LUCID_RETENTION_WARNING_DAYS = env.float("LUCID_RETENTION_WARNING_DAYS", 7.0)
+LUCID_WEBHOOK_GIVE_UP_DAYS = number("LUCID_WEBHOOK_GIVE_UP_DAYS", 5.0)
+LUCID_WEBHOOK_LOG_DAYS = number("LUCID_WEBHOOK_LOG_DAYS", 30.0)
+LUCID_RETENTION_WARNING_DAYS = number("LUCID_RETENTION_WARNING_DAYS", 7.0)
 # Results of jobs (exports, evidence), shared by the API and whatever runs the queue `export`.
 LUCID_RESULTS_PATH = path("LUCID_RESULTS_PATH", LUCID_HOME / "results")
-LUCID_RESULT_HOURS = env.float("LUCID_RESULT_HOURS", 24.0)
+LUCID_RESULT_HOURS = number("LUCID_RESULT_HOURS", 24.0)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "lucid_sessions.access.authentication.BearerAuthentication",

@@ -17,7 +17,9 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from lucid_sessions.environment import DEFAULT_REDIS_URL
 from lucid_sessions.errors import Refused
+from lucid_sessions.operations import private_redis
 from lucid_sessions.recordings import reconcile
 from lucid_sessions.recordings.installation import installation
 
@@ -51,12 +53,8 @@ def _finding(name: str, check: Callable[[], str]) -> Finding:
 def _names() -> str:
     """Every host that a URL names has an address: nothing else can work before."""
     urls = [settings.MONGODB_URL, settings.REDIS_URL, settings.CACHE_URL]
-    hosts = [
-        member.rpartition("@")[2].partition(":")[0]
-        for url in urls
-        for member in urlsplit(url).netloc.split(",")
-    ]
-    wanted = sorted({host for host in hosts if host})
+    members = [member for url in urls for member in urlsplit(url).netloc.rpartition("@")[2].split(",")]
+    wanted = sorted({host for one in members if (host := urlsplit(f"//{one}").hostname)})
     found = [f"{host} is {socket.getaddrinfo(host, None)[0][4][0]}" for host in wanted]
     return ", ".join(found) or "no server is named in the settings"
 
@@ -70,7 +68,11 @@ def _database() -> str:
 
 
 def _broker() -> str:
-    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=3, socket_connect_timeout=3) as client:
+    named = not settings.EMBEDDED or settings.REDIS_URL != DEFAULT_REDIS_URL
+    url = settings.REDIS_URL if named else private_redis.url_in(settings.LUCID_HOME)
+    if url is None:
+        return "`manage.py run` brings a Redis of its own, and has never run here"
+    with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
         told: Any = client.info()
     policy = told.get("maxmemory_policy", "unknown")
     if policy not in ("noeviction", "volatile-lru"):

@@ -51,6 +51,8 @@ def check_port(host: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except OverflowError:
+            raise Occupied(f"Port {port} cannot be: a port is a number from 1 to 65535.") from None
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise Occupied(

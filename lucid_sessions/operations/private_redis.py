@@ -15,6 +15,7 @@ from lucid_sessions.durable import make_directory, write_durably
 from lucid_sessions.errors import Refused
 
 SYSTEM_PROGRAMS = ("redis-server", "valkey-server")
+URL = "redis://:{password}@127.0.0.1:{port}/0"
 SETTINGS = """\
 bind 127.0.0.1
 port {port}
@@ -79,7 +80,17 @@ def _private(home: Path, program: str) -> Redis:
     configuration = home / "redis" / "redis.conf"
     text = SETTINGS.format(port=port, password=password, directory=f'"{directory}"')
     write_durably(configuration, text.encode())
-    return Redis(f"redis://:{password}@127.0.0.1:{port}/0", program, (program, str(configuration)))
+    return Redis(URL.format(port=port, password=password), program, (program, str(configuration)))
+
+
+def url_in(home: Path) -> str | None:
+    """Where the Redis of this home's stack was last, whether or not it runs; None: it never ran."""
+    try:
+        text = (home / "redis" / "redis.conf").read_text()
+    except FileNotFoundError:
+        return None
+    said = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+    return URL.format(port=said["port"], password=said["requirepass"])
 
 
 def free_port() -> int:

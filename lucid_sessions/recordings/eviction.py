@@ -10,10 +10,10 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
-from . import clock_guard, quota, retention, shredding
+from . import clock_guard, quota, retention, shredding, upkeep
 from .lifecycle import ENDED, Status
 from .models import Session
 
@@ -22,26 +22,26 @@ log = structlog.get_logger(__name__)
 # So full it may be afterwards: room for what comes until the next look.
 ENOUGH = 0.95
 MOST_A_TICK = 20
-LOOKED_AT = 500
+PAGE = 500
 
 
-def tick() -> int:
+def tick(*, page: int = PAGE) -> int:
     """How many sessions began to expire, to bring every full limit down to 95 %."""
     if settings.LUCID_WHEN_FULL != "evict":
         return 0
     full = [usage for usage in quota.usages() if usage.level == 100 and not isinstance(usage, quota.Inodes)]
     if not full or clock_guard.check(clock_guard.read()):
         return 0
-    return sum(_make_room(usage) for usage in full)
+    return sum(_make_room(usage, page) for usage in full)
 
 
-def _make_room(usage: quota.Usage) -> int:
+def _make_room(usage: quota.Usage, page: int) -> int:
     project = usage.what.removeprefix("project ") if usage.what.startswith("project ") else None
     going = Session.objects.filter(status=Status.EXPIRING, **_within(project))
     excess = usage.used - int(usage.limit * ENOUGH)
     excess -= going.aggregate(size=Sum("used_bytes"))["size"] or 0
     gone = 0
-    for session, why in _in_turn(project):
+    for session, why in _in_turn(project, page):
         if excess <= 0 or gone == MOST_A_TICK:
             break
         if shredding.expire(session, cause="quota", why=why):
@@ -53,7 +53,7 @@ def _make_room(usage: quota.Usage) -> int:
     return gone
 
 
-def _in_turn(project: str | None) -> Iterator[tuple[Session, str]]:
+def _in_turn(project: str | None, page: int) -> Iterator[tuple[Session, str]]:
     """Whose turn it is to go, and why: what is overdue, then the oldest."""
     seen = set()
     for one in retention.due():
@@ -63,9 +63,17 @@ def _in_turn(project: str | None) -> Iterator[tuple[Session, str]]:
     least = timezone.now() - timedelta(days=settings.LUCID_EVICT_MIN_DAYS)
     sealed = Session.objects.filter(status__in=ENDED, sealed_revision__gt=0, **_within(project))
     old = sealed.filter(ended_at__lt=least)
-    for session in old.order_by("ended_at", "pk")[:LOOKED_AT]:
+    for session in _pages(old, page):
         if session.pk not in seen and not shredding.obstacle_to(session):
             yield session, f"ended {session.ended_at:%Y-%m-%d %H:%M}, the oldest; storage is full"
+
+
+def _pages(sessions: QuerySet[Session], size: int) -> Iterator[Session]:
+    """All of them, the oldest first, however many before have to stay."""
+    page = list(upkeep.after(sessions, None)[:size])
+    while page:
+        yield from page
+        page = list(upkeep.after(sessions, upkeep.place_of(page[-1]))[:size])
 
 
 def _within(project: str | None) -> dict[str, str]:

@@ -130,10 +130,9 @@ def _warned(facts: dict[str, Any]) -> dict[str, int]:
     """The thresholds reached; each is logged when it is first crossed upwards."""
     known: dict[str, int] = facts.get("level", {}) if isinstance(facts.get("level"), dict) else {}
     levels = {}
-    for number, usage in enumerate(usages(facts)):
-        place = str(number)
-        levels[place] = usage.level
-        if usage.level > known.get(place, 0):
+    for usage in usages(facts):
+        levels[usage.what] = usage.level
+        if usage.level > known.get(usage.what, 0):
             _announce(usage)
     return levels
 

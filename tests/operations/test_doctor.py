@@ -2,17 +2,20 @@
 
 import io
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 
-from lucid_sessions.operations import doctor
+from lucid_sessions.environment import DEFAULT_REDIS_URL
+from lucid_sessions.operations import doctor, private_redis
 from lucid_sessions.recordings.installation import Installation
 from tests import factories
 from tests.ports import free_port
 from tests.servers import redis_server
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,3 +75,28 @@ def test_a_containers_memory_is_read_from_its_control_group(tmp_path: Path) -> N
     assert doctor.memory(tmp_path) == "the container has 100 of 512 MiB"
     (tmp_path / "memory.max").write_text("max\n")
     assert "no limit is set" in doctor.memory(tmp_path)
+
+
+def test_the_redis_of_the_stack_in_this_home_is_asked(
+    world: Installation, settings: Any, tmp_path: Path
+) -> None:
+    settings.REDIS_URL, settings.LUCID_HOME = DEFAULT_REDIS_URL, tmp_path
+    assert "never run here" in _told()[1]["broker"]["text"]
+    redis = private_redis.choose(tmp_path, environment={})
+    assert private_redis.url_in(tmp_path) == redis.url
+    assert "refused" in _told()[1]["broker"]["text"]
+    with subprocess.Popen(redis.command, stdout=subprocess.DEVNULL) as running:
+        try:
+            until(lambda: private_redis.answers(redis.url))
+            assert "noeviction" in _told()[1]["broker"]["text"]
+        finally:
+            running.terminate()
+
+
+def test_addresses_of_all_kinds_have_names(settings: Any) -> None:
+    settings.REDIS_URL, settings.CACHE_URL = "redis://:secret@[::1]:6379/0", "redis://127.0.0.1:6379/0"
+    settings.MONGODB_URL = "mongodb://user:secret@localhost:27017,127.0.0.2:27018/lucid"
+    found = {one.name: one for one in doctor.look()}["names"]
+    assert found.well, found.text
+    assert "::1 is ::1" in found.text
+    assert "secret" not in found.text

@@ -35,3 +35,9 @@ def test_a_port_in_use_is_named_with_the_fix() -> None:
         with pytest.raises(Occupied, match=f"Port {port} is in use.*make run PORT="):
             check_port("127.0.0.1", port)
     check_port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_cannot_be_is_refused(port: int) -> None:
+    with pytest.raises(Occupied, match=f"Port {port} cannot be: a port is a number from 1 to 65535"):
+        check_port("127.0.0.1", port)

@@ -59,6 +59,15 @@ def test_held_young_and_unsealed_sessions_stay_however_full_it_is(world: Install
     assert _gone() == set()
 
 
+def test_sessions_that_have_to_stay_hide_none_that_may_go(world: Installation, evicting: Any) -> None:
+    made = [archived.sealed(world, days_old=60 - n, segments=1, name=f"number {n}") for n in range(5)]
+    for session in made[:4]:
+        holds.place(session, by=person(session.name.replace(" ", "-")), why="case 17")
+    _fill(made, evicting)
+    assert eviction.tick(page=2) == 1
+    assert _gone() == {"number 4"}
+
+
 def test_nothing_is_evicted_below_the_limit_while_the_clock_is_in_doubt_or_without_the_policy(
     world: Installation, evicting: Any
 ) -> None:

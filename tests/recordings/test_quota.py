@@ -125,6 +125,20 @@ def test_each_level_is_said_once_on_the_way_up(world: Installation, settings: py
     ]
 
 
+def test_a_limit_that_comes_or_goes_changes_nothing_of_what_was_said_of_others(world: Installation) -> None:
+    for project, gib in (("aaa", 0.96), ("bbb", 0.96), ("ccc", 0.97)):
+        _row(project, gib=gib, project=project)
+        quota.tick()
+    with structlog.testing.capture_logs() as said:
+        for limited in (("aaa", "bbb"), ("bbb",), ("ccc",)):
+            for project in ("aaa", "bbb", "ccc"):
+                quota.limit_project(project, gigabytes=1 if project in limited else None)
+            upkeep.note(quota.NAME, upkeep.recall(quota.NAME) | {"took": 0.0})
+            quota.tick()
+    full = [one["usage"].partition(":")[0] for one in said if one["event"] == "storage fills up"]
+    assert [one for one in full if one.startswith("project")] == ["project aaa", "project bbb", "project ccc"]
+
+
 def test_a_full_archive_takes_nothing_new_and_deletes_nothing(
     world: Installation, settings: pytest.FixtureRequest
 ) -> None:

@@ -155,6 +155,22 @@ def test_a_failing_endpoint_costs_one_attempt_now_and_then_and_nobody_else_waits
     assert slow.reason == "no answer within 1 s"
 
 
+def test_an_endpoint_that_was_turned_off_is_nobodys_trouble_but_one_that_was_given_up_is(
+    receiver: Receiver,
+) -> None:
+    told(receiver)
+    receiver.answers = [500, 410]
+    events.note(events.QUOTA, "once", facts={})
+    deliveries.tick()
+    assert deliveries.backlog() == {"pending": 1, "failing": 1}
+    endpoints.change(WebhookEndpoint.objects.get(), enabled=False)
+    assert deliveries.backlog() == {"pending": 0, "failing": 0}
+    endpoints.change(WebhookEndpoint.objects.get(), enabled=True)
+    due_now()
+    deliveries.tick()
+    assert deliveries.backlog() == {"pending": 0, "failing": 1}
+
+
 def test_an_answer_that_drips_in_is_cut_off(receiver: Receiver) -> None:
     told(receiver)
     receiver.answers = [DRIP]

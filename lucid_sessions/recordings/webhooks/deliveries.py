@@ -244,11 +244,15 @@ def _jittered(seconds: float) -> timedelta:
 
 
 def backlog() -> dict[str, int]:
-    """Deliveries that wait, and endpoints that fail or were given up: for the metrics."""
-    return {
-        "pending": WebhookDelivery.objects.filter(status=DeliveryStatus.PENDING).count(),
-        "failing": WebhookEndpoint.objects.filter(failures__gt=0).count(),
-    }
+    """Deliveries that wait, and endpoints that fail or were given up: for the metrics.
+
+    What somebody has turned off is nobody's trouble; what was given up says why.
+    """
+    endpoints = list(WebhookEndpoint.objects.values_list("pk", "enabled", "failures", "reason"))
+    enabled = [pk for pk, is_enabled, _, _ in endpoints if is_enabled]
+    waiting = WebhookDelivery.objects.filter(status=DeliveryStatus.PENDING, endpoint__in=enabled)
+    failing = [pk for pk, is_enabled, failures, reason in endpoints if failures and (is_enabled or reason)]
+    return {"pending": waiting.count(), "failing": len(failing)}
 
 
 def delivery_of(endpoint: UUID, delivery: UUID) -> WebhookDelivery | None:

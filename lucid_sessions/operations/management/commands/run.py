@@ -35,6 +35,8 @@ class Command(Base):
                 "`manage.py service NAME` (docs/operations.md)."
             )
         layout = Layout(api_port=options["port"], flower_port=options["flower_port"])
+        if layout.api_port == layout.flower_port:
+            raise Refused(f"--port and --flower-port are both {layout.api_port}: give each its own.")
         stop_on_signals()
         try:
             with premises.held(settings.LUCID_HOME):

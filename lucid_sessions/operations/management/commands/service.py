@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from lucid_sessions.durable import make_directory
-from lucid_sessions.operations import health, metrics, programs, side_server
+from lucid_sessions.operations import health, metrics, premises, programs, side_server
 from lucid_sessions.operations.gauges import Gauges
 from lucid_sessions.operations.services import EVERYWHERE, SERVICES, Service
 from lucid_sessions.operations.stack import TICK_SECONDS, Stack, stop_on_signals
@@ -32,6 +32,7 @@ class Command(Base):
     def run(self, options: dict[str, Any]) -> int:
         name, service = options["name"], SERVICES[options["name"]]
         port = options["port"] or service.port
+        premises.check_port(EVERYWHERE, port)  # whoever is there may be a stack whose figures these are
         _fresh_metrics()
         env = programs.environment(LUCID_SERVICE=name)
         stop_on_signals()
