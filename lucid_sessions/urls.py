@@ -13,5 +13,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("lucid_sessions.operations.urls")),
     path("", include("lucid_sessions.console.urls")),
 ]
+handler400 = "lucid_sessions.recordings.api.problems.bad_request"
 handler404 = "lucid_sessions.recordings.api.problems.not_found"
 handler500 = "lucid_sessions.recordings.api.problems.server_error"

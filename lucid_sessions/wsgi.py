@@ -11,10 +11,12 @@ application = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402  once Django is set up
 
+from lucid_sessions.access.incoming import Incoming  # noqa: E402
 from lucid_sessions.access.turns import Turns  # noqa: E402
 from lucid_sessions.recordings import hints  # noqa: E402
 
-application = Turns(application)  # type: ignore[assignment]
+# Outside of the turns: who sends slowly keeps nobody waiting.
+application = Incoming(Turns(application))  # type: ignore[assignment]
 
 # What clients ask for is announced to the workers at once.
 hints.connect()

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -113,3 +114,13 @@ def test_slow_downloads_of_blobs_shut_nobody_out(warm: Live) -> None:
             assert viewer.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
         assert asked(warm, "/health")[0] == 200
         assert len(finish(viewers[-1])) > SIZE
+
+
+def test_a_change_that_is_sent_in_chunks_is_made(live: Live) -> None:
+    path, pieces = f"/api/v1/sessions/{live.held['session']}", [b'{"description": "in ch', b'unks"}']
+    with closing(http.client.HTTPConnection(HOST, live.port, timeout=60)) as connection:
+        headers = {**live.bearer, "Content-Type": "application/json"}
+        # Without a length to be known: so it is sent in chunks.
+        connection.request("PATCH", path, body=iter(pieces), headers=headers)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["description"]) == (200, "in chunks")

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import (
+    DisallowedHost,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views import defaults
@@ -43,6 +50,7 @@ CHANGED = Kind("LUCID_ERR_1009", 412, "Changed meanwhile")
 KEY_REUSED = Kind("LUCID_ERR_1010", 422, "Idempotency-Key used before")
 IN_PROGRESS = Kind("LUCID_ERR_1011", 409, "Still being answered")
 NO_SUCH_THING = Kind("LUCID_ERR_1012", 404, "Not found")
+TOO_LARGE = Kind("LUCID_ERR_1013", 413, "Body too large")
 HELD = Kind("LUCID_ERR_3011", 409, "Under legal hold, or not to be held")
 FULLY_USED = Kind("LUCID_ERR_3013", 503, "Every recorder is fully used")
 NOT_READY = Kind("LUCID_ERR_3012", 409, "Not in that state")
@@ -68,6 +76,7 @@ _BY_STATUS = {
         NO_SUCH_METHOD,
         NOT_ACCEPTABLE,
         NOT_UNDERSTOOD,
+        TOO_LARGE,
         TOO_MANY,
     )
 }
@@ -145,6 +154,10 @@ def _kind_of(error: Exception) -> Kind | None:
             return NOT_PERMITTED
         case exceptions.APIException():
             return _BY_STATUS.get(error.status_code, DEFECT)
+        case RequestDataTooBig():
+            return TOO_LARGE
+        case SuspiciousOperation():
+            return UNREADABLE
         case Tampered():
             return TAMPERED
         case Refused():
@@ -165,9 +178,22 @@ def _detail_of(error: Exception) -> str:
     if isinstance(error, OperationalError | InterfaceError):
         log.error("database away", error=str(error))
         return "The database cannot be reached now. Try again shortly."
+    if isinstance(error, SuspiciousOperation):
+        return _not_taken_apart(error)
     if isinstance(error, Http404):
         return "There is nothing at this address."
     return "Your role does not allow this."
+
+
+def _not_taken_apart(error: Exception) -> str:
+    match error:
+        case RequestDataTooBig():
+            return f"The body has more than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE} bytes."
+        case TooManyFieldsSent():
+            return f"There are more than {settings.DATA_UPLOAD_MAX_NUMBER_FIELDS} parameters."
+        case DisallowedHost():
+            return "The Host header is none of this installation's names, which ALLOWED_HOSTS lists."
+    return "The request cannot be taken apart."
 
 
 def _headers(error: Exception, kind: Kind) -> dict[str, str]:
@@ -183,6 +209,13 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
 
 def _plain(request: HttpRequest, kind: Kind, detail: str) -> JsonResponse:
     return JsonResponse(document(request, kind, detail), status=kind.status, content_type=MEDIA_TYPE)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Django's answer to what it does not take apart; under /api/ a problem document."""
+    if not request.path.startswith("/api/"):
+        return defaults.bad_request(request, exception)
+    return _plain(request, _kind_of(exception) or UNREADABLE, _not_taken_apart(exception))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
