@@ -33,6 +33,40 @@ def test_an_unknown_address_under_api_is_a_problem_and_elsewhere_a_page() -> Non
     assert "html" in APIClient().get("/nothing")["Content-Type"]
 
 
+def test_what_django_does_not_take_apart_is_a_problem_under_api_and_elsewhere_a_page() -> None:
+    for more in ({"HTTP_HOST": "evil.example.com"}, {"QUERY_STRING": "a=1&" * 1001}):
+        answer = client_of(person("admin", name=str(more)[:20])).get("/api/v1/sessions", **more)
+        assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
+        assert answer.json()["code"] == "LUCID_ERR_1003"
+        assert answer.json()["request_id"] == answer["X-Request-ID"]
+    assert "html" in APIClient().get("/nothing", HTTP_HOST="evil.example.com")["Content-Type"]
+
+
+def test_a_body_that_is_too_large_is_413(settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    client = client_of(person("admin"))
+    answer = client.post("/api/v1/sessions", '"' + 99 * "x" + '"', content_type="application/json")
+    assert (answer.status_code, answer["Content-Type"]) == (413, "application/problem+json")
+    assert (answer.json()["code"], answer.json()["request_id"]) == ("LUCID_ERR_1013", answer["X-Request-ID"])
+    whole = client.post("/api/v1/sessions", '"' + 98 * "x" + '"', content_type="application/json")
+    assert whole.json()["code"] == "LUCID_ERR_3002"
+
+
+@pytest.mark.parametrize(
+    "text", [r'{"name": "x", "\ud800": 1}', r'{"name": "x", "source": {"kind": "\uDFFF"}}']
+)
+def test_half_a_character_is_no_text(text: str) -> None:
+    answer = client_of(person("admin")).post("/api/v1/sessions", text, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "LUCID_ERR_1003")
+    assert "alone is no character" in answer.json()["detail"]
+
+
+def test_two_halves_are_a_character(world: Installation) -> None:
+    text = r'{"name": "\ud83d\ude00 \\ud800", "source": {"kind": "synthetic"}}'
+    answer = client_of(person("admin")).post("/api/v1/sessions", text, content_type="application/json")
+    assert answer.json()["name"] == "\U0001f600 \\ud800"
+
+
 def test_a_wrong_method_is_405() -> None:
     answer = client_of(person("admin")).delete(f"/api/v1/sessions/{uuid4()}/start")
     assert (answer.status_code, answer.json()["code"]) == (405, "LUCID_ERR_1005")

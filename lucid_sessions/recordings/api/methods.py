@@ -1,5 +1,8 @@
 """What OPTIONS, Accept and bodies lead to by itself: DRF loads it while its views are still being defined."""
 
+import json
+import re
+from io import BytesIO
 from typing import Any
 
 from rest_framework.exceptions import ParseError
@@ -32,7 +35,19 @@ class Json(JSONParser):
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         """The body; ParseError for what is no JSON."""
+        raw = stream.read()
         try:
-            return super().parse(stream, media_type, parser_context)
+            body = super().parse(BytesIO(raw), media_type, parser_context)
+            if _HALF.search(raw):
+                # What two halves make was put together; one that is alone could be kept and sent nowhere.
+                json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ParseError(
+                f"JSON parse error - {error.object[error.start]!r} alone is no character"
+            ) from error
         except RecursionError as error:
             raise ParseError("JSON parse error - nested too deeply") from error
+        return body
+
+
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
