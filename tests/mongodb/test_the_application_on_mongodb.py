@@ -19,6 +19,7 @@ SUITES = {
     "the API": [
         "tests/api/test_audit.py",
         "tests/api/test_creates_and_kills.py",
+        "tests/api/test_cursors.py",
         "tests/api/test_group_commit.py",
         "tests/api/test_long_lists.py",
         "tests/api/test_together_on_mongodb.py",

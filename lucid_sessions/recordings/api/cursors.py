@@ -7,14 +7,14 @@ up gets rows that he may list anyway, or 404.
 import base64
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import FieldDoesNotExist
-from django.db.models import CharField, DateTimeField, Q, QuerySet, UUIDField
+from django.core.exceptions import ValidationError
+from django.db.models import CharField, DateTimeField, IntegerField, Q, QuerySet, UUIDField
 
 from .problems import NO_SUCH_THING, Problem
 
@@ -66,19 +66,30 @@ def _read(cursor: str, ordering: tuple[str, ...], model: Any) -> list[Any]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         given, values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if tuple(given) != ordering or len(values) != len(ordering):
+        if tuple(given) != ordering or not isinstance(values, list) or len(values) != len(ordering):
             raise WRONG
         return [_value(model, n.lstrip("-"), v) for n, v in zip(ordering, values, strict=True)]
-    except (ValueError, TypeError, FieldDoesNotExist, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, ValidationError) as error:
         raise WRONG from error
 
 
 def _value(model: Any, name: str, value: Any) -> Any:
+    """The value as its column has it; WRONG or another error that `_read` knows for what it cannot have."""
     field = model._meta.get_field(name)
-    if isinstance(field, DateTimeField):
-        return datetime.fromisoformat(value)
-    if isinstance(field, UUIDField):
-        return UUID(value)
-    if not isinstance(value, str | int) or isinstance(value, bool):
+    kind = int if isinstance(field, IntegerField) else str
+    if type(value) is not kind:
         raise WRONG
-    return field.to_python(value)
+    if isinstance(value, int):
+        field.run_validators(value)  # no database has numbers of any size
+        return value
+    value.encode()  # half a surrogate pair cannot be
+    if isinstance(field, DateTimeField):
+        return _moment(value)
+    return UUID(value) if isinstance(field, UUIDField) else value
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise WRONG
+    return moment.astimezone(UTC)
