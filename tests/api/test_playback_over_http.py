@@ -132,6 +132,7 @@ def test_without_the_password_nothing_is_played_and_the_answer_says_so(
     [
         (None, None),
         ("bytes=0-0", (0, 1)),
+        ("Bytes=0-0", (0, 1)),
         ("bytes=5-", (5, 10)),
         ("bytes=-3", (7, 10)),
         ("bytes=-99", (0, 10)),

@@ -94,7 +94,18 @@ IF_MATCH = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The ETag that you have seen: nothing is changed if it is another by now.",
 )
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="The ETags that you have."
+)
+NOT_MODIFIED = {304: OpenApiResponse(description="You have it: nothing has changed since that ETag.")}
 IF_MATCH_ERRORS = {(412, MEDIA_TYPE): problem("LUCID_ERR_1009: it was changed meanwhile.")}
+CONDITIONS = [
+    IF_NONE_MATCH,
+    OpenApiParameter(
+        "If-Match", str, OpenApiParameter.HEADER, description="Only what has this ETag is wanted."
+    ),
+]
+CONDITIONS_ERRORS: dict[Any, OpenApiResponse] = {**NOT_MODIFIED, **IF_MATCH_ERRORS}
 
 NEW_SESSION_EXAMPLES = [
     OpenApiExample(

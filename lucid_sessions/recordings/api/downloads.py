@@ -1,6 +1,7 @@
 """Files to keep: the stored blob as it is, and the media in it; resumable, named, in bounded memory."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -21,9 +22,10 @@ from ..installation import installation
 from ..lifecycle import ARCHIVED
 from ..models import Chunk
 from . import ranges
-from .documents import ONE_SESSION_ERRORS, Described, problem
+from .documents import CONDITIONS, CONDITIONS_ERRORS, ONE_SESSION_ERRORS, Described, problem
 from .ownership import chunk_of, session_of
 from .permissions import Allowed
+from .preconditions import nothing_new
 from .problems import MEDIA_TYPE, SEALED, refused_as
 from .ranges import UNCACHED, Whatever
 from .witnessed import Witnessed
@@ -35,6 +37,7 @@ LINK = OpenApiParameter("link", str, description="Instead of a token: from `/lin
 NOT_THERE = {
     (409, MEDIA_TYPE): problem("LUCID_ERR_3009: not archived yet, or shredded."),
     (416, MEDIA_TYPE): problem("No byte of the range exists."),
+    **CONDITIONS_ERRORS,
 }
 _ENDINGS = {"screen": "mp4", "audio": "mp4", "thumb": "webp"}
 
@@ -53,7 +56,7 @@ class Downloads(Witnessed, ViewSet):
 
     @extend_schema(
         operation_id="chunks_download",
-        parameters=[RANGE, LINK],
+        parameters=[RANGE, *CONDITIONS, LINK],
         responses={
             (200, BLOB): OpenApiTypes.BINARY,
             (206, BLOB): OpenApiTypes.BINARY,
@@ -78,7 +81,7 @@ class Downloads(Witnessed, ViewSet):
 
     @extend_schema(
         operation_id="chunks_media",
-        parameters=[RANGE, LINK],
+        parameters=[RANGE, *CONDITIONS, LINK],
         responses={
             (200, BLOB): OpenApiTypes.BINARY,
             (206, BLOB): OpenApiTypes.BINARY,
@@ -117,19 +120,26 @@ def _stem(chunk: Chunk) -> str:
 def sent(
     request: Request, file: BinaryIO, *, length: int, tag: str, name: str, content_type: str = BLOB
 ) -> HttpResponseBase:
-    """The file, or the range of it that was asked for, piece by piece; the file is closed at the end."""
-    headers: dict[str, Any] = {
+    """The file, or the range of it that was asked for, piece by piece; the file is closed at the end.
+
+    304 when it is known, 412 when it is unwanted, 416 when it has nothing of the range.
+    """
+    headers = {
         "ETag": f'"{tag}"',
         "Accept-Ranges": "bytes",
         "Cache-Control": UNCACHED,
         "Content-Disposition": f'attachment; filename="{name}"',
     }
     asked = ranges.asked(request, tag=f'"{tag}"')
-    try:
-        part = ranges.wanted(asked, length=length)
-    except ranges.Unsatisfiable:
-        file.close()
-        return ranges.unsatisfiable(request, asked, length=length, headers=headers)
+    with ExitStack() as otherwise:
+        otherwise.callback(file.close)
+        if known := nothing_new(request, headers):
+            return known
+        try:
+            part = ranges.wanted(asked, length=length)
+        except ranges.Unsatisfiable:
+            return ranges.unsatisfiable(request, asked, length=length, headers=headers)
+        otherwise.pop_all()
     begin, end = part or (0, length)
     headers["Content-Length"] = str(end - begin)
     if part:

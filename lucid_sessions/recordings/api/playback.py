@@ -5,7 +5,7 @@ from uuid import UUID
 from django.http import HttpResponse, HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
@@ -16,9 +16,10 @@ from .. import playback, playlists, watching
 from ..lifecycle import ARCHIVED
 from ..models import Chunk, Session
 from . import ranges
-from .documents import ONE_SESSION_ERRORS, Described, problem
+from .documents import CONDITIONS, CONDITIONS_ERRORS, ONE_SESSION_ERRORS, Described, problem
 from .ownership import chunk_of, session_of
 from .permissions import Allowed
+from .preconditions import nothing_new
 from .problems import INVALID, MEDIA_TYPE, SEALED, Problem, refused_as
 from .ranges import UNCACHED, Whatever
 from .witnessed import Witnessed
@@ -41,11 +42,11 @@ class Playback(Witnessed, ViewSet):
     @extend_schema(
         parameters=[
             OpenApiParameter("track", str, enum=PLAYABLE, description="That track's own playlist."),
-            OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="The ETag you have."),
+            *CONDITIONS,
         ],
         responses={
             (200, PLAYLIST): OpenApiTypes.STR,
-            304: OpenApiResponse(description="Nothing was added since that ETag."),
+            **CONDITIONS_ERRORS,
             (400, MEDIA_TYPE): problem("LUCID_ERR_3002: no such track is played."),
             (409, MEDIA_TYPE): problem("LUCID_ERR_3009: nothing is archived yet, or it was shredded."),
             **ONE_SESSION_ERRORS,
@@ -58,20 +59,27 @@ class Playback(Witnessed, ViewSet):
         """
         session = session_of(request.user, session_id)
         watching.note(session)
+        track = request.query_params.get("track")
+        if track not in (None, *PLAYABLE):
+            raise Problem(INVALID, f"track: {track!r} is not played: {' or '.join(PLAYABLE)}.")
         headers = {"Cache-Control": UNCACHED, "ETag": f'"{playback.version_of(session)}"'}
-        if request.headers.get("If-None-Match") == headers["ETag"]:
-            return HttpResponse(status=304, headers=headers)
+        if known := nothing_new(request, headers):
+            return known
         with refused_as(SEALED):
-            text = _playlist(session, request.query_params.get("track"))
+            text = _playlist(session, track)
         return HttpResponse(text, content_type=PLAYLIST, headers=headers)
 
     @extend_schema(
-        parameters=[OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="One range.")],
+        parameters=[
+            OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="One range."),
+            *CONDITIONS,
+        ],
         responses={
             (200, MEDIA): OpenApiTypes.BINARY,
             (206, MEDIA): OpenApiTypes.BINARY,
             (409, MEDIA_TYPE): problem("LUCID_ERR_3009: not archived yet, or shredded."),
             (416, MEDIA_TYPE): problem("No byte of the range exists."),
+            **CONDITIONS_ERRORS,
             (500, MEDIA_TYPE): problem("LUCID_ERR_3009: the stored bytes are not what was sealed. An alarm."),
             **ONE_SESSION_ERRORS,
         },
@@ -94,8 +102,6 @@ def _playlist(session: Session, track: str | None) -> str:
     if track is None and playlists.has_sound(session):
         here = reverse("api:playlist", args=[session.pk])
         return playlists.multivariant(session, address=lambda one: f"{here}?track={one}")
-    if track not in (None, "screen"):
-        raise Problem(INVALID, f"track: {track!r} is not played: {' or '.join(PLAYABLE)}.")
     return playback.playlist(session, address=_address)
 
 

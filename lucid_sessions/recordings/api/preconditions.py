@@ -1,7 +1,9 @@
-"""ETag and If-Match: a change is made only to what its author has seen."""
+"""ETags: a change is made only to what its author has seen, and nobody is sent again what he has."""
 
 from typing import Protocol
 
+from django.http import HttpResponse
+from django.utils.http import parse_etags
 from rest_framework.request import Request
 
 from .problems import CHANGED, Problem
@@ -20,18 +22,35 @@ def tag_of(row: Versioned) -> dict[str, str]:
 
 def require_match(request: Request, row: Versioned) -> None:
     """412 when the caller has seen another state than this; nothing asked, nothing required."""
-    wanted = request.headers.get("If-Match")
-    if wanted is None or wanted.strip() == "*":
-        return
-    if f'"{row.version}"' not in [one.strip() for one in wanted.split(",")]:
-        raise Problem(
-            CHANGED,
-            f'"{row}" is at version {row.version}, not {wanted}: '
-            "another changed it meanwhile. Read it again.",
-        )
+    _require(request, f'"{row.version}"', what=f'"{row}" is at version {row.version}')
 
 
 def is_known(request: Request, version: int) -> bool:
     """True when the caller has this state already (If-None-Match): 304 says so."""
-    known = request.headers.get("If-None-Match", "")
-    return f'"{version}"' in [one.strip().removeprefix("W/") for one in known.split(",")]
+    return has(request, f'"{version}"')
+
+
+def has(request: Request, tag: str) -> bool:
+    """True when the caller has already what this ETag names: weak and strong ones are alike here."""
+    known = parse_etags(request.headers.get("If-None-Match", ""))
+    return known == ["*"] or tag in [one.removeprefix("W/") for one in known]
+
+
+def nothing_new(request: Request, headers: dict[str, str]) -> HttpResponse | None:
+    """304 for who has already what the `ETag` among the headers names; 412 for who wants something else."""
+    tag = headers["ETag"]
+    _require(request, tag, what=f"This is {tag}")
+    return HttpResponse(status=304, headers=headers) if has(request, tag) else None
+
+
+def _require(request: Request, tag: str, *, what: str) -> None:
+    wanted = request.headers.get("If-Match")
+    if wanted is None:
+        return
+    tags = parse_etags(wanted)
+    if not tags:
+        raise Problem(
+            CHANGED, f"{what}, but If-Match: {wanted} is no ETag. They are in quotes: send them too."
+        )
+    if tags != ["*"] and tag not in tags:
+        raise Problem(CHANGED, f"{what}, not {wanted}: another changed it meanwhile. Read it again.")

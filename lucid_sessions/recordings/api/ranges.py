@@ -8,6 +8,7 @@ from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingH
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 
+from .preconditions import nothing_new
 from .problems import MEDIA_TYPE, NO_SUCH_RANGE, document
 
 # Decrypted recordings stay out of every cache on the way and on disk.
@@ -15,7 +16,7 @@ UNCACHED = "private, no-store"
 # How much of a file is in memory for one that receives it.
 PIECE = 256 * 1024
 
-_SINGLE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
+_SINGLE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})", re.IGNORECASE)
 
 
 class Whatever(DefaultContentNegotiation):
@@ -52,8 +53,10 @@ def wanted(header: str | None, *, length: int) -> tuple[int, int] | None:
 
 
 def asked(request: Request, *, tag: str) -> str | None:
-    """The Range header; None when If-Range wants a part only of other bytes than these."""
-    return request.headers.get("Range") if request.headers.get("If-Range", tag) == tag else None
+    """The Range header; None when If-Range wants a part only of other bytes, and for HEAD."""
+    if request.method != "GET" or request.headers.get("If-Range", tag) != tag:
+        return None
+    return request.headers.get("Range")
 
 
 def unsatisfiable(
@@ -67,8 +70,10 @@ def unsatisfiable(
 
 
 def answer(request: Request, media: bytes, *, tag: str, content_type: str) -> HttpResponseBase:
-    """The media, or the one range of it that was asked for."""
+    """The media, or the one range of it that was asked for; 304 when they are known, 412 when unwanted."""
     headers = {"ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": UNCACHED}
+    if known := nothing_new(request, headers):
+        return known
     header = asked(request, tag=tag)
     try:
         part = wanted(header, length=len(media))

@@ -15,10 +15,19 @@ from lucid_sessions.errors import Refused
 from .. import events
 from ..webhooks import deliveries, endpoints
 from .desktops import LABEL
-from .documents import COMMON, CONFIGURATION_ERRORS, IF_MATCH, IF_MATCH_ERRORS, Described, problem
+from .documents import (
+    COMMON,
+    CONFIGURATION_ERRORS,
+    IF_MATCH,
+    IF_MATCH_ERRORS,
+    IF_NONE_MATCH,
+    NOT_MODIFIED,
+    Described,
+    problem,
+)
 from .pagination import Pages
 from .permissions import Administers
-from .preconditions import require_match, tag_of
+from .preconditions import is_known, require_match, tag_of
 from .problems import CONFLICT, INVALID, MEDIA_TYPE, NO_SUCH_THING, NOT_READY, Problem, refused_as
 from .strict import Strict
 from .witnessed import Witnessed, tell
@@ -146,10 +155,13 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
         tell(request, facts={"webhook": str(row.pk), "url": row.url, "events": row.events})
         return Response({**EndpointBody(row).data, "secret": secret}, 201, headers=tag_of(row))
 
-    @extend_schema(responses={200: EndpointBody, **NONE, **COMMON})
-    def retrieve(self, _request: Request, webhook_id: UUID) -> Response:
+    @extend_schema(
+        parameters=[IF_NONE_MATCH], responses={200: EndpointBody, **NOT_MODIFIED, **NONE, **COMMON}
+    )
+    def retrieve(self, request: Request, webhook_id: UUID) -> Response:
         """Look at one endpoint."""
-        return _shown(_one(webhook_id))
+        row = _one(webhook_id)
+        return Response(status=304, headers=tag_of(row)) if is_known(request, row.version) else _shown(row)
 
     @extend_schema(
         request=EndpointChanges,
@@ -169,10 +181,12 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
             kind = CONFLICT if isinstance(error, endpoints.ChangedMeanwhile) else INVALID
             raise Problem(kind, str(error)) from error
 
-    @extend_schema(responses={204: None, **NONE, **COMMON})
-    def destroy(self, _request: Request, webhook_id: UUID) -> Response:
+    @extend_schema(parameters=[IF_MATCH], responses={204: None, **NONE, **COMMON, **IF_MATCH_ERRORS})
+    def destroy(self, request: Request, webhook_id: UUID) -> Response:
         """Delete an endpoint and its log."""
-        endpoints.delete(_one(webhook_id))
+        row = _one(webhook_id)
+        require_match(request, row)
+        endpoints.delete(row)
         return Response(status=204)
 
     @extend_schema(request=None, responses={200: MadeEndpoint, **NONE, **OUTRUN, **COMMON})

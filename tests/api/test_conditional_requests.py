@@ -1,0 +1,100 @@
+"""If-Match, If-None-Match and HEAD mean the same everywhere, as RFC 9110 has them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lucid_sessions.access.models import WebhookEndpoint
+from lucid_sessions.recordings import jobs
+from lucid_sessions.recordings.installation import Installation
+
+from .archive_of_one import sealed_session
+from .people import client_of, person
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1"
+
+FILES = ("segment", "download", "media", "result")
+
+
+@pytest.fixture
+def admin(world: Installation) -> Any:
+    return client_of(person("admin"))
+
+
+@pytest.fixture
+def addresses(world: Installation, admin: Any, settings: Any, tmp_path: Path) -> dict[str, str]:
+    """One address of each kind that has an ETag."""
+    settings.LUCID_RESULTS_PATH = tmp_path
+    settings.LUCID_WEBHOOK_ALLOW = ["127.0.0.0/8"]
+    session = sealed_session(world, segments=1)
+    here = f"{URL}/sessions/{session.pk}"
+    chunk = session.chunks.get().pk
+    job = admin.post(f"{here}/evidence").json()["id"]
+    jobs.tick()
+    hook = admin.post(f"{URL}/webhooks", {"url": "http://127.0.0.1:9/"}, format="json").json()["id"]
+    return {
+        "session": here,
+        "webhook": f"{URL}/webhooks/{hook}",
+        "playlist": f"{here}/playback.m3u8",
+        "segment": f"{here}/segments/{chunk}.mp4",
+        "download": f"{here}/chunks/{chunk}/download",
+        "media": f"{here}/chunks/{chunk}/media",
+        "result": f"{URL}/jobs/{job}/result",
+    }
+
+
+def test_who_has_it_already_is_told_so(admin: Any, addresses: dict[str, str]) -> None:
+    for kind, address in addresses.items():
+        tag = admin.get(address)["ETag"]
+        for known in (tag, f"W/{tag}", f'"a, b", W/{tag}', "*", " * "):
+            for ask in (admin.get, admin.head):
+                answer = ask(address, HTTP_IF_NONE_MATCH=known)
+                assert (answer.status_code, answer.getvalue()) == (304, b""), (kind, known)
+                assert answer["ETag"] == tag, kind
+        for other in ('"other"', tag.strip('"'), ""):
+            assert admin.get(address, HTTP_IF_NONE_MATCH=other).status_code == 200, (kind, other)
+
+
+def test_who_wants_only_other_bytes_is_sent_none(admin: Any, addresses: dict[str, str]) -> None:
+    for kind in ("playlist", *FILES):
+        tag = admin.get(addresses[kind])["ETag"]
+        for wanted in (tag, "*", f'"other", {tag}'):
+            assert admin.get(addresses[kind], HTTP_IF_MATCH=wanted).status_code == 200, (kind, wanted)
+        for wanted in ('"other"', f"W/{tag}", tag.strip('"')):
+            answer = admin.get(addresses[kind], HTTP_IF_MATCH=wanted)
+            assert (answer.status_code, answer.json()["code"]) == (412, "LUCID_ERR_1009"), (kind, wanted)
+
+
+def test_a_range_means_nothing_to_head(admin: Any, addresses: dict[str, str]) -> None:
+    for kind in FILES:
+        for asked in ("bytes=0-9", "bytes=99999999-"):
+            answer = admin.head(addresses[kind], HTTP_RANGE=asked)
+            assert answer.status_code == 200, (kind, asked)
+            assert answer["Content-Length"] == admin.get(addresses[kind])["Content-Length"], kind
+
+
+def test_a_track_that_is_none_is_refused_whatever_is_known(admin: Any, addresses: dict[str, str]) -> None:
+    address = f"{addresses['playlist']}?track=bogus"
+    tag = admin.get(addresses["playlist"])["ETag"]
+    for known in (tag, '"other"'):
+        assert admin.get(address, HTTP_IF_NONE_MATCH=known).status_code == 400
+
+
+def test_a_webhook_that_was_changed_meanwhile_is_not_deleted(admin: Any, addresses: dict[str, str]) -> None:
+    address = addresses["webhook"]
+    before = admin.get(address)["ETag"]
+    now = admin.patch(address, {"description": "another's"}, format="json")["ETag"]
+    assert admin.delete(address, HTTP_IF_MATCH=before).status_code == 412
+    assert WebhookEndpoint.objects.exists()
+    assert admin.delete(address, HTTP_IF_MATCH=now).status_code == 204
+
+
+def test_a_tag_without_its_quotes_is_told_what_it_lacks(admin: Any, addresses: dict[str, str]) -> None:
+    for wanted in (admin.get(addresses["session"])["ETag"].strip('"'), "99", ""):
+        answer = admin.patch(addresses["session"], {"description": "d"}, format="json", HTTP_IF_MATCH=wanted)
+        assert (answer.status_code, answer.json()["code"]) == (412, "LUCID_ERR_1009")
+        assert "in quotes" in answer.json()["detail"]
+        assert "another" not in answer.json()["detail"]
