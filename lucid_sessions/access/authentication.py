@@ -40,6 +40,11 @@ class BearerAuthentication(JWTAuthentication):
         _remember(key, user, auth)
         return user, auth
 
+    def get_raw_token(self, header: bytes) -> bytes | None:
+        """The token in the header, whose scheme may be written in any case; None for another scheme."""
+        scheme, *rest = header.split(maxsplit=1) or [b""]
+        return super().get_raw_token(b" ".join([scheme.capitalize(), *rest]))
+
     def _looked_up(self, raw: bytes) -> tuple[Any, Any]:
         if raw.startswith(api_tokens.PREFIX.encode()):
             row = api_tokens.find(raw.decode("latin-1"))

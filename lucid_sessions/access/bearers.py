@@ -16,7 +16,8 @@ Respond = Callable[[HttpRequest], HttpResponse]
 API = "/api/"
 # Pages for people, although they are below the API's address.
 PAGES = "/api/v1/schema"
-SCHEME = "Bearer "
+# In small letters, to be compared in any case.
+SCHEME = "bearer "
 
 
 class BearersJoin:
@@ -61,5 +62,5 @@ def has_bearer(request: HttpRequest) -> bool:
     return (
         path.startswith(API)
         and not path.startswith(PAGES)
-        and request.META.get("HTTP_AUTHORIZATION", "").startswith(SCHEME)
+        and request.META.get("HTTP_AUTHORIZATION", "")[: len(SCHEME)].lower() == SCHEME
     )

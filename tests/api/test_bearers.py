@@ -60,7 +60,21 @@ def test_a_cookie_beside_a_token_counts_for_nothing(viewer: Any, signed_in: Clie
     assert "Cookie" not in refused.get("Vary", "")
 
 
-@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer no token", "Bearer a.b.c"])
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEARER"])
+def test_the_scheme_is_one_in_any_case(viewer: Any, signed_in: Client, scheme: str) -> None:
+    token = viewer._credentials["HTTP_AUTHORIZATION"].removeprefix("Bearer")
+    viewer.credentials(HTTP_AUTHORIZATION=scheme + token)
+    viewer.cookies = signed_in.cookies
+    assert viewer.get(URL).status_code == 200
+    new = {"name": "not for viewers", "source": {"kind": "synthetic"}}
+    refused = viewer.post(URL, new, format="json")
+    assert refused.status_code == 403
+    assert "Cookie" not in refused.get("Vary", "")
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer", "Bearer ", "Bearer no token", "Bearer a.b.c", "bearer", "bearer a.b.c"]
+)
 def test_a_token_that_is_none_is_not_made_up_for_by_a_cookie(signed_in: Client, header: str) -> None:
     assert signed_in.get(URL).status_code == 200
     assert signed_in.get(URL, HTTP_AUTHORIZATION=header).status_code == 401
