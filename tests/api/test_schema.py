@@ -81,6 +81,17 @@ def test_every_request_body_is_closed_and_bounded(document: Any) -> None:
                     assert {"pattern", "const", "enum", "format"} & set(described), (name, field)
 
 
+def test_every_list_in_pages_says_how_they_are_turned(document: Any) -> None:
+    seen = 0
+    for name, operation in operations(document):
+        shown = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+        if "/Paginated" in shown.get("schema", {}).get("$ref", ""):
+            given = {one["name"] for one in operation.get("parameters", [])}
+            assert {"limit", "offset", "cursor"} <= given, name
+            seen += 1
+    assert seen > 4
+
+
 def test_refusals_that_every_such_operation_can_give_are_named(document: Any) -> None:
     for name, operation in operations(document):
         if "/schema/" in name:

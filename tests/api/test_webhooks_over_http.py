@@ -83,6 +83,25 @@ def test_an_endpoint_is_changed_disabled_and_deleted(admin: Any, receiver: Recei
     assert not WebhookEndpoint.objects.exists() | WebhookDelivery.objects.exists()
 
 
+def test_nothing_is_sent_or_kept_for_an_endpoint_that_is_disabled(admin: Any, receiver: Receiver) -> None:
+    address = f"{URL}/{made(admin, receiver)['id']}"
+    admin.post(f"{address}/ping")
+    deliveries.tick()
+    before = list(WebhookDelivery.objects.values())
+    assert [one["status"] for one in before] == ["delivered"]
+    again = f"{address}/deliveries/{before[0]['id']}/redeliver"
+    admin.patch(address, {"enabled": False}, format="json")
+    for place in (f"{address}/ping", again):
+        refused = admin.post(place)
+        assert (refused.status_code, refused.json()["code"]) == (409, "LUCID_ERR_3012")
+        assert "Enable it" in refused.json()["detail"]
+    assert list(WebhookDelivery.objects.values()) == before
+    admin.patch(address, {"enabled": True}, format="json")
+    assert deliveries.tick() == 0
+    assert admin.post(again).status_code == 202
+    assert deliveries.tick() == 1
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

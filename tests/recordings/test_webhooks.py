@@ -127,7 +127,7 @@ def test_after_the_last_attempt_it_is_over_until_somebody_asks_again(receiver: R
     deliveries.tick()
     row = WebhookDelivery.objects.get()
     assert (row.status, row.answer, row.reason) == ("failed", 500, "it answered 500")
-    endpoints.redeliver(row)
+    endpoints.redeliver(WebhookEndpoint.objects.get(), row)
     due_now()
     deliveries.tick()
     due_now()

@@ -38,7 +38,8 @@ FULL = {(409, MEDIA_TYPE): problem("LUCID_ERR_3003: there are as many as there c
 _PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 URL = rf"^https?://{LABEL}(\.{LABEL})*(:({_PORT}))?([/?][!-\x22$-~]*)?$"
 OUTRUN = {(409, MEDIA_TYPE): problem("LUCID_ERR_3003: it was changed at the same moment.")}
-BUSY = {(409, MEDIA_TYPE): problem("LUCID_ERR_3012: it is on its way already.")}
+DISABLED = {(409, MEDIA_TYPE): problem("LUCID_ERR_3012: the endpoint is disabled.")}
+BUSY = {(409, MEDIA_TYPE): problem("LUCID_ERR_3012: it is on its way already, or the endpoint is disabled.")}
 
 
 class _Chosen(Strict):
@@ -197,15 +198,18 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
             secret = endpoints.rotate(row)
         return Response({**EndpointBody(row).data, "secret": secret}, headers=tag_of(row))
 
-    @extend_schema(request=None, responses={202: DeliveryBody, **NONE, **COMMON})
+    @extend_schema(request=None, responses={202: DeliveryBody, **NONE, **DISABLED, **COMMON})
     def ping(self, request: Request, webhook_id: UUID) -> Response:
         """Have a `webhook.test` event sent, whatever kinds the endpoint is told of."""
         user: Any = request.user
         row = _one(webhook_id)
-        return Response(DeliveryBody(endpoints.ping(row, by=user.get_username())).data, 202)
+        with refused_as(NOT_READY):
+            return Response(DeliveryBody(endpoints.ping(row, by=user.get_username())).data, 202)
 
     @extend_schema(
-        operation_id="webhooks_deliveries", responses={200: DeliveryBody(many=True), **NONE, **COMMON}
+        operation_id="webhooks_deliveries",
+        # The media type makes it the first of the answers, which says that there are pages.
+        responses={(200, "application/json"): DeliveryBody(many=True), **NONE, **COMMON},
     )
     def deliveries(self, _request: Request, webhook_id: UUID) -> Any:
         """List what was sent to an endpoint and what came of it, newest first."""
@@ -222,7 +226,7 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
         if found is None:
             raise Problem(NO_SUCH_THING, f"There is no delivery {delivery_id} to endpoint {webhook_id}.")
         with refused_as(NOT_READY):
-            return Response(DeliveryBody(endpoints.redeliver(found)).data, 202)
+            return Response(DeliveryBody(endpoints.redeliver(_one(webhook_id), found)).data, 202)
 
 
 def _one(pk: UUID) -> WebhookEndpoint:

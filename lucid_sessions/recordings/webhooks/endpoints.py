@@ -52,6 +52,12 @@ def require_open(url: str) -> None:
     parse(url, allowed=settings.LUCID_WEBHOOK_ALLOW)
 
 
+def require_enabled(row: WebhookEndpoint) -> None:
+    """Refused when nothing is sent there: what it was asked for would go out at some time later."""
+    if not row.enabled:
+        raise Refused(f"{row} is disabled: nothing is sent to it, and nothing kept for it. Enable it first.")
+
+
 def known(kinds: Sequence[str]) -> list[str]:
     """The kinds, each once, in their order; Refused naming one that there is not."""
     if strange := sorted(set(kinds) - set(events.KINDS)):
@@ -101,13 +107,18 @@ def secrets_of(row: WebhookEndpoint) -> list[str]:
 
 
 def ping(row: WebhookEndpoint, *, by: str) -> WebhookDelivery:
-    """A delivery of a test event to this endpoint alone, whatever kinds it wants."""
+    """A delivery of a test event to this endpoint alone, of any kinds; Refused while it is disabled."""
+    require_enabled(row)
     event = WebhookEvent.objects.create(kind=events.TEST, facts={"by": by}, spread=True)
     return WebhookDelivery.objects.create(endpoint=row.pk, event=event.pk, kind=events.TEST)
 
 
-def redeliver(delivery: WebhookDelivery) -> WebhookDelivery:
-    """The same event again, under the same id, as if for the first time; Refused while it is on its way."""
+def redeliver(row: WebhookEndpoint, delivery: WebhookDelivery) -> WebhookDelivery:
+    """The same event again, under the same id, as if for the first time.
+
+    Refused while it is on its way, and while the endpoint is disabled.
+    """
+    require_enabled(row)
     over = WebhookDelivery.objects.filter(pk=delivery.pk).exclude(status=DeliveryStatus.PENDING)
     now = timezone.now()
     if not over.update(status=DeliveryStatus.PENDING, attempts=0, next_attempt_at=now, fence=F("fence") + 1):
