@@ -72,6 +72,18 @@ def test_a_wrong_method_is_405() -> None:
     assert (answer.status_code, answer.json()["code"]) == (405, "LUCID_ERR_1005")
 
 
+@pytest.mark.parametrize(
+    "accepted",
+    ["application/problem+json", "text/html, application/problem+json;q=0.5", "Application/Problem+JSON"],
+)
+def test_who_takes_only_problems_is_answered_too(world: Installation, accepted: str) -> None:
+    client = client_of(person("admin"))
+    assert client.get("/api/v1/sessions", HTTP_ACCEPT=accepted).status_code == 200
+    missing = client.get(f"/api/v1/sessions/{uuid4()}", HTTP_ACCEPT=accepted)
+    assert (missing.status_code, missing["Content-Type"]) == (404, "application/problem+json")
+    assert client.get("/api/v1/sessions", HTTP_ACCEPT="text/html").status_code == 406
+
+
 def test_a_missing_session_names_what_was_asked_for() -> None:
     pk = uuid4()
     body = client_of(person("admin")).get(f"/api/v1/sessions/{pk}").json()

@@ -205,3 +205,9 @@ def test_a_dependency_that_hung_and_came_back_is_noticed_as_soon_as_it_is_asked_
     assert watched.latest(within=5.0) is False
     slow.set()
     assert watched.latest(within=5.0) is True
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/metrics"])
+def test_what_can_only_be_read_says_so_to_who_would_write(path: str) -> None:
+    answer = Client(enforce_csrf_checks=True).post(path)
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")

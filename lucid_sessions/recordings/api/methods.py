@@ -9,6 +9,9 @@ from rest_framework.exceptions import ParseError
 from rest_framework.metadata import BaseMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
+
+from .problems import MEDIA_TYPE
 
 
 class Methods(BaseMetadata):
@@ -28,6 +31,11 @@ class Usual(DefaultContentNegotiation):
         if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type) and not format_suffix:
             return first, first.media_type
         return super().select_renderer(request, renderers, format_suffix)
+
+    def get_accept_list(self, request: Any) -> list[str]:
+        """What the caller takes. Problems are JSON as everything else: who takes those takes that."""
+        accepted: list[str] = super().get_accept_list(request)
+        return [one.lower().replace(MEDIA_TYPE, JSONRenderer.media_type) for one in accepted]
 
 
 class Json(JSONParser):
