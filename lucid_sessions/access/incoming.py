@@ -28,7 +28,7 @@ class Incoming:
         kind = environ.get("CONTENT_TYPE") or ""
         if ";" in kind:
             environ["CONTENT_TYPE"] = _plain(kind)
-        if not environ.get("CONTENT_LENGTH") and environ["REQUEST_METHOD"] in WITH_BODY:
+        if not environ.get("CONTENT_LENGTH") and environ["REQUEST_METHOD"].upper() in WITH_BODY:
             body = _read(environ["wsgi.input"], most=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
             environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
         return self.application(environ, start_response)

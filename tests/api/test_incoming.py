@@ -57,16 +57,19 @@ def created(ask: Callable[..., Answer]) -> str:
     return f"{URL}/{session['id']}"
 
 
-def test_a_body_of_unsaid_length_is_read(ask: Callable[..., Answer]) -> None:
-    body = json.dumps({"description": "in pieces"}).encode()
-    for more in (
-        {"HTTP_TRANSFER_ENCODING": "chunked"},
-        {"SERVER_PROTOCOL": "HTTP/2"},
-        {"CONTENT_LENGTH": ""},
-    ):
-        one = created(ask)
-        patched = ask(one, method="PATCH", body=Dribble(body), CONTENT_TYPE="application/json", **more)
-        assert (patched[0], patched[2]["description"], patched[2]["version"]) == (200, "in pieces", 2), more
+UNSAID: list[dict[str, str]] = [
+    {"HTTP_TRANSFER_ENCODING": "chunked"},
+    {"SERVER_PROTOCOL": "HTTP/2"},
+    {"CONTENT_LENGTH": ""},
+    {"method": "patch"},  # to Django it is one in any case
+]
+
+
+@pytest.mark.parametrize("more", UNSAID)
+def test_a_body_of_unsaid_length_is_read(ask: Callable[..., Answer], more: dict[str, str]) -> None:
+    said = {"method": "PATCH", "CONTENT_TYPE": "application/json", **more}
+    status, _, session = ask(created(ask), body=Dribble(b'{"description": "in pieces"}'), **said)
+    assert (status, session["description"], session["version"]) == (200, "in pieces", 2)
 
 
 def test_a_body_of_unsaid_length_may_be_empty(ask: Callable[..., Answer]) -> None:

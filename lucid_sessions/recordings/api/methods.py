@@ -38,6 +38,10 @@ class Usual(DefaultContentNegotiation):
         return [one.lower().replace(MEDIA_TYPE, JSONRenderer.media_type) for one in accepted]
 
 
+# How half of a surrogate pair is written.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
 class Json(JSONParser):
     """JSON bodies; one that is nested more deeply than Python goes cannot be read."""
 
@@ -56,6 +60,3 @@ class Json(JSONParser):
         except RecursionError as error:
             raise ParseError("JSON parse error - nested too deeply") from error
         return body
-
-
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
