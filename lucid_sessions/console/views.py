@@ -1,5 +1,6 @@
 """The operator's pages: sessions, a session with its player, the pipeline. They decide nothing."""
 
+import re
 from typing import Any, cast
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from .standing import look
 
 SIGN_IN = reverse_lazy("console:sign-in")
 PAGE = 25
+MICROSECONDS = re.compile(r"[0-9]{1,18}")
 VERBS = {"start": sessions.start, "pause": sessions.pause, "resume": sessions.resume, "stop": sessions.stop}
 
 
@@ -123,7 +125,8 @@ def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
 def timeline(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Segments and gaps, for the player's bar; with `since` only those that end later (microseconds)."""
     since = request.GET.get("since", "")
-    facts = timeline_of(_visible(request, session_id), since_us=int(since) if since.isdecimal() else 0)
+    since_us = int(since) if MICROSECONDS.fullmatch(since) else 0
+    facts = timeline_of(_visible(request, session_id), since_us=since_us)
     _looked(request, "session.viewed", session_id)
     return JsonResponse(facts, headers={"Cache-Control": "no-store"})
 

@@ -123,6 +123,13 @@ def test_who_may_not_play_gets_no_player(world: Installation) -> None:
     assert browser_of(operator).get(f"/sessions/{session.pk}/timeline.json").status_code == 403
 
 
+@pytest.mark.parametrize("since", ["9" * 5000, "x", "-1", ""])
+def test_a_time_that_cannot_be_is_the_beginning(world: Installation, since: str) -> None:
+    manager = person("session_manager")
+    session = sessions.create("synthetic://", name="mine", owner=manager)
+    assert browser_of(manager).get(f"/sessions/{session.pk}/timeline.json?since={since}").status_code == 200
+
+
 def test_every_page_allows_only_our_own_files(world: Installation) -> None:
     session = sessions.create("synthetic://", name="one")
     browser = browser_of(person("admin"))

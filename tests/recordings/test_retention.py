@@ -221,6 +221,7 @@ def test_the_command_applies_once_the_clock_is_believed(
         ("--keep", "nowhere", "7"),
         ("--forget", "project=none"),
         ("--within", "-1"),
+        ("--within", "999999999"),
         ("--apply", "--within", "3"),
         ("--limit", "0"),
     ],

@@ -30,6 +30,8 @@ class Command(Base):
         parser.add_argument("--seconds", type=float, default=3.0, help="how long each is recorded")
 
     def run(self, options: dict[str, Any]) -> int:
+        if options["sessions"] < 1:
+            raise Refused("--sessions is 1 session or more.")
         root = options["home"].absolute()
         if os.environ.get(READY) != str(root):
             self._begin(root)

@@ -34,8 +34,8 @@ class Command(Base):
         )
 
     def run(self, options: dict[str, Any]) -> int:
-        if options["within"] < 0 or options["limit"] < 1:
-            raise Refused("--within is 0 days or more, --limit 1 session or more.")
+        if not 0 <= options["within"] <= retention.MOST_DAYS or options["limit"] < 1:
+            raise Refused(f"--within is 0 to {retention.MOST_DAYS} days, --limit 1 session or more.")
         if options["apply"] and options["within"]:
             raise Refused("--apply takes what is due now: --within only shows.")
         if options["confirm_clock"]:
