@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from recorder.clock import Timeline, us_of
-from recorder.errors import BadSource, DiskFull, SpoolUnwritable
+from recorder.errors import BadSource, DiskFull, SourceLost, SpoolUnwritable
 from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Orders, Reporter
 from recorder.sources.file import FileSource, MediaStream, open_file
@@ -23,18 +23,32 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 NAP = 0.05
+ABOUT_US = 100_000  # so much earlier than it declares may a stream end, and is complete
 
 
 @dataclass
 class _Track:
-    """One stream on its way into segments: what to add to its times, and where it stands, in ticks."""
+    """One stream on its way into segments: what to add to its times, and where it stands, in ticks.
+
+    `end` is where what came so far has been shown, less the delay.
+    """
 
     media: MediaStream
     writer: TrackWriter
     shift: int
     delay: int
     next_cut: int
+    last: int
     end: int
+
+
+@dataclass(frozen=True)
+class _Lacking:
+    """What a file that was cut off lacks of a track: all from its end up to here."""
+
+    track: str
+    to_us: int
+    reason: str
 
 
 class FileImport:
@@ -48,6 +62,7 @@ class FileImport:
         self._tracks: dict[str, _Track] = {}
         self._next_beat = 0.0
         self._frames = 0
+        self._missing: list[_Lacking] = []
         width, since_us = orders.settings.poster_width, orders.resume_us.get("thumb", 0)
         self._thumbs = KeyThumbs(take, width=width, since_us=since_us)
         self.trouble: DiskFull | SpoolUnwritable | None = None
@@ -66,17 +81,22 @@ class FileImport:
                 self._copy(media, packet)
         if "screen" not in self._tracks and not self._orders.resume_us.get("screen"):
             raise BadSource(f"{self._source.path} holds no key frame. Give a video that can be decoded.")
+        if self._source.is_cut_off:
+            self._tell_what_is_missing()
         return "end of the file"
 
     def finish(self) -> int:
-        """Close what is open; where the pictures end, microseconds."""
+        """Close what is open, account for what the file lacks; where the pictures end, microseconds."""
         ends = dict(self._orders.resume_us)
         for name, track in self._tracks.items():
             ends[name] = track.writer.close(track.end)
             self.trouble = self.trouble or track.writer.trouble
         self._thumbs.close(ends.get("screen", 0))
         self._source.close()
-        return ends.get("screen", 0)
+        for gap in self._missing:
+            from_us = ends.get(gap.track, 0)
+            self._take.gap(gap.track, from_us, to_us=gap.to_us, reason=gap.reason, uncertain=False)
+        return max([ends.get("screen", 0), *(gap.to_us for gap in self._missing if gap.track == "screen")])
 
     def facts(self) -> dict[str, int]:
         """Figures so far."""
@@ -100,12 +120,34 @@ class FileImport:
         packet.dts = dts
         packet.pts = media.ticks(packet.pts or 0) + track.shift
         packet.time_base = Fraction(1, media.timescale)
-        duration = media.ticks(packet.duration or 0)
-        track.end = packet.dts + (duration or max(1, packet.dts - track.end))
+        duration = media.ticks(packet.duration or 0) or max(1, dts - track.last)
+        # A picture may last longer than those that are decoded behind it.
+        track.end = max(track.end, dts + 1, packet.pts + duration - track.delay)
+        track.last = dts
         track.writer.put(packet, cut=cut)
         self._frames += media.track == "screen"
         if track.writer.trouble:
             raise track.writer.trouble
+
+    def _tell_what_is_missing(self) -> None:
+        """`SourceLost` if anything is that would be kept."""
+        kept = [media for media in (self._source.screen, self._source.audio) if media]
+        ends = {media.track: self._end_us(media.track) for media in kept}
+        declared = {media.track: self._origin.declared_us(self._source, media) for media in kept}
+        short = [track for track, end_us in ends.items() if end_us + ABOUT_US < declared[track]]
+        if not short and not self._source.broke_off:
+            return
+        where = f"{_clock(min(ends.values()))} of {_clock(max(*declared.values(), *ends.values()))}"
+        reason = f"the file is cut off at {where}"
+        self._missing = [_Lacking(track, declared[track], reason) for track in short]
+        raise SourceLost(f"{self._source.path} is cut off at {where}: what there is was kept. Get it whole.")
+
+    def _end_us(self, name: str) -> int:
+        """How far a track has got."""
+        track = self._tracks.get(name)
+        if track is None:
+            return self._orders.resume_us.get(name, 0)
+        return us_of(track.end + track.delay, track.media.timescale)
 
     def _open(self, media: MediaStream, packet: Packet[Any]) -> _Track:
         """The muxer counts from the first packet's presentation; make that its place in decode order."""
@@ -123,7 +165,8 @@ class FileImport:
         if media.track == "screen":
             at_us = us_of(start, media.timescale)
             self._reporter.tell("recording", start_us=at_us, left_out=self._source.left_out)
-        return _Track(media, writer, start - first, delay, start + segment_ticks, start - delay)
+        begin = start - delay
+        return _Track(media, writer, start - first, delay, start + segment_ticks, begin, begin)
 
     def _is_cut(self, track: _Track, packet: Packet[Any], *, at: int) -> bool:
         if not (packet.is_keyframe and at >= track.next_cut):
@@ -183,3 +226,13 @@ class _Origin:
     def us(self, media: MediaStream, packet: Packet[Any]) -> int:
         """The same in microseconds."""
         return us_of(self.ticks(media, packet), media.timescale)
+
+    def declared_us(self, source: FileSource, media: MediaStream) -> int:
+        """When the file says that a stream ends, on the session's timeline."""
+        return round((source.declared_end(media) - self.shown) * 1_000_000)
+
+
+def _clock(us: int) -> str:
+    """Minutes and tenths of a second."""
+    tenths = us // 100_000
+    return f"{tenths // 600}:{tenths % 600 // 10:02}.{tenths % 10}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from av.error import FFmpegError
 
 from recorder.errors import BadSource, SourceLost
 from recorder.sources.reorder import with_decode_times
+from recorder.sources.whole import lacks_bytes
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -26,6 +28,7 @@ FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv"}
 CONVERT = "Convert it first, as in: ffmpeg -i IN -c:v libx264 OUT.mp4."
 MINIMUM_TIMESCALE = 10_000
 LOOK_AT = 200  # packets: enough to see whether time passes
+_TAGGED = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 Track = Literal["screen", "audio"]
 
 
@@ -60,10 +63,14 @@ class MediaStream:
 
 
 class FileSource:
-    """An opened video file: its pictures, and its first sound stream if the archive's format takes it."""
+    """An opened video file: its pictures, and its first sound stream if the archive's format takes it.
+
+    Of a file that was cut off everything is read that is whole; `broke_off` once something was not.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.broke_off = False
         self._container = _open(path)
         video = self._container.streams.video[0]
         self.screen = MediaStream("screen", video, timescale_of(video))
@@ -73,7 +80,7 @@ class FileSource:
         ]
 
     def packets(self) -> Iterator[tuple[MediaStream, Packet[Any]]]:
-        """All packets of the kept streams, about in the file's order, but for those without a time."""
+        """All whole packets of the kept streams, about in the file's order, that have a time."""
         kept = {media.stream.index: media for media in (self.screen, self.audio) if media}
         try:
             for packet in self._stamped([media.stream for media in kept.values()]):
@@ -83,7 +90,7 @@ class FileSource:
             raise SourceLost(f"{self.path} cannot be read further: {error}. Check the file.") from error
 
     def _stamped(self, streams: list[Stream]) -> Iterator[Packet[Any]]:
-        packets = (p for p in self._container.demux(streams) if p.size and p.pts is not None)
+        packets = (p for p in self._whole(streams) if p.size and p.pts is not None)
         if FORMATS[self._container.format.name] == "mp4":
             yield from packets
             return
@@ -93,6 +100,29 @@ class FileSource:
             while sound:
                 yield sound.popleft()
         yield from sound
+
+    def _whole(self, streams: list[Stream]) -> Iterator[Packet[Any]]:
+        for packet in self._container.demux(streams):
+            if packet.is_corrupt:  # the library says so of what the file's end cut in two
+                self.broke_off = True
+            else:
+                yield packet
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether bytes are missing at the file's end; known once its packets were read."""
+        return self.broke_off or lacks_bytes(self.path)
+
+    def declared_end(self, media: MediaStream) -> Fraction:
+        """When the file says that a stream ends, seconds; 0 when it says nothing."""
+        if media.stream.duration:
+            return ((media.stream.start_time or 0) + media.stream.duration) * Fraction(
+                media.stream.time_base or 1
+            )
+        if tagged := _TAGGED.fullmatch(media.stream.metadata.get("DURATION", "")):  # Matroska
+            hours, minutes, seconds = tagged.groups()
+            return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+        return Fraction(self.declared_duration, av.time_base)
 
     @property
     def declared_duration(self) -> int:

@@ -1,10 +1,13 @@
 """A file is taken over packet by packet: what is exported is bit for bit what was there."""
 
 import itertools
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -121,3 +124,75 @@ def test_a_file_that_is_no_video_fails_with_its_reason_and_a_closed_take(tmp_pat
     assert "v.mp4 is no video" in child.heard("failed")["reason"]
     closed = child.spool.closed(child.directory)["screen"]
     assert (closed.last_counter, closed.ending) == (0, "failed")
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_of_a_file_that_is_cut_off_the_whole_is_kept_and_the_rest_is_a_gap(tmp_path: Path, name: str) -> None:
+    options = {"movflags": "faststart"} if name == "v.mp4" else {}
+    video = draw_video(tmp_path / "whole.mp4", "libx264", g="25", bf="2", sound="aac")
+    cut = remuxed(video, tmp_path / name, **options)
+    whole = packet_hashes(cut)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 6 // 10])
+    with Child(Spool(tmp_path / "spool"), cut.as_uri(), settings=Settings(segment_seconds=4)) as child:
+        assert child.end(None) == 3
+    said = child.heard("failed")
+    assert re.search(rf"{name} is cut off at 0:03\.\d of 0:0[56]\.\d", said["reason"])
+    shown = segments(child.spool, child.directory)
+    kept = [packet for path, _ in shown for packet in packet_hashes(path)]
+    assert len(kept) > 70
+    assert kept == whole[: len(kept)]
+    for path, _ in shown:
+        assert len(pictures(path)) == len(packet_hashes(path))  # nothing in it is half a picture
+    gaps = {gap.track: gap for gap in child.spool.gaps(child.directory)}
+    assert set(gaps) == {"screen", "audio"}
+    assert gaps["screen"].from_us == shown[-1][1].end_us
+    assert abs(gaps["screen"].to_us - 6_000_000) <= 30_000
+    assert said["facts"]["end_us"] == gaps["screen"].to_us
+    assert re.match(r"the file is cut off at 0:03\.\d of", gaps["screen"].reason)
+
+
+def test_a_file_that_does_not_say_how_long_it_is_is_complete_where_it_ends(tmp_path: Path) -> None:
+    video = draw_video(tmp_path / "whole.mp4", "libx264", g="25", bf="2", sound="aac")
+    live = remuxed(video, tmp_path / "v.mkv", live="1")
+    live.write_bytes(live.read_bytes()[: live.stat().st_size * 6 // 10])
+    with Child(Spool(tmp_path / "spool"), live.as_uri(), settings=ONE_SECOND) as child:
+        assert child.end(None) == 0
+    assert list(child.spool.gaps(child.directory)) == []
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_the_recording_of_a_file_ends_when_its_last_picture_has_been_shown(tmp_path: Path, name: str) -> None:
+    """That may be long after the last picture was decoded, where B-frames are shown at other intervals."""
+    times = [*range(0, 3000, 40), *range(3000, 10_000, 1600)]
+    video = draw_at(tmp_path / name, times, bf="3", g="25")
+    with Child(Spool(tmp_path / "spool"), video.as_uri(), settings=ONE_SECOND) as child:
+        assert child.end(None) == 0
+    shown = [name for _, name in segments(child.spool, child.directory)]
+    assert_gapless(shown)
+    assert abs(shown[-1].end_us - 9_440_000) <= 50_000
+    assert child.heard("ended")["facts"]["end_us"] == shown[-1].end_us
+
+
+def remuxed(video: Path, out: Path, **options: str) -> Path:
+    """The same packets in another file, pictures and sound one beside the other."""
+    with av.open(str(video)) as source, av.open(str(out), "w", options=options) as target:
+        copies = {one.index: target.add_stream_from_template(one) for one in source.streams}
+        packets = [packet for packet in source.demux() if packet.size]
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            packet.stream = copies[packet.stream.index]
+            target.mux(packet)
+    return out
+
+
+def draw_at(path: Path, times: list[int], **options: str) -> Path:
+    """A video with a picture at each of these milliseconds."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for at in times:
+            frame = av.VideoFrame.from_ndarray(np.full((96, 160, 3), at % 251, np.uint8), "rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
