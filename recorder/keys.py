@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from recorder.keysyms import character
+
 InputPolicy = Literal["none", "masked", "full"]
 MASK = "•"
 MODIFIERS = ("Shift", "Lock", "Control", "Alt", "Mod2", "Mod3", "Super", "AltGr")  # bits 0 to 7 of a state
@@ -84,7 +86,7 @@ def printed(keysym: int) -> str:
         return chr(keysym - _UNICODE)
     if 0xFFAA <= keysym <= 0xFFB9:  # the keypad: its symbols follow ASCII
         return chr(keysym - 0xFF80)
-    return f"0x{keysym:x}" if keysym else MASK
+    return character(keysym) or (f"0x{keysym:x}" if keysym else MASK)
 
 
 def is_command(state: int) -> bool:

@@ -37,6 +37,11 @@ class Stroke:
     state: int
     down: bool
 
+    @property
+    def group(self) -> int:
+        """Which of the keyboard's layouts is in force, from 0 (the X Keyboard Extension, 2.2.2)."""
+        return self.state >> 13 & 3
+
 
 class Keyboard:
     """Names keys by the display's own map."""
@@ -75,22 +80,25 @@ class Keyboard:
     def _names(self, stroke: Stroke) -> tuple[str, str]:
         """The stroke's name as it is, and as it is when it must not be known."""
         symbols = self._symbols(stroke.code)
-        name = silent_name(symbols[0])
+        name = _silent(symbols, stroke.group)
         if name is not None:
             return name, name
-        shown = printed(self._symbol(symbols, stroke.state))
+        shown = printed(self._symbol(symbols, stroke.state, group=stroke.group))
         return (shown, shown) if is_command(stroke.state) else (shown, MASK)
 
     def _symbols(self, code: int) -> list[int]:
         place = (code - self._lowest) * self._width
         return [*self._map[place : place + self._width], 0, 0, 0, 0, 0, 0]
 
-    def _symbol(self, symbols: list[int], state: int) -> int:
+    def _symbol(self, symbols: list[int], state: int, *, group: int) -> int:
         if state & NUM_LOCK and silent_name(symbols[1]) is None and symbols[1] >= KEYPAD:
             return symbols[1]
-        level = 4 if state & ALT_GR and symbols[4] else 0
+        if group > 1 or (group == 1 and state & ALT_GR and any(symbols[4:])):
+            return 0  # where the map has it depends on all other keys
+        level = 4 if state & ALT_GR and symbols[4] else 2 * group
         plain, shifted = symbols[level], symbols[level + 1] or symbols[level]
-        is_letter = plain != shifted and chr(plain & 0xFFFFFF).isalpha() if plain < 0x100 else False
+        small, large = printed(plain), printed(shifted)
+        is_letter = small != large == small.upper()
         upper = bool(state & SHIFT) != bool(state & LOCK and is_letter)
         return shifted if upper else plain
 
@@ -100,6 +108,12 @@ class Keyboard:
         count = setup.max_keycode - setup.min_keycode + 1
         answer = self._x.core.GetKeyboardMapping(self._lowest, count).reply()
         self._width, self._map = answer.keysyms_per_keycode, list(answer.keysyms)
+
+
+def _silent(symbols: list[int], group: int) -> str | None:
+    """The name of a key that prints nothing, in either of the layouts that the map tells of."""
+    names = silent_name(symbols[0]), silent_name(symbols[2] or symbols[0])
+    return names[group == 1] if all(names) else None
 
 
 def _fact(stroke: Stroke, name: str) -> Fact:

@@ -12,9 +12,13 @@ from typing import Any
 
 import av
 import numpy as np
+import pytest
 import xcffib
+import xcffib.xkb
 import xcffib.xproto
+import xcffib.xtest
 
+from recorder.keys import printed
 from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.spool import Spool
@@ -125,6 +129,72 @@ def test_the_policy_full_names_every_key_but_those_for_a_password(tmp_path: Path
     windows = lines(spool, "window")
     assert [window["secret"] for window in windows if window["title"] == "Enter passphrase"][:1] == [True]
     assert [window["class"] for window in windows if window["title"] == "shell"][:1] == ["XTerm"]
+
+
+def test_keys_have_the_names_of_the_layout_in_force(tmp_path: Path) -> None:
+    """A, s and n: Latin, Russian, and of a third layout, of which the core map does not say where it is."""
+    spool = Spool(tmp_path)
+    with display() as shown, recorded(shown, spool, settings=replace(SHARP, input="full")):
+        shown.run("setxkbmap", "us,ru,de")
+        _type_in_layouts(shown, (0, 1, 2), codes=(38, 39, 57, 36))
+        time.sleep(0.5)
+    pressed = [line["key"] for line in lines(spool, "key") if line["down"]]
+    assert pressed == [*"asn", "Return", *"фыт", "Return", *"•••", "Return"]
+
+
+def test_masked_keys_are_masked_in_every_layout(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, recorded(shown, spool):
+        shown.run("setxkbmap", "us,gr,il")
+        _type_in_layouts(shown, (0, 1, 2), codes=(38, 24, 36))
+        time.sleep(0.5)
+    pressed = [line["key"] for line in lines(spool, "key") if line["down"]]
+    assert pressed == ["•", "•", "Return"] * 3
+
+
+def _type_in_layouts(shown: Display, groups: tuple[int, ...], *, codes: tuple[int, ...]) -> None:
+    """Press and let go these keys in each layout, on the keyboard itself: xdotool would change layouts."""
+    connection = xcffib.Connection(display=shown.name)
+    xkb, fake = connection(xcffib.xkb.key), connection(xcffib.xtest.key)
+    xkb.UseExtension(1, 0).reply()
+    core_keyboard, press, release = 0x100, 2, 3
+    for group in groups:
+        xkb.LatchLockState(core_keyboard, 0, 0, True, group, 0, 0, 0, is_checked=True).check()
+        for code, kind in itertools.product(codes, (press, release)):
+            fake.FakeInput(kind, code, 0, 0, 0, 0, 0, is_checked=True).check()
+            time.sleep(0.02)
+    connection.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("keysym", "shown"),
+    {
+        0x61: "a",
+        0xDF: "ß",
+        0x1B3: "ł",
+        0x1B9: "š",
+        0x2BB: "ğ",
+        0x3F9: "ų",
+        0x4B1: "ア",
+        0x5C8: "ب",
+        0x6AA: "њ",
+        0x6C6: "ф",
+        0x6AD: "ґ",
+        0x7F3: "ς",
+        0x8FB: "←",
+        0xAFE: "„",
+        0xCF9: "ש",
+        0xDA1: "ก",
+        0xEA1: "ㄱ",
+        0x13BD: "œ",
+        0x20AC: "€",
+        0x1000105: "ą",
+        0xFE51: "0xfe51",
+        0x1008FF13: "0x1008ff13",
+    }.items(),
+)
+def test_a_key_is_called_what_it_prints_in_whatever_script(keysym: int, shown: str) -> None:
+    assert printed(keysym) == shown
 
 
 def test_buttons_and_at_most_ten_moves_a_second(tmp_path: Path) -> None:
