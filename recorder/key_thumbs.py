@@ -13,6 +13,7 @@ from recorder.errors import DiskFull, SpoolUnwritable
 from recorder.samples import Samples
 from recorder.take import Take
 from recorder.thumb import ThumbTrack
+from recorder.upright import upright
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -76,4 +77,4 @@ def _picture(packet: Packet[Any]) -> Picture:
     context.flush_buffers()
     if not frames:
         raise ValueError("its key frame cannot be decoded")
-    return np.ascontiguousarray(frames[0].to_ndarray(format="bgra"))
+    return np.ascontiguousarray(upright(frames[0], pixels="bgra"))

@@ -6,6 +6,7 @@ What was not recorded is a dark stretch, as long as the gap but at most two seco
 from __future__ import annotations
 
 import heapq
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from recorder import durable
 from recorder.errors import Unreadable
 from recorder.export import Exported, SegmentReader, Sound
 from recorder.spool import unwritable
+from recorder.upright import upright
 
 TICKS, RATE = 90_000, 48_000
 LONGEST_DARK_US = 2_000_000
@@ -45,7 +47,7 @@ class Epoch:
 
 
 def write_one_mp4(out: Path, epochs: Sequence[Epoch], *, size: tuple[int, int]) -> Exported:
-    """Write all epochs into one MP4 whose pictures have this size (the largest of any epoch).
+    """Write all epochs into one MP4 whose pictures have this size (`size_shown`, the largest of any epoch).
 
     The file appears whole under its name, or not at all; errors are those of `write_mp4`.
     """
@@ -65,6 +67,17 @@ def write_one_mp4(out: Path, epochs: Sequence[Epoch], *, size: tuple[int, int]) 
     finally:
         temporary.unlink(missing_ok=True)
     return exported
+
+
+def size_shown(segment: bytes) -> tuple[int, int]:
+    """Width and height of a segment's pictures as they are seen; `Unreadable` when they cannot be."""
+    try:
+        with av.open(io.BytesIO(segment), "r", format="mp4") as container:
+            frame = next(container.decode(video=0))
+    except (FFmpegError, StopIteration) as error:
+        raise Unreadable(f"A segment cannot be decoded: {error}. Verify the recording.") from error
+    lies = round(frame.rotation / 90) % 2
+    return (frame.height, frame.width) if lies else (frame.width, frame.height)
 
 
 class _Writer:
@@ -105,7 +118,7 @@ class _Writer:
                 if kind:
                     self._hear(frame, moment_us, from_us=at_us, until_us=at_us + epoch.length_us)
                 else:
-                    last = frame.to_ndarray(format="bgr24")
+                    last = upright(frame, pixels="bgr24")
                     self._show(last, moment_us)
             if last is not None:
                 self._show(last, at_us + epoch.length_us - LAST_US)

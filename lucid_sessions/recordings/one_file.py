@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from recorder.one_file import Epoch, write_one_mp4
-from recorder.probe import probe
+from recorder.one_file import Epoch, size_shown, write_one_mp4
 
 from . import playback
 from .models import Session
@@ -15,10 +14,7 @@ def export(session: Session, out: Path, *, passed: playback.Passed = lambda: Non
 
     What was not recorded is dark, as long as the gap but at most two seconds.
     """
-    sizes = []
-    for epoch in playback.epochs_of(session):
-        found = probe(playback.segment(epoch.shown[0]))
-        sizes.append((found.width, found.height))
+    sizes = [size_shown(playback.segment(epoch.shown[0])) for epoch in playback.epochs_of(session)]
     largest = max(width for width, _ in sizes), max(height for _, height in sizes)
     write_one_mp4(out, list(_epochs(session, passed)), size=largest)
     return [out]
