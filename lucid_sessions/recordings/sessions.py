@@ -80,7 +80,9 @@ def create(
 
 def _checked_source(source: str, *, password: str) -> str:
     """The source as it is kept; Refused when it is another machine that recorders may not connect to."""
-    if urlsplit(source).scheme not in RECONNECTED:
+    kind, colon, rest = source.partition(":")
+    source = kind.lower() + colon + rest  # RFC 3986, 3.1
+    if kind.lower() not in RECONNECTED:
         if password:
             raise Refused("password: only rdp://, vnc:// and rtsp:// sources have one.")
         return source

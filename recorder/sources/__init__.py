@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from recorder.errors import BadSource
 from recorder.settings import Settings
-from recorder.sources.target import Access
+from recorder.sources.target import Access, split
 
 if TYPE_CHECKING:
     from recorder.screen import Picture
@@ -45,7 +44,7 @@ class LiveSource(Protocol):
 
 def kind_of(url: str) -> str:
     """The kind of an address; `BadSource` when there is none such."""
-    kind = urlsplit(url).scheme
+    kind = split(url).scheme
     if kind not in KINDS:
         raise BadSource(
             f"Source {url!r} is of an unknown kind. Write one of synthetic://1280x720, x11://:0, "

@@ -15,7 +15,8 @@ EXAMPLES = {
     "vnc": "vnc://host:5900",
     "rtsp": "rtsp://user@host:554/path",
 }
-HOST = re.compile(r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]+)$")
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # Windows hosts may have the underscore
+HOST = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}(?:\.{_LABEL})*|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)")
 _PATH = re.compile(r"[!-~]{0,1000}")  # what may stand in a request: printable, no space
 _NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,256}")
 
@@ -61,9 +62,19 @@ class Access:
     allowed: tuple[str, ...] = ()
 
 
+def split(url: str) -> SplitResult:
+    """The parts of any source's address; `BadSource`, without user and password, when it cannot be read."""
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        kind, _, rest = url.partition("://")
+        shown = f"{kind}://{rest.rpartition('@')[2]}"
+        raise BadSource(f"Source {shown!r} is no address: {error}. Write scheme://host:port.") from error
+
+
 def parse(url: str) -> Target:
     """The target at an address; `BadSource` naming the part that is wrong, never repeating a password."""
-    parts = urlsplit(url)
+    parts = split(url)
     kind = parts.scheme
     if parts.password is not None:
         raise BadSource(
@@ -119,9 +130,10 @@ def _path(parts: SplitResult) -> str:
 
 
 def _host(parts: SplitResult) -> str:
-    host = parts.hostname or ""
+    host = (parts.hostname or "").removesuffix(".")  # that of the root, which no certificate names
     if not HOST.fullmatch(host):
-        raise BadSource(f"The {parts.scheme} address names no host. Write {EXAMPLES[parts.scheme]}.")
+        why = f": {host!r} is no host's name" if host else ""
+        raise BadSource(f"The {parts.scheme} address names no host{why}. Write {EXAMPLES[parts.scheme]}.")
     return host
 
 

@@ -29,6 +29,11 @@ def test_an_unknown_kind_is_refused_with_the_known_ones(url: str) -> None:
     assert "Write one of synthetic://1280x720, x11://:0" in refusal(url)
 
 
+@pytest.mark.parametrize("url", ["rdp://operator@[::1", "x11://[0", "vnc://[zz]", "file://[/v.mp4"])
+def test_what_is_no_address_is_named(url: str) -> None:
+    assert f"{url.replace('operator@', '')!r} is no address: " in refusal(url)
+
+
 @pytest.mark.parametrize("size", ["0x0", "8x8", "1280", "1280x", "99999x99999", "-4x5", "axb"])
 def test_a_synthetic_desktop_of_no_usable_size_is_refused(size: str) -> None:
     assert "Write synthetic://WIDTHxHEIGHT" in refusal(f"synthetic://{size}")

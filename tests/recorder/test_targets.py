@@ -51,12 +51,24 @@ def test_an_address_says_everything_but_the_password() -> None:
         "rdp://operator@host?ignore_cert=true",
         f"rdp://operator@host?ignore_cert=1&fingerprint={DIGITS}",
         "vnc://host?fingerprint=" + DIGITS,
+        "rdp://operator:hunter2@[::1",
+        "rdp://operator@[::1",
+        "rdp://operator@a..b",
+        "rdp://operator@.",
+        "rdp://operator@" + "a" * 64,
+        "rdp://operator@" + "a." * 127 + "a",
     ],
 )
 def test_an_address_that_could_mean_something_else_is_refused(url: str) -> None:
     with pytest.raises(BadSource) as refused:
         parse(url)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["desk_7", "_desk-7_", "desk.example.org.", "a" * 63, "7", "10.0.0.5."])
+def test_a_name_of_a_host_may_have_an_underscore_and_a_final_dot(name: str) -> None:
+    target = parse(f"RDP://operator@{name}:3390")
+    assert (target.kind, target.host, target.port) == ("rdp", name.removesuffix("."), 3390)
 
 
 def test_a_fingerprint_is_read_as_tools_print_it() -> None:

@@ -61,7 +61,9 @@ def test_a_script_gives_the_password_on_standard_input(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(PASSWORD + "\nmore\n"))
     source = f"rdp://operator@127.0.0.1:{server}"
-    code, out, told = record(source, "--ignore-cert", "--domain", "corp", "--password-stdin")
+    code, out, told = record(
+        source.replace("rdp", "RDP"), "--ignore-cert", "--domain", "corp", "--password-stdin"
+    )
     assert (code, told) == (0, "")
     session = Session.objects.get()
     assert session.source == f"{source}?domain=corp&ignore_cert=1"
@@ -84,3 +86,18 @@ def test_the_terminal_is_asked_without_showing_what_is_typed() -> None:
     assert asked.wait(PATIENCE) == 0
     os.close(ours)
     assert PASSWORD.encode() not in seen
+
+
+@pytest.mark.parametrize("source", ["rdp://u@[::1", "x11://[0", "rdp://u@a..b", "vnc://" + "a" * 64])
+def test_what_is_no_address_is_refused_in_one_line(world: Installation, source: str) -> None:
+    code, _, told = record(source)
+    assert code == 2
+    assert told.count("\n") == 1
+    assert source.partition("@")[2] in told
+    assert not Session.objects.exists()
+
+
+def test_a_kind_in_capitals_is_the_same_kind(world: Installation, settings: Any) -> None:
+    settings.LUCID_STORAGE_MIN_FREE_GIB = 0
+    assert record("SYNTHETIC://320x180")[0] == 0
+    assert Session.objects.get().source == "synthetic://320x180"

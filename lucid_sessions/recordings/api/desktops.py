@@ -12,7 +12,7 @@ from recorder.sources.target import PORTS, Target, fingerprint_of, parse
 
 from .strict import OnlyTrue, Strict
 
-LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HEX = "[0-9A-Fa-f]{1,4}"
 # RFC 4291, 2.2: all eight groups, or fewer with `::` for those that are zero.
 _IPV6 = "|".join(
@@ -23,7 +23,7 @@ _IPV6 = "|".join(
         "::",
     )
 )
-HOST = rf"^({LABEL}(\.{LABEL})*|{_IPV6})$"
+HOST = rf"^({LABEL}(\.{LABEL})*\.?|{_IPV6})$"
 # As the recorder takes them (recorder/sources/target.py), without spaces around.
 USER = r"^[^\x00-\x20\x7f/+\s\x80-\xa0\ufeff-][^\x00-\x1f\x7f/]*$"
 DOMAIN = r"^([^\x00-\x20\x7f/+\s\x80-\xa0\ufeff-][^\x00-\x1f\x7f/]*)?$"

@@ -28,7 +28,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def is_desktop(source: str) -> bool:
     """Whether a source is another machine's desktop."""
-    return source.partition(":")[0] in KINDS
+    return source.partition(":")[0].lower() in KINDS
 
 
 def target_of(source: str, options: dict[str, Any]) -> Target:
