@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from recorder.errors import DiskFull, SpoolUnwritable
@@ -16,8 +17,6 @@ from recorder.thumb import ThumbTrack
 from recorder.upright import upright
 
 if TYPE_CHECKING:
-    from av.packet import Packet
-
     from recorder.screen import Picture
 
 log = logging.getLogger("recorder")
@@ -73,7 +72,9 @@ def _picture(packet: Packet[Any]) -> Picture:
     assert isinstance(context, VideoCodecContext)  # noqa: S101 -- the screen is made of pictures
     if not context.is_open:
         context.thread_count = 1
-    frames = [*context.decode(packet), *context.decode(None)]
+    # An edit list may say that it is not to be shown, and it would not be decoded: the recording shows it.
+    shown = Packet(bytes(packet)) if packet.is_discard else packet
+    frames = [*context.decode(shown), *context.decode(None)]
     context.flush_buffers()
     if not frames:
         raise ValueError("its key frame cannot be decoded")

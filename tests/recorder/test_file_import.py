@@ -117,6 +117,21 @@ def test_each_segment_of_a_file_has_its_thumb(tmp_path: Path) -> None:
         assert np.abs(pictures(thumb)[0] - small).mean() < 20  # of the noise that it is drawn on
 
 
+def test_a_file_that_is_shown_from_within_has_a_thumb_of_its_first_segment_too(tmp_path: Path) -> None:
+    """Cut by an edit list: the key frame and what follows is there, but not to be shown."""
+    whole = draw_video(tmp_path / "whole.mp4", "libx264", g="25", bf="2")
+    video = remuxed(whole, tmp_path / "v.mp4", earlier=Fraction(1, 2))
+    with av.open(str(video)) as container:
+        assert next(container.demux(video=0)).is_discard
+    with Child(
+        Spool(tmp_path / "spool"), video.as_uri(), settings=replace(ONE_SECOND, poster_width=80)
+    ) as child:
+        assert child.end(None) == 0
+    kept = list(child.spool.segments(child.directory))
+    starts = {track: [n.start_us for _, n in kept if n.track == track] for track in ("screen", "thumb")}
+    assert starts["thumb"] == starts["screen"]
+
+
 def test_a_file_that_is_no_video_fails_with_its_reason_and_a_closed_take(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_text("no video")
     with Child(Spool(tmp_path / "spool"), (tmp_path / "v.mp4").as_uri()) as child:
@@ -173,12 +188,14 @@ def test_the_recording_of_a_file_ends_when_its_last_picture_has_been_shown(tmp_p
     assert child.heard("ended")["facts"]["end_us"] == shown[-1].end_us
 
 
-def remuxed(video: Path, out: Path, **options: str) -> Path:
-    """The same packets in another file, pictures and sound one beside the other."""
+def remuxed(video: Path, out: Path, *, earlier: Fraction = Fraction(0), **options: str) -> Path:
+    """The same packets in another file, so much earlier, pictures and sound one beside the other."""
     with av.open(str(video)) as source, av.open(str(out), "w", options=options) as target:
         copies = {one.index: target.add_stream_from_template(one) for one in source.streams}
         packets = [packet for packet in source.demux() if packet.size]
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            ticks = int(earlier / packet.time_base)
+            packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
             packet.stream = copies[packet.stream.index]
             target.mux(packet)
     return out
