@@ -68,10 +68,13 @@ class PrivateSound:
 
 
 def of_users(server: str) -> dict[str, str]:
-    """In which this user's clients find their server; `server` stands in where no variable names one."""
+    """In which a client finds this server, else the one that this user's clients find.
+
+    One recorder records many displays: what its variables name is not what each of them plays to.
+    """
     found = {name: os.environ[name] for name in (*PASSED_ON, *USERS) if name in os.environ}
     named = {"PULSE_SERVER": server} if server else {}
-    return {**named, **found, "PULSE_CLIENTCONFIG": str(NO_NEW_SERVER)}
+    return {**found, **named, "PULSE_CLIENTCONFIG": str(NO_NEW_SERVER)}
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -136,6 +136,18 @@ def test_a_beep_and_a_flash_are_within_50_ms_in_the_export(tmp_path: Path) -> No
     assert median(apart(out)) < 0.05
 
 
+def test_a_display_that_names_its_sound_server_is_heard_there_whatever_the_recorder_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    monkeypatch.setenv("PULSE_SERVER", "unix:/nonexistent/native")
+    with display() as shown, private_sound() as sound:
+        publish(shown, sound)
+        with Child(spool, f"x11://{shown.name}", settings=replace(HEARD, frame_rate=10)) as child:
+            until(lambda: segments(spool, child.directory, track="audio"))
+            assert child.end() == 0
+
+
 def test_sound_that_cannot_be_heard_is_a_gap_and_the_screen_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
