@@ -72,6 +72,7 @@ class FileSource:
         self.path = path
         self.broke_off = False
         self._container = _open(path)
+        self._lacks_bytes = lacks_bytes(path)  # now: it may be gone when all is read
         video = self._container.streams.video[0]
         self.screen = MediaStream("screen", video, timescale_of(video))
         self.audio = sound_stream(self._container)
@@ -111,7 +112,7 @@ class FileSource:
     @property
     def is_cut_off(self) -> bool:
         """Whether bytes are missing at the file's end; known once its packets were read."""
-        return self.broke_off or lacks_bytes(self.path)
+        return self.broke_off or self._lacks_bytes
 
     def declared_end(self, media: MediaStream) -> Fraction:
         """When the file says that a stream ends, seconds; 0 when it says nothing."""

@@ -175,6 +175,18 @@ def test_a_file_that_does_not_say_how_long_it_is_is_complete_where_it_ends(tmp_p
     assert list(child.spool.gaps(child.directory)) == []
 
 
+@pytest.mark.parametrize(("name", "kept", "more"), [("v.mp4", None, b"\xff" * 64), ("v.mkv", -20, b"")])
+def test_a_file_of_which_no_picture_and_no_sound_is_missing_is_complete(
+    tmp_path: Path, name: str, kept: int | None, more: bytes
+) -> None:
+    """What some cameras leave behind the last box is no part of it; at the end of Matroska is its index."""
+    video = remuxed(draw_video(tmp_path / "whole.mp4", "libx264", g="25", sound="aac"), tmp_path / name)
+    video.write_bytes(video.read_bytes()[:kept] + more)
+    with Child(Spool(tmp_path / "spool"), video.as_uri(), settings=ONE_SECOND) as child:
+        assert child.end(None) == 0
+    assert list(child.spool.gaps(child.directory)) == []
+
+
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
 def test_the_recording_of_a_file_ends_when_its_last_picture_has_been_shown(tmp_path: Path, name: str) -> None:
     """That may be long after the last picture was decoded, where B-frames are shown at other intervals."""
