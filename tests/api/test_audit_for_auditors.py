@@ -20,6 +20,7 @@ from .people import client_of, person
 pytestmark = pytest.mark.django_db
 
 URL = "/api/v1"
+NEW = {"name": "n", "source": {"kind": "synthetic"}}
 BACKEND = "lucid_sessions.access.lockout.GuardedBackend"
 
 
@@ -192,6 +193,55 @@ def test_where_the_policy_asks_why_nothing_is_shown_without_a_reason(
     assert viewer.get(f"{one}/playback.m3u8").status_code == 200
     assert client_of(person("admin")).get(f"{one}/playback.m3u8").status_code == 400
     assert AuditEvent.objects.get(why="case 7").action == "session.played"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"QUERY_STRING": "reason=case+7"},
+        {"HTTP_X_REASON": " case 7 "},
+        {"data": '{"reason": "case 7"}', "content_type": "application/json"},
+    ],
+)
+def test_a_reason_that_satisfies_the_policy_is_written_down_however_it_was_given(
+    world: Installation, settings: Any, how: dict[str, str]
+) -> None:
+    settings.LUCID_REASON_REQUIRED = ["session.viewed"]
+    session = sealed_session(world, segments=1)
+    answer = client_of(person("auditor")).generic("GET", f"{URL}/sessions/{session.pk}", **how)
+    assert answer.status_code == 200
+    assert seen("action", "outcome", "why") == [("session.viewed", "done", "case 7")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("Pr%C3%BCfung 7", "Prüfung 7"), ("100% sure", "100% sure"), ("%FFodd", "%FFodd"), ("a+b", "a+b")],
+)
+def test_a_reason_of_any_alphabet_is_sent_percent_encoded(
+    world: Installation, auditor: Any, sent: str, kept: str
+) -> None:
+    one = f"{URL}/sessions/{sealed_session(world, segments=1).pk}"
+    assert auditor.get(one, HTTP_X_REASON=sent).status_code == 200
+    assert seen("why") == [kept]
+    made = client_of(person("admin")).post(f"{URL}/sessions", NEW, format="json", HTTP_X_REASON=sent)
+    assert made.status_code == 201
+    assert AuditEvent.objects.get(action="session.created").why == kept
+
+
+def test_a_reason_that_got_lost_on_the_way_is_asked_for_again(world: Installation, auditor: Any) -> None:
+    session = sealed_session(world, segments=1)
+    # As the server hands over a header that is not ASCII.
+    answer = auditor.get(f"{URL}/sessions/{session.pk}", HTTP_X_REASON="")
+    assert (answer.status_code, answer.json()["code"]) == (400, "LUCID_ERR_3002")
+    assert "%C3%BC" in answer.json()["detail"]
+    assert seen("outcome") == ["refused"]
+
+
+def test_another_reason_within_the_minute_is_another_event(world: Installation, auditor: Any) -> None:
+    one = f"{URL}/sessions/{sealed_session(world, segments=1).pk}"
+    for why in ("case 7", "case 8", "case 8"):
+        auditor.get(one, HTTP_X_REASON=why)
+    assert seen("why") == ["case 7", "case 8"]
 
 
 def test_the_console_asks_why_before_it_plays(world: Installation, client: Any, settings: Any) -> None:

@@ -1,7 +1,9 @@
 """Views whose every answer is an audit event before it is given."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote
 
 import structlog
 from django.conf import settings
@@ -18,6 +20,7 @@ from .rates import Rates, headers_of
 
 log = structlog.get_logger(__name__)
 
+ENCODED = "Percent-encode what is no ASCII: Pr%C3%BCfung."
 OUTCOMES = {401: audit.DENIED, 403: audit.DENIED, 404: audit.DENIED, 429: audit.DENIED}
 
 
@@ -36,14 +39,21 @@ class Witnessed(APIView):
         """As ever, and refused where the policy asks why and nobody said."""
         super().initial(request, *args, **kwargs)
         deed = self.deeds.get(getattr(self, "action", None) or "", "")
+        if deed and request.headers.get(reasons.HEADER, "-").strip() == "":
+            # What is no ASCII is handed over by the server as nothing at all.
+            raise Problem(INVALID, f"{reasons.HEADER}: came empty. {ENCODED}")
         if deed not in settings.LUCID_REASON_REQUIRED:
             return
         body = request.data if isinstance(request.data, dict) else {}
-        given = request.headers.get(reasons.HEADER, "") or str(body.get("reason") or "")
-        given = given or request.query_params.get("reason", "")
+        given = said(request) or str(body.get("reason") or "").strip()
+        tell(request, why=given)
         session = str(kwargs.get("session_id", ""))
         if reasons.is_missing(deed, user=request.user, session=session, given=given):
-            raise Problem(INVALID, f"{reasons.HEADER}: say in this header why; the policy asks for it here.")
+            raise Problem(
+                INVALID,
+                f"{reasons.HEADER}: say in this header why; the policy asks for it here. {ENCODED} "
+                "Where no header can be sent, ?reason= says it.",
+            )
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """The answer, once its event is written; without the audit nothing is shown."""
@@ -74,7 +84,8 @@ def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Map
     actor = audit.actor_of(request._request, auth=request.auth, user=request.user)
     # Media are fetched in pieces: one event stands for a minute of them.
     seen = "" if deed == "session.played" else item or query
-    look = (actor.user, actor.address, deed, session, seen, outcome)
+    why = _why(request)
+    look = (actor.user, actor.address, deed, session, seen, outcome, why)
     if request.method == "GET" and not audit.is_news(*look):
         return
     facts = getattr(request._request, "_lucid_facts", None)
@@ -85,7 +96,7 @@ def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Map
             outcome=outcome,
             session=session or str(getattr(request._request, "_lucid_made", "")),
             item=item[:120],
-            why=getattr(request._request, "_lucid_why", "") or request.headers.get("X-Reason", ""),
+            why=why,
             facts=facts,
         )
     except DatabaseFailure:
@@ -96,7 +107,7 @@ def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Map
 def event_beside(request: Request, *, deed: str, session: Any) -> AuditEvent:
     """The event, to be written together with what it tells of; `written` says later that it was."""
     actor = audit.actor_of(request._request, auth=request.auth, user=request.user)
-    return audit.event_of(deed, actor=actor, session=str(session), why=request.headers.get("X-Reason", ""))
+    return audit.event_of(deed, actor=actor, session=str(session), why=_why(request))
 
 
 def written(request: Request) -> None:
@@ -114,7 +125,21 @@ def outcome_of(status: int) -> str:
 def tell(request: Request, *, why: str = "", made: Any = "", facts: Any = None) -> None:
     """What the event of this request shall say beside what can be seen from outside."""
     inner: Any = request._request
-    inner._lucid_why, inner._lucid_made, inner._lucid_facts = why, made, facts
+    inner._lucid_made, inner._lucid_facts = made, facts
+    if why:
+        inner._lucid_why = why
+
+
+def said(request: Request) -> str:
+    """Why, as the request says it: in X-Reason, percent-encoded or not, or else in `?reason=`."""
+    header = request.headers.get(reasons.HEADER, "")
+    with suppress(UnicodeDecodeError):  # what cannot be decoded was not encoded
+        header = unquote(header, errors="strict")
+    return (header or request.query_params.get("reason", "")).strip()
+
+
+def _why(request: Request) -> str:
+    return getattr(request._request, "_lucid_why", "") or said(request)
 
 
 def _unaudited(request: Request) -> JsonResponse:
