@@ -49,6 +49,30 @@ def test_what_was_done_is_written_with_who_and_why(manager: Any) -> None:
     assert (event.request_id, event.means) == ("asked-by-test", "token")
 
 
+def test_what_was_changed_is_written_as_it_was_and_as_it_is(manager: Any) -> None:
+    made = manager.post(f"{URL}/sessions", NEW | {"storage_config": {"max_size_gb": 2}}, format="json").json()
+    address = f"{URL}/sessions/{made['id']}"
+    changes = {"retention_days": 1, "max_size_gb": 2}
+    manager.patch(address, {"storage_config": changes, "metadata": {"tags": ["a"]}}, format="json")
+    manager.patch(address, {"name": "n"}, format="json")
+    manager.put(address, {"name": "m", "description": "x" * 10_000}, format="json")
+    first, same, last = AuditEvent.objects.filter(action="session.changed").order_by("at_us", "id")
+    assert first.facts == {
+        "changed": [
+            {"field": "storage_config.retention_days", "from": None, "to": 1},
+            {"field": "metadata.tags", "from": [], "to": ["a"]},
+        ]
+    }
+    assert same.facts is None
+    assert last.facts["changed"] == [
+        {"field": "name", "from": "n", "to": "m"},
+        {"field": "description", "from": "", "to": "x" * 200},
+        {"field": "storage_config.max_size_gb", "from": 2.0, "to": None},
+        {"field": "storage_config.retention_days", "from": 1, "to": None},
+        {"field": "metadata.tags", "from": ["a"], "to": []},
+    ]
+
+
 @contextmanager
 def refused_by_tables() -> Iterator[None]:
     """Inside, SQLite takes no event."""

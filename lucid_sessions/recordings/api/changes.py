@@ -10,13 +10,18 @@ from .. import sessions, tags
 from ..events import CHANGED
 from ..lifecycle import Status
 from ..models import Session
+from ..tombstones import GONE
 from .configuration import recording_defaults, source_of
 from .ownership import session_of
 from .preconditions import require_match
 from .problems import CONFLICT, NOT_IN_STATE, Problem, refused_as
+from .witnessed import tell
 
 # A change reads, merges and writes; another's write in between starts it over, this many times.
 ATTEMPTS = 5
+CONFIGURED = ("recording_config", "storage_config")
+# Of a long description the audit keeps the beginning.
+LONGEST_FACT = 200
 METADATA = {"project": "", "environment": "", "tags": [], "priority": "normal"}
 
 
@@ -34,10 +39,38 @@ def _changed(request: Request, pk: UUID, changes_of: Any) -> Session:
     for _ in range(ATTEMPTS):
         session = session_of(request.user, pk)
         require_match(request, session)
+        _require_there(session)
         changes = _different(session, changes_of(session))
         if not changes or _written(session, changes):
+            tell(request, facts=_facts(session, changes) if changes else None)
             return session_of(request.user, pk)
     raise Problem(CONFLICT, f'Session "{session.name}" is being changed by others. Read it and try again.')
+
+
+def _require_there(session: Session) -> None:
+    if session.status in GONE:
+        raise Problem(
+            NOT_IN_STATE, f'Session "{session.name}" is {session.status}: it cannot change any more.'
+        )
+
+
+def _facts(session: Session, changes: dict[str, Any]) -> dict[str, Any]:
+    """Each field that changes, by its name in the body, as it was and as it is; null: nothing was said."""
+    changed = []
+    for name, new in changes.items():
+        old = getattr(session, name)
+        if name in CONFIGURED:
+            both = ((f"{name}.{one}", old.get(one), new.get(one)) for one in sorted({*old, *new}))
+            changed += [one for one in both if one[1] != one[2]]
+        else:
+            changed.append((f"metadata.{name}" if name in METADATA else name, old, new))
+    return {
+        "changed": [{"field": name, "from": _brief(old), "to": _brief(new)} for name, old, new in changed]
+    }
+
+
+def _brief(value: Any) -> Any:
+    return value[:LONGEST_FACT] if isinstance(value, str) else value
 
 
 def _written(session: Session, changes: dict[str, Any]) -> bool:
@@ -54,7 +87,7 @@ def _merge(session: Session, given: dict[str, Any]) -> dict[str, Any]:
     if "recording_config" in given:
         _require_created(session)
     changes: dict[str, Any] = {name: given[name] for name in ("name", "description") if name in given}
-    for name in ("recording_config", "storage_config"):
+    for name in CONFIGURED:
         if name in given:
             changes[name] = getattr(session, name) | given[name]
     return changes | given.get("metadata", {})
