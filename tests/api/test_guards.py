@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from lucid_sessions.access.models import ApiToken, FailedSignIns, Replay, User
+from lucid_sessions.access.models import ApiToken, AuditEvent, FailedSignIns, Replay, User
 from lucid_sessions.recordings.api import rates
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
@@ -36,8 +36,18 @@ def test_the_same_request_under_the_same_key_makes_one_session(operator: Any) ->
     first, again = create(operator, "k1"), create(operator, "k1")
     assert (first.status_code, first.json()) == (again.status_code, again.json())
     assert (first["Location"], again["Idempotent-Replayed"]) == (again["Location"], "true")
+    assert again["ETag"] == first["ETag"]
     assert create(operator, "k2").json()["id"] != first.json()["id"]
     assert Session.objects.count() == 2
+
+
+def test_an_answer_that_is_given_again_is_told_as_that(operator: Any) -> None:
+    made = {create(operator, "k").json()["id"] for _ in range(3)}
+    events = list(AuditEvent.objects.order_by("at_us", "id").values_list("action", "session", "facts"))
+    assert {action for action, _, _ in events} == {"session.created"}
+    assert {session for _, session, _ in events} == made
+    again = {"replayed": True, "made": made.pop()}
+    assert [facts for _, _, facts in events] == [None, again, again]
 
 
 def test_a_key_with_another_body_is_refused_and_one_of_a_refused_request_is_free(operator: Any) -> None:

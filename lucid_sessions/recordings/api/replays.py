@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from lucid_sessions.access.models import Replay, uuid7
 
 from .problems import IN_PROGRESS, INVALID, KEY_REUSED, Problem
+from .witnessed import tell
 
 KEPT = timedelta(hours=24)
 LONGEST_KEY = 255
@@ -34,6 +35,7 @@ def once(request: Request, make: Callable[[UUID], Response]) -> Response:
         return make(uuid7())
     row, mine = _claimed(_key(request, given), body=_digest(request.data))
     if not mine:
+        tell(request, made=row.made, facts={"replayed": True, "made": str(row.made)})
         return _again(row)
     try:
         answer = make(row.made)
@@ -70,10 +72,12 @@ def _busy() -> Any:
 
 
 def _again(row: Replay) -> Response:
-    headers = {"Idempotent-Replayed": "true"}
+    answer, headers = json.loads(row.answer), {"Idempotent-Replayed": "true"}
     if row.location:
         headers["Location"] = row.location
-    return Response(json.loads(row.answer), row.status, headers=headers)
+    if "version" in answer:
+        headers["ETag"] = f'"{answer["version"]}"'
+    return Response(answer, row.status, headers=headers)
 
 
 def _key(request: Request, given: str) -> str:
