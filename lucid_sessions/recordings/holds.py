@@ -42,17 +42,22 @@ class Person(Protocol):
         """Whether the person may."""
 
 
-def place(session: Session, *, by: Person, why: str) -> Hold:
-    """The new hold. Refused once the session is expiring, without a reason, or to a person who may not."""
+def place(session: Session, *, by: Person, why: str, id: UUID | None = None) -> Hold:  # noqa: A002
+    """The new hold; under an `id` that the session knows it is that one.
+
+    Refused once the session is expiring, without a reason, or to a person who may not.
+    """
     _check(by, why)
     hold: Hold = {
-        "id": uuid.uuid4().hex,
+        "id": (id or uuid.uuid4()).hex,
         "by": by.get_username(),
         "who": str(by.pk),
         "why": why.strip(),
         "at": timezone.now().isoformat(),
     }
     for row in readings(session):
+        if known := next((one for one in row.holds if one["id"] == hold["id"]), None):
+            return known
         if write(row, [*row.holds, hold]):
             break
     log.info("session held", session=str(session.pk), hold=hold["id"], by=hold["by"])

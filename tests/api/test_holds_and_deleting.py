@@ -1,9 +1,12 @@
 """Replacing, deleting, holding: what may go, when, and by whom."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from lucid_sessions.access.models import AuditEvent, Replay
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import LedgerRequest, Session
 
@@ -84,3 +87,36 @@ def test_what_is_held_is_not_deleted_until_another_person_releases_it(
     assert (freed.status_code, freed.json()["held"]) == (200, False)
     assert set(LedgerRequest.objects.values_list("kind", flat=True)) >= {"held", "released"}
     assert manager.delete(f"{address}?reason=r").status_code == 202
+
+
+def test_a_hold_is_released_by_the_whole_of_its_id_and_once(world: Installation, manager: Any) -> None:
+    address = f"{URL}/{sealed_session(world).pk}/hold"
+    hold = manager.post(address, {"reason": "case 7"}, format="json").json()["holds"][0]["id"]
+    admin = client_of(person("admin"))
+
+    def release(name: str) -> Any:
+        return admin.post(f"{address}/{name}/release", {"reason": "over"}, format="json")
+
+    for name in (hold[0], hold[:-1], "0" * 32):
+        assert (release(name).status_code, release(name).json()["code"]) == (404, "LUCID_ERR_1012")
+    assert release(hold).json()["held"] is False
+    again = release(hold)
+    assert (again.status_code, again.json()["code"]) == (409, "LUCID_ERR_3011")
+    assert "was released by admin" in again.json()["detail"]
+
+
+def test_a_hold_that_is_asked_for_twice_under_one_key_is_one_hold(world: Installation, manager: Any) -> None:
+    address = f"{URL}/{sealed_session(world).pk}/hold"
+
+    def place() -> Any:
+        return manager.post(address, {"reason": "case 7"}, format="json", HTTP_IDEMPOTENCY_KEY="k")
+
+    first, again = place(), place()
+    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    assert again["Idempotent-Replayed"] == "true"
+    # The first died before it could write down what it answered.
+    Replay.objects.update(status=0, answer="", begun_at=timezone.now() - timedelta(minutes=2))
+    assert place().json() == first.json()
+    assert len(Session.objects.get().holds) == 1
+    told = AuditEvent.objects.filter(action="session.held").values_list("why", flat=True)
+    assert list(told) == ["case 7"] * 3

@@ -78,6 +78,7 @@ OWN = {"api-tokens", "api-token", "job", "job-cancel", "job-result"}
 # The log is empty here: no checkpoint, no record, no proof of growth.
 EMPTY_LOG = {"consistency": 404, "checkpoint": 404, "record": 404}
 # There is no endpoint either.
+EMPTY_LOG |= {"release": 404}  # nor a hold
 EMPTY_LOG |= {rule: 404 for rule in RULES if rule.startswith("webhook") and not rule.startswith("webhooks")}
 LET_IN = {200, 201, 202, 204, 409}
 SEES_ALL = {"admin", "session_manager", "auditor"}

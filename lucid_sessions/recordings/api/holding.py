@@ -12,11 +12,22 @@ from rest_framework.viewsets import ViewSet
 from .. import holds
 from ..models import Session
 from .bodies import Reason
-from .documents import ACCEPTED, ONE_SESSION_ERRORS, Described
+from .documents import ACCEPTED, ONCE, ONCE_ERRORS, ONE_SESSION_ERRORS, Described, problem
 from .ownership import session_of
 from .permissions import Allowed
-from .problems import HELD, refused_as
+from .problems import HELD, MEDIA_TYPE, NO_SUCH_THING, Problem, refused_as
+from .replays import once
 from .witnessed import Witnessed, tell
+
+NO_HOLD = {
+    (404, MEDIA_TYPE): problem("LUCID_ERR_3001: there is no such session, or LUCID_ERR_1012: no such hold."),
+    (409, MEDIA_TYPE): problem("LUCID_ERR_3011: it was released before, or you placed it."),
+}
+NOT_NOW = {
+    (409, MEDIA_TYPE): problem(
+        "LUCID_ERR_3011: it cannot be held any more; LUCID_ERR_1011: still being answered."
+    )
+}
 
 
 class HoldBody(serializers.Serializer[Any]):
@@ -54,23 +65,45 @@ class Holding(Witnessed, ViewSet):
         """See a session's holds, the released ones too."""
         return _shown(session_of(request.user, session_id))
 
-    @extend_schema(request=Reason, responses={201: HoldsBody, **ONE_SESSION_ERRORS, **ACCEPTED})
+    @extend_schema(
+        request=Reason,
+        parameters=[ONCE],
+        responses={201: HoldsBody, **ONE_SESSION_ERRORS, **ACCEPTED, **ONCE_ERRORS, **NOT_NOW},
+    )
     def place(self, request: Request, session_id: UUID) -> Response:
         """Put a session under hold. The ledger records it."""
-        session, why = session_of(request.user, session_id), _reason(request)
-        with refused_as(HELD):
-            hold = holds.place(session, by=_person(request), why=why)
-        tell(request, why=why, facts={"hold": hold["id"]})
-        return _shown(session_of(request.user, session_id), status=201)
+        why = _reason(request)
+        tell(request, why=why)
 
-    @extend_schema(request=Reason, responses={200: HoldsBody, **ONE_SESSION_ERRORS, **ACCEPTED})
+        def make(made: UUID) -> Response:
+            session = session_of(request.user, session_id)
+            with refused_as(HELD):
+                hold = holds.place(session, by=_person(request), why=why, id=made)
+            tell(request, facts={"hold": hold["id"]})
+            return _shown(session_of(request.user, session_id), status=201)
+
+        return once(request, make)
+
+    @extend_schema(request=Reason, responses={200: HoldsBody, **ONE_SESSION_ERRORS, **ACCEPTED, **NO_HOLD})
     def release(self, request: Request, session_id: UUID, hold_id: str) -> Response:
         """Release a hold: that takes another person than the one who placed it."""
         session, why = session_of(request.user, session_id), _reason(request)
         tell(request, why=why)
+        _require_active(session, hold_id)
         with refused_as(HELD):
             holds.release(session, hold_id, by=_person(request), why=why)
         return _shown(session_of(request.user, session_id))
+
+
+def _require_active(session: Session, hold_id: str) -> None:
+    """By the whole of its id: the beginning that a command takes is for people who see what they do."""
+    hold = next((one for one in session.holds if one["id"] == hold_id), None)
+    if hold is None:
+        raise Problem(
+            NO_SUCH_THING, f'Session "{session.name}" never had a hold {hold_id}. Give the whole id.'
+        )
+    if hold.get("released_at"):
+        raise Problem(HELD, f"Hold {hold_id} was released by {hold['released_by']} at {hold['released_at']}.")
 
 
 def _person(request: Request) -> holds.Person:
