@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 60.0
 MOST_LOOKS = 20_000
 MOST_WHY = 500
+LONGEST_NAME = 150
 DONE, REFUSED, DENIED, FAILED = "done", "refused", "denied", "failed"
 
 _looks: dict[tuple[str, ...], float] = {}
@@ -35,19 +36,23 @@ class Actor:
     """Who acts, and from where."""
 
     user: str = ""
+    # Without a user's id: the name that a stranger claimed.
     username: str = ""
     means: str = ""
     address: str = ""
     request_id: str = ""
 
 
-def actor_of(request: HttpRequest, *, auth: Any = None, user: Any = None) -> Actor:
-    """Who sent this request; `user` and `auth` as DRF found them."""
+def actor_of(request: HttpRequest, *, auth: Any = None, user: Any = None, claimed: str = "") -> Actor:
+    """Who sent this request; `user` and `auth` as DRF found them.
+
+    `claimed` is the user name that a stranger gave: the event is found by it, and has no user's id.
+    """
     who = user if user is not None else getattr(request, "user", None)
     known = bool(who and who.is_authenticated)
     return Actor(
         user=str(who.pk) if known and who else "",
-        username=who.get_username() if known and who else "",
+        username=who.get_username() if known and who else claimed[:LONGEST_NAME],
         means=_means(auth) if known else "",
         address=clients.address_of(request),
         request_id=request_id(request),

@@ -70,7 +70,7 @@ def _outcome(request: HttpRequest, response: HttpResponse, *, known: bool) -> st
 def _write(
     request: HttpRequest, deed: str, *, actor: audit.Actor | None, outcome: str, facts: Any = None
 ) -> None:
-    who = actor or audit.actor_of(request)
+    who = actor or audit.actor_of(request, claimed=(facts or {}).get("username", ""))
     if request.method in ("GET", "HEAD") and not audit.is_news(
         who.user, who.address, deed, request.path, outcome
     ):

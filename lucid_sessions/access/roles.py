@@ -14,6 +14,8 @@ VERBS = ("view", "add", "change", "delete", "record", "play", "export", "hold")
 AUDITS = ("admin", "auditor")
 # These see every session; the others see those that they own.
 SEES_ALL = ("admin", "session_manager", "auditor")
+# These decide about what is others'.
+MANAGES = ("admin", "session_manager")
 
 
 def sees_all(user: Any) -> bool:
@@ -29,6 +31,11 @@ def audits(user: Any) -> bool:
 def administers(user: Any) -> bool:
     """True when the user may decide who else is told of what happens."""
     return bool(user.is_superuser or "admin" in roles_of(user))
+
+
+def manages(user: Any) -> bool:
+    """True when the user sees what the whole system does, and may say whose a session is."""
+    return bool(user.is_superuser or roles_of(user) & set(MANAGES))
 
 
 def roles_of(user: Any) -> frozenset[str]:

@@ -40,7 +40,10 @@ def sign_in(user: User) -> Pair:
 
 
 def refresh(text: str) -> Pair:
-    """The next pair, for a refresh token that is spent by this; InvalidToken when it is no longer good."""
+    """The next pair, for a refresh token that is spent by this.
+
+    InvalidToken when it is no longer good, AuthenticationFailed when its user's account is closed.
+    """
     token = _checked(text)
     family = str(token.get(FAMILY, ""))
     if not family or _is_revoked(family):
@@ -62,6 +65,16 @@ def sign_out(text: str) -> User | None:
         return None
     _revoke(str(token.get(FAMILY, token["jti"])), until=_latest_end())
     return User.objects.filter(pk=token["sub"]).first()
+
+
+def claimed_by(text: str) -> str:
+    """The user name of a refresh token that was refused, when it is one of ours."""
+    try:
+        token = _checked(text)
+    except InvalidToken:
+        return ""
+    user = User.objects.filter(pk=token["sub"]).first()
+    return user.get_username() if user else ""
 
 
 def _checked(text: str) -> RefreshToken:

@@ -51,8 +51,9 @@ class SignIn(LoginView):
 
     def form_invalid(self, form: Any) -> HttpResponse:
         """Not let in, and write it down."""
-        facts = {"username": str(form.data.get("username", ""))[:150]}
-        audit.record("signed-in", actor=audit.actor_of(self.request), outcome=audit.DENIED, facts=facts)
+        name = str(form.data.get("username", ""))[: audit.LONGEST_NAME]
+        actor = audit.actor_of(self.request, claimed=name)
+        audit.record("signed-in", actor=actor, outcome=audit.DENIED, facts={"username": name})
         return super().form_invalid(form)
 
 

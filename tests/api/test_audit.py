@@ -135,10 +135,9 @@ def test_signing_in_is_written_and_failing_to_as_well(client: Any, settings: Any
     for word in ("wrong", "right"):
         body = {"username": "auditor", "password": word}
         client.post(f"{URL}/auth/token", body, content_type="application/json")
-    assert [(action, outcome) for action, outcome, _ in deeds()] == [
-        ("signed-in", "denied"),
-        ("signed-in", "done"),
-    ]
+    assert deeds() == [("signed-in", "denied", "auditor"), ("signed-in", "done", "auditor")]
+    # A name that was only claimed is no user's.
+    assert list(AuditEvent.objects.order_by("at_us").values_list("user", flat=True)) == ["", str(user.pk)]
 
 
 def test_a_forged_forwarded_address_is_not_believed(manager: Any, settings: Any) -> None:

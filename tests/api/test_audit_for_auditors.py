@@ -121,11 +121,16 @@ def test_refreshing_and_signing_out_are_written_down_and_so_is_a_copied_token(cl
 
     assert post("refresh", first.refresh) == 200
     assert post("refresh", first.refresh) == 401
+    assert post("refresh", "made up") == 401
+    User.objects.update(is_active=False)
+    assert post("refresh", tokens.sign_in(first.user).refresh) == 401
     assert post("logout", tokens.sign_in(first.user).refresh) == 204
     assert post("logout", "made up") == 204
     assert seen("action", "outcome", "username") == [
         ("token-refreshed", "done", "auditor"),
+        ("token-refreshed", "denied", "auditor"),
         ("token-refreshed", "denied", ""),
+        ("token-refreshed", "denied", "auditor"),
         ("signed-out", "done", "auditor"),
         ("signed-out", "refused", ""),
     ]
@@ -135,6 +140,15 @@ def test_what_is_no_deed_of_its_own_is_written_down_when_it_is_refused(world: In
     assert world.spool.identity
     client_of(person("session_viewer")).get(f"{URL}/jobs")
     assert seen("action", "outcome", "item") == [("request.refused", "denied", f"{URL}/jobs")]
+
+
+def test_who_is_not_let_through_to_flower_is_written_down(world: Installation) -> None:
+    assert world.spool.identity
+    client_of(person("auditor")).get(f"{URL}/auth/flower")
+    client_of(person("admin")).get(f"{URL}/auth/flower")
+    assert seen("action", "outcome", "username", "item") == [
+        ("request.refused", "denied", "auditor", f"{URL}/auth/flower")
+    ]
 
 
 def test_looking_at_the_ledger_is_written_down_once_a_minute(world: Installation, auditor: Any) -> None:
@@ -158,7 +172,7 @@ def test_what_is_done_in_the_admin_is_written_down_without_what_was_typed(world:
     browser.post("/admin/logout/")
     browser.get(f"/admin/access/user/{root.pk}/change/")
     assert seen("action", "outcome", "username") == [
-        ("signed-in", "denied", ""),
+        ("signed-in", "denied", "root"),
         ("signed-in", "done", "root"),
         ("admin.access_user_changelist", "done", "root"),
         ("admin.access_user_add", "refused", "root"),

@@ -9,6 +9,7 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 
 from lucid_sessions.access.models import ApiToken, AuditEvent, FailedSignIns, Replay, User
+from lucid_sessions.access.roles import VERBS
 from lucid_sessions.recordings.api import rates
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
@@ -250,3 +251,10 @@ def test_flower_is_for_administrators_and_managers() -> None:
     }
     assert asked == {"admin": 204, "auditor": 403}
     assert client_of(None).get(f"{URL}/auth/flower").status_code == 401
+
+
+def test_flower_shows_more_than_any_scope_of_a_machine_covers() -> None:
+    client, _ = machine(client_of(person("admin")), *VERBS)
+    answer = client.get(f"{URL}/auth/flower")
+    assert (answer.status_code, answer.json()["code"]) == (403, "LUCID_ERR_1002")
+    assert "sign in" in answer.json()["detail"]

@@ -27,3 +27,4 @@ def test_looking_steering_and_being_turned_away_are_written_down(world: Installa
     rows = AuditEvent.objects.order_by("at_us", "id").values_list("action", "outcome", "means")
     assert list(rows)[:2] == [("session.viewed", "done", "browser"), ("session.start", "done", "browser")]
     assert ("signed-in", "denied", "") in list(rows)
+    assert AuditEvent.objects.get(username="guess").outcome == "denied"

@@ -9,17 +9,14 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework_simplejwt.exceptions import InvalidToken
 
 from lucid_sessions.access import audit, tokens
-from lucid_sessions.access.roles import roles_of
+from lucid_sessions.access.roles import manages
 
 from .documents import CONFIGURATION_ERRORS, NOT_SIGNED_IN, problem
 from .problems import MEDIA_TYPE
 from .strict import Strict
-
-# Flower shows what the whole system does, whoever's it is.
-SEES_FLOWER = {"admin", "session_manager"}
+from .witnessed import Witnessed
 
 ERRORS = {key: answer for key, answer in CONFIGURATION_ERRORS.items() if key[0] != 403}
 
@@ -65,7 +62,8 @@ class SignIn(_Open):
         body.is_valid(raise_exception=True)
         user: Any = authenticate(request._request, **body.validated_data)
         if user is None:
-            _note(request, audit.DENIED, facts={"username": body.validated_data["username"]})
+            name = body.validated_data["username"]
+            _note(request, audit.DENIED, claimed=name, facts={"username": name})
             raise AuthenticationFailed(
                 "User name or password is wrong, or the account is closed, or there were too many attempts."
             )
@@ -74,9 +72,15 @@ class SignIn(_Open):
 
 
 def _note(
-    request: Request, outcome: str, *, deed: str = "signed-in", user: Any = None, facts: Any = None
+    request: Request,
+    outcome: str,
+    *,
+    deed: str = "signed-in",
+    user: Any = None,
+    claimed: str = "",
+    facts: Any = None,
 ) -> None:
-    actor = audit.actor_of(request._request, user=user)
+    actor = audit.actor_of(request._request, user=user, claimed=claimed)
     audit.record(deed, actor=actor, outcome=outcome, facts=facts)
 
 
@@ -88,10 +92,11 @@ class Refresh(_Open):
         """Get the next pair. The refresh token works once; used twice, all of its sign-in is revoked."""
         body = RefreshToken(data=request.data)
         body.is_valid(raise_exception=True)
+        text = body.validated_data["refresh"]
         try:
-            pair = tokens.refresh(body.validated_data["refresh"])
-        except InvalidToken:
-            _note(request, audit.DENIED, deed="token-refreshed")
+            pair = tokens.refresh(text)
+        except AuthenticationFailed:
+            _note(request, audit.DENIED, deed="token-refreshed", claimed=tokens.claimed_by(text))
             raise
         _note(request, audit.DONE, deed="token-refreshed", user=pair.user)
         return Response(TokenPair(pair).data)
@@ -110,16 +115,21 @@ class SignOut(_Open):
         return Response(status=204)
 
 
-class Flower(APIView):
+class Flower(Witnessed):
     """Whether to let somebody through to Flower, for a proxy to ask (nginx: auth_request)."""
 
     @extend_schema(
         operation_id="auth_flower",
-        responses={204: None, **NOT_SIGNED_IN, (403, MEDIA_TYPE): problem("Neither admin nor manager.")},
+        responses={
+            204: None,
+            **NOT_SIGNED_IN,
+            (403, MEDIA_TYPE): problem("Neither admin nor manager, or an API token."),
+        },
     )
     def get(self, request: Request) -> Response:
-        """Ask whether the signed-in user may see Flower: 204 for administrators and managers."""
-        user: Any = request.user
-        if not (user.is_superuser or roles_of(user) & SEES_FLOWER):
+        """Ask whether the signed-in user may see Flower: 204 for administrators and managers, in person."""
+        if getattr(request.auth, "scopes", None) is not None:
+            raise PermissionDenied("No scope of an API token covers Flower: sign in.")
+        if not manages(request.user):
             raise PermissionDenied("Flower is for administrators and session managers.")
         return Response(status=204)
