@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lucid_sessions.recordings import targets
+from lucid_sessions.recordings import sessions, targets
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session, SessionKey
 
@@ -65,3 +65,45 @@ def test_sound_is_refused_where_there_is_none_also_later(operator: Any) -> None:
     later = operator.patch(f"{URL}/{session}", change, format="json")
     assert later.status_code == 409, later.content
     assert "vnc:// carries no sound" in later.json()["detail"]
+
+
+RDP = {"host": "192.0.2.7", "username": "operator", "password": "Bouvet-54"}
+VNC = {"kind": "vnc", "host": "Desk.example.org"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"source": {"kind": "synthetic"}},
+        {"source": {"kind": "x11", "display": ":1"}},
+        {"source": VNC | {"password": "Bouvet-54"}},
+        {"source": CAMERA | {"password": "Bouvet-54"}},
+        {"rdp_config": RDP | {"domain": "corp", "fingerprint": "ab" * 32}},
+        {"rdp_config": RDP | {"ignore_cert": True}},
+    ],
+)
+def test_a_replacement_may_name_the_source_that_the_session_has(operator: Any, given: Any) -> None:
+    made = operator.post(URL, {"name": "gate", **given}, format="json").json()
+    address = f"{URL}/{made['id']}"
+
+    def put(source: Any) -> Any:
+        return operator.put(address, {"name": "gate", "source": source}, format="json")
+
+    assert put(made["source"]).status_code == 200
+    if "source" in given:
+        plain = {name: value for name, value in given["source"].items() if name != "password"}
+        assert [put(one).status_code for one in (given["source"], plain)] == [200, 200]
+    for other in ({"kind": "vnc", "host": "h"}, {"kind": "rtsp", "host": "h", "path": "/#"}):
+        answer = put(other)
+        assert (answer.status_code, answer.json()["code"]) == (409, "LUCID_ERR_3003")
+    assert put({"kind": "rdp"}).status_code == 400
+    assert put(made["source"] | {"gateway": "h"}).status_code == 400
+
+
+def test_a_replacement_may_name_the_file_that_was_imported(world: Installation) -> None:
+    manager = client_of(person("session_manager"))
+    address = f"{URL}/{sessions.create('file:///secret/place/video.mp4', name='imported').pk}"
+    source = manager.get(address).json()["source"]
+    assert manager.put(address, {"name": "m", "source": source}, format="json").status_code == 200
+    other = {"kind": "file", "name": "other.mp4"}
+    assert manager.put(address, {"name": "m", "source": other}, format="json").status_code == 409

@@ -20,6 +20,7 @@ from .configuration import (
     recording_defaults,
 )
 from .desktops import RdpConfig, rdp_address
+from .own_source import OwnSource
 from .strict import Strict
 
 # Named for the OpenAPI document.
@@ -103,7 +104,9 @@ class SessionReplacement(Strict):
 
     name = serializers.CharField(max_length=200)
     description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
-    source: Any = Source(required=False, help_text="Only the one that it has.")
+    source: Any = OwnSource(
+        required=False, help_text="Only the one that it has. A password is not compared, and does not change."
+    )
     recording_config = RecordingConfig(required=False, help_text="Only until the session is started.")
     storage_config = StorageConfig(required=False)
     metadata = Metadata(required=False)

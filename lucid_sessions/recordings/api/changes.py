@@ -11,7 +11,8 @@ from ..events import CHANGED
 from ..lifecycle import Status
 from ..models import Session
 from ..tombstones import GONE
-from .configuration import recording_defaults, source_of
+from .configuration import recording_defaults
+from .own_source import is_source_of
 from .ownership import session_of
 from .preconditions import require_match
 from .problems import CONFLICT, NOT_IN_STATE, Problem, refused_as
@@ -108,7 +109,7 @@ def _replace(session: Session, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _require_same_source(session: Session, source: Any) -> None:
-    if source is not None and dict(source) != source_of(session.source):
+    if source is not None and not is_source_of(source, session.source):
         raise Problem(CONFLICT, "source: cannot change. Create another session.")
 
 

@@ -1,7 +1,7 @@
 """The parts of a session's description: source, recording, storage, metadata; checked field by field."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -23,7 +23,7 @@ GOES_WITH = {
     **dict.fromkeys(("host", "port", "password"), ("vnc", "rtsp")),
     **dict.fromkeys(("username", "path"), ("rtsp",)),
 }
-NEEDED = {"x11": "display", "vnc": "host", "rtsp": "host"}
+NEEDED = {"x11": "display", "vnc": "host", "rtsp": "host", "rdp": "host"}
 FILE_REFUSED = "Files of the host are not opened for clients. Run `manage.py import_video FILE` there."
 PRIORITIES = ("low", "normal", "high")
 RETENTION_DAYS = 90
@@ -35,6 +35,9 @@ RESOLUTION = f"^{SIDE}x{SIDE}$"
 class Source(Strict):
     """What is recorded."""
 
+    kinds: ClassVar[tuple[str, ...]] = KINDS
+    goes_with: ClassVar[Mapping[str, tuple[str, ...]]] = GOES_WITH
+
     @classmethod
     def describe(cls, schema: dict[str, Any]) -> None:
         """One of several, each with the fields that go with its kind."""
@@ -43,15 +46,19 @@ class Source(Strict):
         schema["oneOf"] = [
             {
                 "type": "object",
-                "title": f"{kind.capitalize()}Source",
+                "title": f"{cls.__name__.removesuffix('Source')}{kind.capitalize()}Source",
                 "properties": {
                     "kind": {"type": "string", "enum": [kind], "description": about},
-                    **{name: field for name, field in fields.items() if kind in GOES_WITH.get(name, (kind,))},
+                    **{
+                        name: field
+                        for name, field in fields.items()
+                        if kind in cls.goes_with.get(name, (kind,))
+                    },
                 },
                 "required": ["kind", *([NEEDED[kind]] if kind in NEEDED else [])],
                 "additionalProperties": False,
             }
-            for kind in KINDS
+            for kind in cls.kinds
         ]
         for name in ("type", "required", "additionalProperties"):
             schema.pop(name, None)
@@ -78,15 +85,15 @@ class Source(Strict):
 
     def to_internal_value(self, data: Any) -> Any:
         """The checked source; a file has its own answer."""
-        if isinstance(data, Mapping) and data.get("kind") == "file":
+        if isinstance(data, Mapping) and data.get("kind") == "file" and "file" not in self.kinds:
             raise serializers.ValidationError({"kind": FILE_REFUSED})
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Each field goes with some kinds, and only there."""
         kind = attrs["kind"]
-        astray = [name for name in attrs if kind not in GOES_WITH.get(name, (kind,))]
-        faults = {name: f"goes with {' and '.join(GOES_WITH[name])} only." for name in astray}
+        astray = [name for name in attrs if kind not in self.goes_with.get(name, (kind,))]
+        faults = {name: f"goes with {' and '.join(self.goes_with[name])} only." for name in astray}
         if kind in NEEDED and NEEDED[kind] not in attrs:
             faults[NEEDED[kind]] = f"is needed for {kind}."
         if faults:
