@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from django.urls import get_resolver
 
-from lucid_sessions.access.models import User
+from lucid_sessions.access.models import AuditEvent, User
 from lucid_sessions.recordings.api import urls
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
@@ -118,6 +118,48 @@ def test_others_sessions_do_not_exist_but_for_roles_that_see_all(world: Installa
         if "{session}" in line and role in who:
             got = ask(client, rule, *owned_by(other))
             assert (got in LET_IN) if role in SEES_ALL else (got == 404), (role, rule, got)
+
+
+@pytest.mark.parametrize("role", ["admin", "session_manager"])
+def test_who_administers_gives_a_session_to_somebody_else(world: Installation, role: str) -> None:
+    assert world.spool.identity
+    viewer, operator, manager = (person(one) for one in ("session_viewer", "session_operator", role))
+    session, _ = owned_by(operator)
+    address = f"/api/v1/sessions/{session.pk}"
+    assert client_of(viewer).get(address).status_code == 404
+    given = client_of(manager).patch(address, {"metadata": {"owner": "session_viewer"}}, format="json")
+    assert (given.status_code, given.json()["metadata"]["owner"]) == (200, "session_viewer")
+    assert given.json()["version"] == session.version + 1
+    assert client_of(viewer).get(address).json() == given.json()
+    assert client_of(operator).get(address).status_code == 404
+    told = {"field": "metadata.owner", "from": "session_operator", "to": "session_viewer"}
+    assert AuditEvent.objects.get(action="session.changed").facts == {"changed": [told]}
+    # What a replacement leaves out of it stays.
+    shown = client_of(manager).put(address, {"name": "m"}, format="json").json()
+    assert shown["metadata"]["owner"] == "session_viewer"
+
+
+@pytest.mark.parametrize("name", ["nobody at all", None])
+def test_a_session_is_given_to_nobody_who_is_not_there(world: Installation, name: str | None) -> None:
+    assert world.spool.identity
+    session, _ = owned_by(person("session_operator"))
+    body = {"metadata": {"owner": name}}
+    answer = client_of(person("admin")).patch(f"/api/v1/sessions/{session.pk}", body, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (409, "LUCID_ERR_3003")
+    assert answer.json()["detail"].startswith("metadata.owner: there is no user")
+
+
+def test_who_does_not_administer_gives_nothing_away_and_learns_no_names(world: Installation) -> None:
+    assert world.spool.identity
+    operator = person("session_operator")
+    person("auditor")
+    address = f"/api/v1/sessions/{owned_by(operator)[0].pk}"
+
+    def patch(name: str) -> int:
+        body = {"metadata": {"owner": name, "project": "p"}}
+        return int(client_of(operator).patch(address, body, format="json").status_code)
+
+    assert [patch(name) for name in ("auditor", "nobody", "session_operator")] == [403, 403, 200]
 
 
 def test_lists_and_sums_hold_only_what_the_caller_sees(world: Installation) -> None:

@@ -12,6 +12,7 @@ from ..models import Chunk, Session
 from .configuration import (
     KINDS,
     Metadata,
+    MetadataChanges,
     RecordingConfig,
     ShownSource,
     Source,
@@ -94,7 +95,7 @@ class SessionChanges(Strict):
     description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
     recording_config = RecordingConfig(required=False, help_text="Only until the session is started.")
     storage_config = StorageConfig(required=False)
-    metadata = Metadata(required=False)
+    metadata = MetadataChanges(required=False)
 
 
 class SessionReplacement(Strict):
@@ -109,7 +110,7 @@ class SessionReplacement(Strict):
     )
     recording_config = RecordingConfig(required=False, help_text="Only until the session is started.")
     storage_config = StorageConfig(required=False)
-    metadata = Metadata(required=False)
+    metadata = MetadataChanges(required=False)
 
 
 class Reason(Strict):

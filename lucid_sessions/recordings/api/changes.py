@@ -3,8 +3,12 @@
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from rest_framework.request import Request
+
+from lucid_sessions.access.roles import manages
 
 from .. import sessions, tags
 from ..events import CHANGED
@@ -15,7 +19,7 @@ from .configuration import recording_defaults
 from .own_source import is_source_of
 from .ownership import session_of
 from .preconditions import require_match
-from .problems import CONFLICT, NOT_IN_STATE, Problem, refused_as
+from .problems import CONFLICT, NOT_IN_STATE, NOT_PERMITTED, Problem, refused_as
 from .witnessed import tell
 
 # A change reads, merges and writes; another's write in between starts it over, this many times.
@@ -41,7 +45,7 @@ def _changed(request: Request, pk: UUID, changes_of: Any) -> Session:
         session = session_of(request.user, pk)
         require_match(request, session)
         _require_there(session)
-        changes = _different(session, changes_of(session))
+        changes = _different(request.user, session, changes_of(session))
         if not changes or _written(session, changes):
             tell(request, facts=_facts(session, changes) if changes else None)
             return session_of(request.user, pk)
@@ -64,13 +68,15 @@ def _facts(session: Session, changes: dict[str, Any]) -> dict[str, Any]:
             both = ((f"{name}.{one}", old.get(one), new.get(one)) for one in sorted({*old, *new}))
             changed += [one for one in both if one[1] != one[2]]
         else:
-            changed.append((f"metadata.{name}" if name in METADATA else name, old, new))
+            changed.append((f"metadata.{name}" if name in (*METADATA, "owner") else name, old, new))
     return {
         "changed": [{"field": name, "from": _brief(old), "to": _brief(new)} for name, old, new in changed]
     }
 
 
 def _brief(value: Any) -> Any:
+    if isinstance(value, AbstractBaseUser):
+        return value.get_username()
     return value[:LONGEST_FACT] if isinstance(value, str) else value
 
 
@@ -113,14 +119,28 @@ def _require_same_source(session: Session, source: Any) -> None:
         raise Problem(CONFLICT, "source: cannot change. Create another session.")
 
 
-def _different(session: Session, changes: dict[str, Any]) -> dict[str, Any]:
-    """What really changes; refused where the session's state does not let it."""
+def _different(user: Any, session: Session, changes: dict[str, Any]) -> dict[str, Any]:
+    """What really changes; refused where the session's state or the user's role does not let it."""
+    if "owner" in changes:
+        changes["owner"] = _owner(user, session, changes["owner"])
     changes = {name: value for name, value in changes.items() if getattr(session, name) != value}
     if "recording_config" in changes:
         _require_created(session)
         with refused_as(CONFLICT):
             sessions.check_audible(session.source, changes["recording_config"])
     return changes
+
+
+def _owner(user: Any, session: Session, name: str | None) -> Any:
+    """Whose it is to be; what names there are is told only to those who may say whose."""
+    if name == _brief(session.owner):
+        return session.owner
+    if not manages(user):
+        raise Problem(NOT_PERMITTED, "metadata.owner: only administrators and session managers change it.")
+    owner = get_user_model().objects.filter(username=name).first()
+    if owner is None:
+        raise Problem(CONFLICT, f'metadata.owner: there is no user "{name or ""}". Give the name of one.')
+    return owner
 
 
 def _require_created(session: Session) -> None:

@@ -14,7 +14,7 @@ from recorder.sources import RECONNECTED
 
 from .. import sessions
 from . import desktops
-from .strict import OnlyNull, OnlyTrue, Strict
+from .strict import VISIBLE_TEXT, OnlyNull, OnlyTrue, Strict
 
 # What a client may make a recorder open: never a path of its host.
 KINDS = ("synthetic", "x11", "vnc", "rtsp")
@@ -259,5 +259,17 @@ class Metadata(Strict):
         read_only=True,
         allow_null=True,
         default=None,
-        help_text="Who created it: always the one who asked.",
+        help_text="Whose it is: at first the one's who created it.",
+    )
+
+
+class MetadataChanges(Metadata):
+    """What may change of that."""
+
+    owner = serializers.RegexField(
+        VISIBLE_TEXT,
+        max_length=150,
+        allow_null=True,
+        required=False,
+        help_text="The user name of whose it is to be, for administrators and session managers to say.",
     )
