@@ -148,6 +148,14 @@ def test_changes_merge_and_raise_the_version(operator: Any) -> None:
     assert operator.patch(address, {"status": "completed"}, format="json").status_code == 400
 
 
+def test_a_tag_is_kept_once_however_often_it_is_given(operator: Any) -> None:
+    body = made(operator, metadata={"tags": ["b", "a", "a", " a "]})
+    assert body["metadata"]["tags"] == ["b", "a"]
+    address = f"{URL}/{body['id']}"
+    same = operator.patch(address, {"metadata": {"tags": ["b ", "b", "a"]}}, format="json").json()
+    assert (same["metadata"]["tags"], same["version"]) == (["b", "a"], body["version"])
+
+
 def test_how_it_is_recorded_is_fixed_once_it_is_started(operator: Any) -> None:
     address = f"{URL}/{made(operator)['id']}"
     slower = {"recording_config": {"frame_rate": 5}}

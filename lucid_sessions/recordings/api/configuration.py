@@ -252,7 +252,12 @@ class Metadata(Strict):
 
     project = serializers.CharField(max_length=100, allow_blank=True, required=False)
     environment = serializers.CharField(max_length=50, allow_blank=True, required=False)
-    tags = serializers.ListField(child=serializers.CharField(max_length=50), max_length=10, required=False)
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        max_length=10,
+        required=False,
+        help_text="Each is kept once, without spaces around it.",
+    )
     priority = serializers.ChoiceField(choices=PRIORITIES, required=False)
     owner = serializers.CharField(
         source="owner.username",
@@ -261,6 +266,10 @@ class Metadata(Strict):
         default=None,
         help_text="Whose it is: at first the one's who created it.",
     )
+
+    def validate_tags(self, value: list[str]) -> list[str]:
+        """Each once, in the order in which they were given."""
+        return list(dict.fromkeys(value))
 
 
 class MetadataChanges(Metadata):
