@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from lucid_sessions.access.models import ApiToken, AuditEvent, FailedSignIns, Replay, User
+from lucid_sessions.access.models import ApiToken, AuditEvent, FailedSignIns, Replay, User, WebhookEndpoint
 from lucid_sessions.access.roles import VERBS
 from lucid_sessions.recordings.api import rates
 from lucid_sessions.recordings.installation import Installation
@@ -49,6 +49,31 @@ def test_an_answer_that_is_given_again_is_told_as_that(operator: Any) -> None:
     assert {session for _, session, _ in events} == made
     again = {"replayed": True, "made": made.pop()}
     assert [facts for _, _, facts in events] == [None, again, again]
+
+
+@pytest.mark.parametrize(
+    ("place", "body", "rows"),
+    [
+        ("auth/api-tokens", {"name": "ci", "scopes": ["view"]}, ApiToken),
+        ("webhooks", {"url": "https://8.8.8.8/"}, WebhookEndpoint),
+    ],
+)
+def test_what_has_a_secret_is_made_once_and_its_secret_is_not_kept_to_be_shown_again(
+    world: Installation, place: str, body: Any, rows: Any
+) -> None:
+    assert world.spool.identity
+    admin = client_of(person("admin"))
+
+    def ask(key: str) -> Any:
+        return admin.post(f"{URL}/{place}", body, format="json", HTTP_IDEMPOTENCY_KEY=key)
+
+    first, again = ask("k"), ask("k")
+    assert (first.status_code, again.status_code) == (201, 409), again.content
+    assert (again.json()["code"], rows.objects.count()) == ("LUCID_ERR_3003", 1)
+    assert "new key" in again.json()["detail"]
+    assert Replay.objects.get().answer == ""
+    assert list(AuditEvent.objects.order_by("at_us").values_list("outcome", flat=True)) == ["done", "refused"]
+    assert ask("k2").status_code == 201
 
 
 def test_a_key_with_another_body_is_refused_and_one_of_a_refused_request_is_free(operator: Any) -> None:

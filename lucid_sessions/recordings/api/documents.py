@@ -88,6 +88,13 @@ ONCE_ERRORS = {
     (409, MEDIA_TYPE): problem("LUCID_ERR_1011: the first request with this key is still being answered."),
     (422, MEDIA_TYPE): problem("LUCID_ERR_1010: the key came with another body before."),
 }
+ONCE_SHOWN_ERRORS = {
+    **ONCE_ERRORS,
+    (409, MEDIA_TYPE): problem(
+        "LUCID_ERR_1011: the first request with this key is still being answered. LUCID_ERR_3003: it was "
+        "answered, with a secret that is shown once; or there are as many as there can be."
+    ),
+}
 IF_MATCH = OpenApiParameter(
     "If-Match",
     str,

@@ -16,8 +16,9 @@ from lucid_sessions.access import api_tokens
 from lucid_sessions.access.models import ApiToken
 from lucid_sessions.access.roles import VERBS
 
-from .documents import COMMON, CONFIGURATION_ERRORS, Described, problem
+from .documents import COMMON, CONFIGURATION_ERRORS, ONCE, ONCE_SHOWN_ERRORS, Described, problem
 from .problems import MEDIA_TYPE, NO_SUCH_THING, Problem
+from .replays import once
 from .strict import Strict
 from .witnessed import Witnessed, tell
 
@@ -78,9 +79,16 @@ class Tokens(Witnessed, ViewSet):
         """List your API tokens."""
         return Response(TokenBody(ApiToken.objects.filter(user=request.user.pk)[:500], many=True).data)
 
-    @extend_schema(request=NewToken, responses={201: MadeToken, **CONFIGURATION_ERRORS})
+    @extend_schema(
+        request=NewToken,
+        parameters=[ONCE],
+        responses={201: MadeToken, **CONFIGURATION_ERRORS, **ONCE_SHOWN_ERRORS},
+    )
     def create(self, request: Request) -> Response:
         """Make an API token for a machine. Its text is shown in this answer only."""
+        return once(request, lambda _made: self._created(request), secret=True)
+
+    def _created(self, request: Request) -> Response:
         body = NewToken(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from lucid_sessions.access.models import Replay, uuid7
 
-from .problems import IN_PROGRESS, INVALID, KEY_REUSED, Problem
+from .problems import CONFLICT, IN_PROGRESS, INVALID, KEY_REUSED, Problem
 from .witnessed import tell
 
 KEPT = timedelta(hours=24)
@@ -24,11 +24,12 @@ LONGEST_KEY = 255
 ABANDONED = timedelta(seconds=60)
 
 
-def once(request: Request, make: Callable[[UUID], Response]) -> Response:
+def once(request: Request, make: Callable[[UUID], Response], *, secret: bool = False) -> Response:
     """The answer of `make`, or the one that was given before under the same Idempotency-Key.
 
     `make` is given the id of what it shall create: after a death half-way it is the same id again, so
     that what was already created is found rather than created twice. 422: the key came with another body.
+    409: it was answered with a `secret`, which is kept nowhere.
     """
     given = request.headers.get("Idempotency-Key")
     if given is None:
@@ -43,7 +44,7 @@ def once(request: Request, make: Callable[[UUID], Response]) -> Response:
         # Nothing was made: the key is free for another try.
         Replay.objects.filter(pk=row.pk, status=0).delete()
         raise
-    text = json.dumps(answer.data, default=str)
+    text = "" if secret else json.dumps(answer.data, default=str)
     rows = Replay.objects.filter(pk=row.pk)
     rows.update(status=answer.status_code, answer=text, location=answer.headers.get("Location", ""))
     return answer
@@ -72,6 +73,12 @@ def _busy() -> Any:
 
 
 def _again(row: Replay) -> Response:
+    if not row.answer:
+        raise Problem(
+            CONFLICT,
+            "This Idempotency-Key made one before, whose secret was in that answer only. If the answer was "
+            "lost, find it in the list, delete it, and make another under a new key.",
+        )
     answer, headers = json.loads(row.answer), {"Idempotent-Replayed": "true"}
     if row.location:
         headers["Location"] = row.location

@@ -22,6 +22,8 @@ from .documents import (
     IF_MATCH_ERRORS,
     IF_NONE_MATCH,
     NOT_MODIFIED,
+    ONCE,
+    ONCE_SHOWN_ERRORS,
     Described,
     problem,
 )
@@ -29,11 +31,11 @@ from .pagination import Pages
 from .permissions import Administers
 from .preconditions import is_known, require_match, tag_of
 from .problems import CONFLICT, INVALID, MEDIA_TYPE, NO_SUCH_THING, NOT_READY, Problem, refused_as
+from .replays import once
 from .strict import Strict
 from .witnessed import Witnessed, tell
 
 NONE = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: there is none.")}
-FULL = {(409, MEDIA_TYPE): problem("LUCID_ERR_3003: there are as many as there can be.")}
 # What `sending.parse` takes apart: a host, perhaps a port, path and query of printable ASCII.
 _PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 URL = rf"^https?://{LABEL}(\.{LABEL})*(:({_PORT}))?([/?][!-\x22$-~]*)?$"
@@ -137,9 +139,16 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
         page: Any = self.paginate_queryset(WebhookEndpoint.objects.order_by("-created_at", "-id"))
         return self.get_paginated_response(EndpointBody(page, many=True).data)
 
-    @extend_schema(request=NewEndpoint, responses={201: MadeEndpoint, **FULL, **CONFIGURATION_ERRORS})
+    @extend_schema(
+        request=NewEndpoint,
+        parameters=[ONCE],
+        responses={201: MadeEndpoint, **CONFIGURATION_ERRORS, **ONCE_SHOWN_ERRORS},
+    )
     def create(self, request: Request) -> Response:
         """Make an endpoint. Its secret is in this answer only: keep it, to check signatures with."""
+        return once(request, lambda _made: self._created(request), secret=True)
+
+    def _created(self, request: Request) -> Response:
         body = NewEndpoint(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data
