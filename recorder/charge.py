@@ -6,10 +6,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from recorder.continuation import orders_for
+from recorder.continuation import account_for_the_end, orders_for
 from recorder.errors import RecorderError
 from recorder.keeper import Keeper, News, describe_exit
 from recorder.recovery import recover
@@ -64,6 +64,7 @@ class Charge:
         self.session, self._desk = session, desk
         self.keeper: Keeper | None = None
         self._outbox: deque[tuple[int, Event]] = deque()
+        self._wanted: Wanted | None = None
         self._finished: int | None = None
         self._last_words: News | None = None
         self._restarts = self._segments = 0
@@ -86,6 +87,7 @@ class Charge:
 
     def steer(self, wanted: Wanted | None, *, room: Callable[[], str | None]) -> None:
         """One step towards what is wanted; `room` says why no further session fits, if so."""
+        self._wanted = wanted or self._wanted
         if self.keeper is not None:
             self._ask(WORDS[wanted.desired] if wanted else "stop")
             self.keeper.say(ATTENTION[wanted is not None and wanted.watched], about="attention")
@@ -248,8 +250,19 @@ class Charge:
             log.warning("Take %s of session %s is not closed yet.", take, self.session, exc_info=True)
 
     def _finish(self, take: int, event: Event) -> None:
+        """The session is over: what is missing at its end becomes a gap, and then that is told."""
         self._finished, self._restarts = take, 0
-        self._outbox.append((take, event))
+        self._outbox.append((take, self._accounted_for(take, event)))
+
+    def _accounted_for(self, take: int, event: Event) -> Event:
+        try:
+            missing = account_for_the_end(self._desk.spool, self._wanted, take=take) if self._wanted else ""
+        except (RecorderError, OSError) as error:
+            reason = f"{event.reason}; what is missing before that could not be written down: {error}"
+            return replace(event, kind="failed", reason=reason)
+        if missing and event.kind == "ended":
+            return replace(event, reason=f"{event.reason}; not recorded at last: {missing}")
+        return event
 
     def _deliver(self) -> None:
         while self._outbox:

@@ -15,7 +15,7 @@ from recorder.pace import NS, Pace, Slot
 from recorder.samples import Samples
 from recorder.screen import TRACK, Segmenter, Shown
 from recorder.sources import LiveSource, changed_rows, changed_since
-from recorder.take import Take
+from recorder.take import PAUSED, Take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,7 @@ class LiveRecording:
             if self._mailbox.command == "pause":
                 self._pause(now_us)
             else:
+                self._take.resume()
                 self._watch()
             if self._is_over():
                 return f"maximum duration of {self._orders.settings.maximum_seconds:g} s reached"
@@ -153,7 +154,8 @@ class LiveRecording:
             self._recording = False
             end_us = self._segmenter.close(now_us)
             self._companions.close(end_us)
-            self._missing = Missing(end_us, "paused", uncertain=False)
+            self._missing = Missing(end_us, PAUSED, uncertain=False)
+            self._take.pause(end_us)
             self._reporter.tell("paused", end_us=end_us)
         time.sleep(NAP / 4)
 

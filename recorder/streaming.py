@@ -17,7 +17,7 @@ from recorder.errors import DiskFull, SourceLost, SpoolUnwritable
 from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.sources.file import MediaStream
-from recorder.take import Take
+from recorder.take import PAUSED, Take
 from recorder.track import TrackWriter
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class StreamRecording:
             self._beat()
             if self._mailbox.command == "pause":
                 self._pause()
+            else:
+                self._take.resume()
             self._take_in_all()
             if self._is_over():
                 return f"maximum duration of {self._orders.settings.maximum_seconds:g} s reached"
@@ -238,7 +240,8 @@ class StreamRecording:
         self._begin_settled()
         if self._tracks:
             self._close_epoch()
-            self._missing = Missing(self._end_us, "paused", uncertain=False)
+            self._missing = Missing(self._end_us, PAUSED, uncertain=False)
+            self._take.pause(self._end_us)
             self._reporter.tell("paused", end_us=self._end_us)
 
     def _account(self, until_us: int) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -18,10 +18,13 @@ from uuid import UUID
 from recorder import clock, durable
 from recorder.clock import Timeline
 from recorder.errors import SpoolBusy, Unreadable
-from recorder.names import ClosedMarker, Ending, GapMarker, Marker, SegmentName, sequence_of
+from recorder.names import ClosedMarker, Ending, GapMarker, SegmentName, sequence_of
 from recorder.spool import Spool, unwritable
 
-STAMP = "take.json"
+log = logging.getLogger("recorder")
+
+STAMP, PAUSE = "take.json", "paused.json"
+PAUSED = "paused"
 TimedBy = Literal["clock", "medium"]
 
 
@@ -72,6 +75,14 @@ class Progress:
             temporary.replace(directory / f"last_{track}.json")
 
 
+def paused_since(directory: Path) -> int | None:
+    """When a take was paused that had not gone on when it ended, microseconds; None: it was not."""
+    try:
+        return int(json.loads((directory / PAUSE).read_bytes())["from_us"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 class Lock:
     """An exclusive lock that goes with its holder, however the holder ends."""
 
@@ -118,6 +129,7 @@ class Take:
         self._counting = threading.Lock()  # tracks commit beside each other
         self._gaps: Counter[str] = Counter()
         self._epochs: Counter[str] = Counter()
+        self._is_paused = False
 
     def begin(self, timeline: Timeline, *, host: str, timed_by: TimedBy = "clock") -> None:
         """Fix the timeline; from now on segments can be named."""
@@ -159,27 +171,52 @@ class Take:
             return
         self._gaps[track] += 1
         place = self.session, track, self.number, self._gaps[track]
-        self._write(self.spool.write_gap, GapMarker(*place, from_us, to_us, reason, uncertain))
+        keep(self.spool, GapMarker(*place, from_us, to_us, reason, uncertain))
+
+    def pause(self, from_us: int) -> None:
+        """Note durably that nothing is recorded any more because it is paused, however this recorder ends."""
+        self._is_paused = True
+        try:
+            durable.write(self.directory / PAUSE, json.dumps({"from_us": from_us}).encode() + b"\n")
+        except OSError as error:
+            log.warning("That take %s is paused could not be noted: %s", self.number, error)
+
+    def resume(self) -> None:
+        """It is wanted again: what is missing from now on is no pause."""
+        if self._is_paused:
+            self._is_paused = False
+            with contextlib.suppress(OSError):
+                (self.directory / PAUSE).unlink(missing_ok=True)
 
     def close(self, end_us: int, *, reason: str, ending: Ending) -> None:
         """Record that each track of this take is complete, and give up the lock."""
+        if self._is_paused:
+            self.pause(end_us)  # until here there is a gap; whoever goes on has the rest to account for
         try:
             for track, last in ({"screen": 0} | self.tracks).items():
                 marker = ClosedMarker(self.session, track, self.number, last, end_us, reason, ending)
-                self._write(self.spool.write_closed, marker)
+                keep(self.spool, marker)
         finally:
             self._lock.release()
 
-    def _write(self, write: Callable[[Marker], Path], marker: Marker) -> None:
-        """Write a marker, if need be into the room that was kept for it."""
-        for make_room in (self.spool.release_reserve, self.spool.release_marker_reserve):
-            try:
-                write(marker)
-            except OSError:
-                make_room()
-            else:
-                return
+
+def keep(spool: Spool, marker: GapMarker | ClosedMarker) -> None:
+    """Write a marker, if need be into the room that was kept for it."""
+    for make_room in (spool.release_reserve, spool.release_marker_reserve):
         try:
-            write(marker)
-        except OSError as error:
-            raise unwritable(self.directory, error) from error
+            _write(spool, marker)
+        except OSError:
+            make_room()
+        else:
+            return
+    try:
+        _write(spool, marker)
+    except OSError as error:
+        raise unwritable(spool.take_directory(marker.session, marker.take), error) from error
+
+
+def _write(spool: Spool, marker: GapMarker | ClosedMarker) -> None:
+    if isinstance(marker, GapMarker):
+        spool.write_gap(marker)
+    else:
+        spool.write_closed(marker)

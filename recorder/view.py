@@ -19,7 +19,8 @@ class Wanted:
     """What one session should be doing on this host.
 
     `take` is the take that this host holds, or None when the session may be claimed. `watched`: somebody
-    follows it while it is recorded, so that segments have to come soon.
+    follows it while it is recorded, so that segments have to come soon. `started_wall_ms` is the wall clock
+    when its first take began, None where that is not known.
     """
 
     session: UUID
@@ -28,6 +29,7 @@ class Wanted:
     settings: Settings
     take: int | None = None
     watched: bool = False
+    started_wall_ms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ class DatabaseView:
         desired: Desired = Desired(session.desired)
         config = _without(self._keyless(session), config)
         watched = watching.is_watched(session)
-        return Wanted(session.pk, desired.value, session.source, config, take, watched)  # type: ignore[arg-type]
+        began_ms = int(session.started_at.timestamp() * 1000) if session.started_at else None
+        return Wanted(session.pk, desired.value, session.source, config, take, watched, began_ms)  # type: ignore[arg-type]
 
     def _keyless(self, session: Session) -> frozenset[str]:
         """Tracks that the session could have and has no key for: what were recorded of them, none could open.
@@ -164,7 +165,8 @@ class DatabaseView:
     def _take_over(self, take: Take) -> bool:
         """True when the open take is ended: it was ours, or its host is silent to this very moment."""
         if self._is_mine(take):
-            return self._end(take, reason="its recorder died")
+            closed = self.spool.closed(self.spool.take_directory(take.session_id, take.number)).get("screen")
+            return self._end(take, reason=closed.reason if closed else "its recorder died")
         if not _is_silent(take):
             return False
         return self._end(take, reason="its host was silent", lease_until=take.lease_until)

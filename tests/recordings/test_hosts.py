@@ -16,7 +16,11 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Desired, Status
 from lucid_sessions.recordings.models import Session, Take
 from lucid_sessions.recordings.verification import verify
+from recorder.clock import boot_id
+from recorder.continuation import account_for_the_end
+from recorder.names import ClosedMarker
 from recorder.supervisor import NO_TAKE, Event
+from recorder.take import Stamp
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,6 +67,42 @@ def test_a_silent_host_and_one_whose_clock_ran_ahead_are_followed(
     tenure = b.claim(session.pk)
     assert tenure is not None
     assert tenure.take == 2
+
+
+def test_a_take_that_is_followed_says_why_it_ended(a: DatabaseView, session: Session) -> None:
+    a.claim(session.pk)
+    a.spool.write_closed(ClosedMarker(session.pk, "screen", 1, 0, 0, "the server went away", "interrupted"))
+    a.claim(session.pk)
+    a.claim(session.pk)
+    reasons = Take.objects.filter(session=session).order_by("number").values_list("reason", flat=True)
+    assert list(reasons) == ["the server went away", "its recorder died", ""]
+
+
+def test_what_is_missing_when_a_session_is_stopped_is_in_its_seal(
+    a: DatabaseView, session: Session, world: Installation
+) -> None:
+    a.claim(session.pk)
+    a.report(session.pk, 1, Event("recording"))
+    factories.acknowledge(session, world, counter=1)
+    Stamp(boot_id(), 0, 0, "a").write(a.spool.take_directory(session.pk, 1))
+    end_us = factories.SEGMENT_US
+    a.spool.write_closed(ClosedMarker(session.pk, "screen", 1, 1, end_us, "it was lost", "interrupted"))
+    session.refresh_from_db()
+    sessions.stop(session)
+    (wanted,) = a.wanted()
+    assert account_for_the_end(a.spool, wanted, take=1) == "it was lost"
+    a.report(session.pk, 1, Event("ended", "stopped"))
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    (gap,) = verify(session).gaps
+    assert (gap["track"], gap["from_us"], gap["reason"]) == ("screen", end_us, "it was lost")
+    assert session.status == Status.COMPLETED
+
+
+def test_a_recorder_knows_when_its_session_began(a: DatabaseView, session: Session) -> None:
+    tenure = a.claim(session.pk)
+    assert tenure is not None
+    assert [one.started_wall_ms for one in a.wanted()] == [tenure.started_wall_ms]
 
 
 @pytest.mark.parametrize("kind", ["ended", "failed", "recording", "paused"])
