@@ -70,7 +70,7 @@ class Companions:
 
     @property
     def stirred(self) -> int:
-        """How much has been done at the desktop since the tracks that know of it began."""
+        """How often somebody has used the desktop since the tracks that know of it began."""
         return sum(getattr(place.running, "stirred", 0) for place in self._places)
 
     def look(self, now_us: int) -> None:

@@ -38,6 +38,10 @@ class Idle:
         if self._seen is None or self._seen.shape != sample.shape or self._share(sample) > LITTLE:
             self._seen, self._since_us = sample, at_us
 
+    def used(self, at_us: int) -> None:
+        """Somebody is at the desktop now, whether or not that shows."""
+        self._since_us = max(self._since_us, at_us)
+
     def is_over(self, now_us: int) -> bool:
         """Whether it is time to end."""
         return self._limit_us is not None and now_us - self._since_us >= self._limit_us

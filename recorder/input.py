@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TRACK = "input"
 PRESSED = ("key", "button")
+DONE_BY_HAND = (*PRESSED, "move")  # titles change, and things are copied, by themselves
 
 
 class Listener(Protocol):
@@ -48,7 +49,7 @@ class InputTrack:
     ) -> None:
         self._listener, self._policy, self._timeline = listener, policy, timeline
         self._lines = LineTrack(take, TRACK, start_us=start_us, head=self._head)
-        self.stirred = 0
+        self.stirred = 0  # how often somebody has used a key, a button or the pointer
 
     def look(self, now_us: int) -> None:
         """Take in what has happened."""
@@ -78,7 +79,7 @@ class InputTrack:
     def _take_in(self, facts: Any) -> None:
         for ns, fact in facts:
             self._lines.add((ns - self._timeline.origin_ns) // 1000, fact)
-            self.stirred += 1
+            self.stirred += fact["k"] in DONE_BY_HAND
 
     def _head(self) -> dict[str, Any]:
         return {"keys": self._policy, "hears": self._listener.hears, **self._listener.head()}

@@ -96,6 +96,7 @@ class LiveRecording:
             if self.trouble:
                 raise self.trouble
             self._companions.look(self._timeline.now_us())
+            self._note_use(self._timeline.now_us())
             self._beat()
             yield self._timeline.now_us()
 
@@ -144,10 +145,13 @@ class LiveRecording:
     def _is_quiet(self, seen: Seen, at_us: int) -> bool:
         """Whether for a segment's length nothing shown or done counted, and nobody watches."""
         self._quiet.shown(seen, at_us)
+        return self._quiet.is_over(at_us) and not self._mailbox.watched
+
+    def _note_use(self, now_us: int) -> None:
         if self._companions.stirred != self._stirred:
             self._stirred = self._companions.stirred
-            self._quiet.begin(at_us)
-        return self._quiet.is_over(at_us) and not self._mailbox.watched
+            self._quiet.used(now_us)
+            self._idle.used(now_us)
 
     def _pause(self, now_us: int) -> None:
         if self._recording:

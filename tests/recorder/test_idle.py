@@ -1,9 +1,12 @@
 """A desktop on which nothing happens is not recorded for ever, when that is wanted."""
 
+import itertools
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from recorder.idle import Idle
 from recorder.recovery import recover
@@ -12,10 +15,12 @@ from recorder.settings import Settings
 from recorder.spool import Spool
 from tests.waiting import until
 
-from .displays import display
+from .displays import display, program
 from .stage import WHOLE, Child
 
 SECOND = 1_000_000
+USED = Settings(frame_rate=10, quality="low", segment_seconds=1, idle_seconds=2, cursor=False, input="masked")
+MOST_TITLES = 100
 STILL = 17  # pictures: some that are finer where each segment begins, and one a second
 
 
@@ -50,6 +55,44 @@ def test_a_desktop_on_which_nothing_happens_ends_its_recording(tmp_path: Path) -
         until(lambda: busy.frames() > 15)
         assert busy.end() == 0
     assert busy.heard("ended")["reason"] == "stopped"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "doing",
+    [("key", "Shift_L"), ("click", "2"), ("mousemove_relative", "--", "1", "0")],
+    ids=lambda one: one[0],
+)
+def test_a_desktop_that_somebody_uses_goes_on_though_nothing_is_to_be_seen(
+    doing: tuple[str, ...], tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    with display() as shown, Child(spool, f"x11://{shown.name}", settings=USED) as child:
+        until(lambda: child.heard("recording"))
+        until_ns = time.monotonic_ns() + 4_000_000_000
+        while time.monotonic_ns() < until_ns:
+            shown.run("xdotool", *doing)
+            time.sleep(0.2)
+            assert child.heard("ended") is None
+        assert child.end(None) == 0
+    assert child.heard("ended")["reason"] == "nothing happened for 2 s"  # type: ignore[index]
+
+
+def test_a_title_that_changes_by_itself_is_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with (
+        display() as shown,
+        program(shown, "xterm", "-T", "mail"),
+        Child(spool, f"x11://{shown.name}", settings=USED) as child,
+    ):
+        until(lambda: child.heard("recording"))
+        window = until(lambda: shown.ask("xdotool", "search", "--name", "mail").split())[0]
+        for number in itertools.count():
+            if child.heard("ended"):
+                break
+            assert number < MOST_TITLES
+            shown.run("xdotool", "windowfocus", window, "set_window", "--name", f"mail ({number})", window)
+            time.sleep(0.2)
+        assert child.end(None) == 0
 
 
 def test_a_drawn_out_segment_is_cut_when_somebody_begins_to_watch(tmp_path: Path) -> None:
