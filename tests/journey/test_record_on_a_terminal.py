@@ -15,12 +15,17 @@ import pytest
 
 from lucid_sessions.recordings import sealing, targets
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.lifecycle import Status
+from lucid_sessions.recordings.lifecycle import Desired, Status
 from lucid_sessions.recordings.models import Session
 from tests.tasks.workers import environment
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 from .test_record_to_export import stack as stack
+
+# Tests that run in the background of a shell ignore Ctrl-C, and so would the command.
+RECORD = ["env", "--default-signal=INT", sys.executable, "manage.py", "record", "synthetic://320x240"]
+PRESSES = 100
+INTERRUPTED = 130
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,9 +57,7 @@ class Terminal:
 def test_a_recording_is_watched_and_ended_by_ctrl_c(
     world: Installation, stack: dict[str, str], tmp_path: Path
 ) -> None:
-    # Tests that run in the background of a shell ignore Ctrl-C, and so would the command.
-    argv = ["env", "--default-signal=INT", sys.executable, "manage.py", "record", "synthetic://320x240"]
-    terminal = Terminal(*argv, env=stack)
+    terminal = Terminal(*RECORD, env=stack)
     try:
         line = re.compile(r"\r\x1b\[K0:00:\d\d  \d+\.\d fps  [1-9]?\d\.\d MB  recording: .* chunks anchored")
         until_shown(terminal, lambda: line.search(terminal.shown), world)
@@ -65,6 +68,43 @@ def test_a_recording_is_watched_and_ended_by_ctrl_c(
     assert terminal.command.returncode == 0, terminal.shown
     assert "Stopping the recording" in terminal.shown
     assert Session.objects.get().status == Status.COMPLETED
+
+
+def test_ctrl_c_pressed_again_and_again_changes_nothing(world: Installation, tmp_path: Path) -> None:
+    """From the moment that there is a session on, whatever the command is just doing."""
+    terminal = Terminal(*RECORD, env=environment(world, "redis://127.0.0.1:1/0"))
+    try:
+        until(Session.objects.exists, every=0.001)
+        for _ in range(PRESSES):
+            terminal.command.send_signal(signal.SIGINT)
+            time.sleep(0.004)
+        until(lambda: Session.objects.get().desired == Desired.STOP)
+        until(lambda: "Stopping the recording" in terminal.shown)
+        until(lambda: "stopping" in terminal.shown.partition("Stopping the recording")[2])
+        assert terminal.command.poll() is None, terminal.shown
+    finally:
+        terminal.command.kill()
+        terminal.command.wait()
+    assert terminal.shown.count("Stopping the recording") == 1
+    assert "Traceback" not in terminal.shown
+
+
+def test_ctrl_c_before_there_is_a_session_ends_with_one_line(world: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        argv = [*RECORD[:-1], f"vnc://127.0.0.1:{server.getsockname()[1]}"]
+        env = environment(world, "redis://127.0.0.1:1/0", LUCID_TARGET_ALLOW="127.0.0.0/8")
+        terminal = Terminal(*argv, env=env)
+        try:
+            until(lambda: "Password of" in terminal.shown)
+            terminal.command.send_signal(signal.SIGINT)
+            assert terminal.command.wait(PATIENCE) == INTERRUPTED
+            until(lambda: "Interrupted" in terminal.shown)
+        finally:
+            terminal.command.kill()
+            terminal.command.wait()
+    assert terminal.shown.split()[-1] == "Interrupted."
+    assert not Session.objects.exists()
+    assert not list((world.keys_root / "targets").glob("*"))
 
 
 def test_a_password_is_asked_for_and_not_shown(world: Installation) -> None:

@@ -1,6 +1,9 @@
 """Watching one session from its start to its seal, on a terminal or in plain lines."""
 
+import signal
 import time
+from types import TracebackType
+from typing import Any, Self
 
 from lucid_sessions.recordings import progress
 from lucid_sessions.recordings.lifecycle import Status
@@ -10,33 +13,68 @@ from lucid_sessions.recordings.sessions import stop
 from .command import CHECK_FAILED, DONE, Command
 
 EVERY_SECONDS = 0.5
+NAPS = 10  # within that: a nap goes on after Ctrl-C
 # A session that no recorder takes for this long needs a word.
 UNTAKEN_SECONDS = 15.0
 
 
-def follow(command: Command, session: Session) -> int:
+class CtrlC:
+    """Notes that somebody has pressed Ctrl-C. Within it that ends nothing by itself, however often.
+
+    Enter it before there is a session: from then on whoever presses it means the session.
+    """
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is not signal.SIG_IGN:  # as shells have it for what runs in the background
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *_: Any) -> None:
+        self.pressed = True
+
+    def await_it(self, seconds: float) -> None:
+        """Return as soon as it has been pressed, or after so long."""
+        until = time.monotonic() + seconds
+        while not self.pressed and time.monotonic() < until:
+            time.sleep(seconds / NAPS)
+
+
+def follow(command: Command, session: Session, *, ctrl_c: CtrlC) -> int:
     """Print progress until the session is sealed; Ctrl-C stops the recording and goes on watching.
 
     On a terminal that is one line which changes; elsewhere a line for each change.
     """
     began = started = time.monotonic()
     told = _LiveLine(command) if command.stderr.isatty() else _Lines(command)
+    stopped = False
     while True:
-        try:
-            now = progress.of(session)
-            if not command.as_json:
-                told.tell(now, time.monotonic() - started)
-            if now.over:
-                break
-            if now.status == Status.STARTING and time.monotonic() - began > UNTAKEN_SECONDS:
-                command.stderr.write(
-                    "No recorder has taken it yet: is `make run` or `manage.py recorder` running?"
-                )
-                began = time.monotonic()
-            time.sleep(EVERY_SECONDS)
-        except KeyboardInterrupt:
+        if ctrl_c.pressed and not stopped:
+            stopped = True
             command.stderr.write("Stopping the recording; what was recorded is still being archived.")
             stop(session)
+        now = progress.of(session)
+        if not command.as_json:
+            told.tell(now, time.monotonic() - started)
+        if now.over:
+            break
+        if now.status == Status.STARTING and time.monotonic() - began > UNTAKEN_SECONDS:
+            command.stderr.write(
+                "No recorder has taken it yet: is `make run` or `manage.py recorder` running?"
+            )
+            began = time.monotonic()
+        if stopped:
+            time.sleep(EVERY_SECONDS)
+        else:
+            ctrl_c.await_it(EVERY_SECONDS)
     told.end()
     text = f'{session.pk}  "{session.name}" {now.status}' + (f": {now.reason}" if now.reason else "")
     command.tell(text, session=session.pk, status=now.status, reason=now.reason, chunks=now.chunks)

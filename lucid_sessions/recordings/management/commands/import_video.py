@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
-from lucid_sessions.recordings.management.following import follow
+from lucid_sessions.recordings.management.following import CtrlC, follow
 
 
 class Command(Base):
@@ -23,9 +23,10 @@ class Command(Base):
         source = options["file"].absolute().as_uri()
         sessions.check(source)
         sessions.admit("")
-        session = sessions.create(source, name=options["name"] or options["file"].name)
-        sessions.start(session)
-        if not options["wait"]:
-            self.tell(f"{session.pk}  importing {options['file']}", session=session.pk)
-            return DONE
-        return follow(self, session)
+        with CtrlC() as ctrl_c:
+            session = sessions.create(source, name=options["name"] or options["file"].name)
+            sessions.start(session)
+            if options["wait"] or ctrl_c.pressed:
+                return follow(self, session, ctrl_c=ctrl_c)
+        self.tell(f"{session.pk}  importing {options['file']}", session=session.pk)
+        return DONE

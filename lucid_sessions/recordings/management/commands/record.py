@@ -8,7 +8,7 @@ from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.management import desktops
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
-from lucid_sessions.recordings.management.following import follow
+from lucid_sessions.recordings.management.following import CtrlC, follow
 
 FIELDS = (
     ("fps", "frame_rate"),
@@ -54,12 +54,13 @@ class Command(Base):
         if target:
             password = desktops.password_for(target, options)
         sessions.admit("")
-        session = sessions.create(
-            source, name=options["name"] or source, recording_config=config, password=password
-        )
-        sessions.start(session)
-        watched = self.stderr.isatty() and not (options["detach"] or self.as_json)
-        if not (options["wait"] or watched):
-            self.tell(f"{session.pk}  recording {source}", session=session.pk, source=source)
-            return DONE
-        return follow(self, session)
+        with CtrlC() as ctrl_c:
+            session = sessions.create(
+                source, name=options["name"] or source, recording_config=config, password=password
+            )
+            sessions.start(session)
+            watched = self.stderr.isatty() and not (options["detach"] or self.as_json)
+            if options["wait"] or watched or ctrl_c.pressed:
+                return follow(self, session, ctrl_c=ctrl_c)
+        self.tell(f"{session.pk}  recording {source}", session=session.pk, source=source)
+        return DONE
