@@ -15,8 +15,9 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from recorder.clock import Timeline, ticks_of
+from recorder.clock import Timeline, ticks_of, us_of
 from recorder.errors import SourceLost
+from recorder.sources.watchdog import UNWATCHED
 from recorder.take import Take
 from recorder.track import TrackWriter
 from recorder.xvfb import WITH_US
@@ -31,6 +32,9 @@ BITS = 96_000
 SETTLING = 12  # blocks from which the clock of the sound is learned: the one that came soonest is right
 OFF_BY = RATE // 20  # samples that sound may stray from the clock before it is put right
 LATENCY_MS = 20
+# Seconds. Where nothing is played a monitor sends silence: one that sends nothing hangs, or is suspended.
+# Until the first block it may just be busy; at the end there is no time left to see whether it goes on.
+MUTE, MUTE_AT_FIRST, MUTE_AT_LAST = 3.0, 10.0, 1.0
 Block = tuple[int, bytes]  # CLOCK_MONOTONIC nanoseconds when it had come, samples
 
 
@@ -57,6 +61,7 @@ class AudioTrack:
             add_stream=_add_stream,
         )
         self._next: int | None = None  # the tick of the next sample, once it is known
+        self._heard = self._looked = time.monotonic()
         self._parec = _listen(environment)
         Thread(target=self._read, name="sound", daemon=True).start()
 
@@ -67,6 +72,7 @@ class AudioTrack:
         if self._next is None and len(self._blocks) < SETTLING:
             if self._parec.poll() is not None:
                 raise SourceLost("The sound server ended, or never let us listen.")
+            self._listen_for(MUTE_AT_FIRST)
             return
         if self._next is None:
             self._begin(self._clock(list(self._blocks)))
@@ -74,6 +80,12 @@ class AudioTrack:
             self._place(self._blocks.popleft())
         if self._parec.poll() is not None:
             raise SourceLost("The sound server went away.")
+        self._listen_for(MUTE)
+
+    @property
+    def reached_us(self) -> int:
+        """Until when there is sound, microseconds."""
+        return us_of(self._start if self._next is None else self._next, RATE)
 
     def cut(self, at_us: int) -> None:
         """Nothing: sound is cut between its own packets."""
@@ -82,23 +94,38 @@ class AudioTrack:
         """Nothing: what is shown is not heard."""
 
     def close(self, end_us: int) -> None:
-        """Stop listening; the last packet ends where the screen ends."""
-        self._parec.terminate()
+        """Stop listening; the last packet ends where the screen ends. `SourceLost` when none came of late."""
+        self._listen_for(MUTE_AT_LAST)
+        self._take_in_rest(ticks_of(end_us, RATE))
+        self._writer.close(ticks_of(end_us, RATE))
+
+    def give_up(self, at_us: int) -> None:
+        """Keep what was heard until now, and no more than that."""
+        end = ticks_of(at_us, RATE)
+        self._take_in_rest(end)
+        self._writer.close(end if self._next is None else min(end, self._next))
+
+    def _take_in_rest(self, end: int) -> None:
+        self._parec.kill()
         self._parec.wait()
-        end = ticks_of(end_us, RATE)
         while self._next is not None and self._blocks and self._next < end:
             self._place(self._blocks.popleft())
         self._put(None)
-        self._writer.close(end)
 
-    def give_up(self, at_us: int) -> None:
-        """Keep what was heard until now."""
-        self.close(at_us)
+    def _listen_for(self, patience: float) -> None:
+        """`SourceLost` when nothing has come for so long, unless nobody has looked for a while."""
+        now = time.monotonic()
+        if now - self._looked > UNWATCHED:
+            self._heard = now
+        self._looked = now
+        if (mute := now - self._heard) > patience:
+            raise SourceLost(f"The sound server hangs or is suspended: it sent nothing for {mute:.0f} s.")
 
     def _read(self) -> None:
         assert self._parec.stdout is not None  # noqa: S101 -- asked for in _listen
         while len(content := self._parec.stdout.read(BLOCK)) == BLOCK:
             self._blocks.append((time.monotonic_ns(), content))
+            self._heard = time.monotonic()
 
     def _clock(self, blocks: list[Block]) -> int:
         """The tick at which the first of these blocks began, by the one that was delayed least."""

@@ -18,7 +18,10 @@ RETRY_AFTER_US = 10_000_000
 
 
 class Companion(Protocol):
-    """One epoch of a track beside the screen. Any method may raise; then it is given up."""
+    """One epoch of a track beside the screen. Any method may raise; then it is given up.
+
+    One that may lag behind has `reached_us` besides: until when there is something of it.
+    """
 
     def look(self, now_us: int) -> None:
         """Take in what has come; called several times a second."""
@@ -135,8 +138,8 @@ class Companions:
         log.warning("Track %s is interrupted: %s", place.track, error, exc_info=True)
         running, place.running = place.running, None
         if running is not None:
-            place.missing_us = at_us
             self._abandon(running, at_us)
+            place.missing_us = min(at_us, getattr(running, "reached_us", at_us))
         place.reason = str(error) or type(error).__name__
         place.retry_us = at_us + RETRY_AFTER_US
 

@@ -1,6 +1,8 @@
 """What a desktop plays is recorded beside what it shows, and comes out with it."""
 
 import fcntl
+import os
+import signal
 import subprocess
 import termios
 import time
@@ -26,6 +28,7 @@ from .displays import Display, display
 from .stage import Child, assert_gapless, segments
 from .together import apart
 
+SECOND = 1_000_000
 HEARD = Settings(frame_rate=60, quality="low", segment_seconds=1, cursor=False, sound=True)
 
 
@@ -146,6 +149,55 @@ def test_a_display_that_names_its_sound_server_is_heard_there_whatever_the_recor
         with Child(spool, f"x11://{shown.name}", settings=replace(HEARD, frame_rate=10)) as child:
             until(lambda: segments(spool, child.directory, track="audio"))
             assert child.end() == 0
+
+
+@contextmanager
+def frozen(sound: PrivateSound) -> Iterator[None]:
+    """The sound server stands still."""
+    os.kill(sound._process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(sound._process.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("seconds", [1.7, 4.5], ids=["just before the end", "long before the end"])
+def test_a_sound_server_that_freezes_is_a_gap_from_then_on(seconds: float, tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    settings = replace(HEARD, frame_rate=10)
+    with display() as shown, private_sound() as sound:
+        publish(shown, sound)
+        with Child(spool, f"x11://{shown.name}", settings=settings) as child:
+            until(lambda: [1 for _, name in spool.segments() if name.track == "audio"])
+            with frozen(sound):
+                time.sleep(seconds)
+                assert child.end() == 0
+    (gap,) = spool.gaps(child.directory)
+    assert (gap.track, gap.from_us) == (
+        "audio",
+        segments(spool, child.directory, track="audio")[-1][1].end_us,
+    )
+    assert gap.to_us == segments(spool, child.directory)[-1][1].end_us
+    assert gap.to_us - gap.from_us > (seconds - 0.5) * SECOND
+    assert "sent nothing" in gap.reason
+
+
+def test_a_sound_server_that_goes_on_after_it_froze_is_heard_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    settings = replace(HEARD, frame_rate=10)
+    with display() as shown, private_sound() as sound:
+        publish(shown, sound)
+        with Child(spool, f"x11://{shown.name}", settings=settings) as child:
+            until(lambda: [1 for _, name in spool.segments() if name.track == "audio"])
+            with frozen(sound):
+                time.sleep(4)
+            until(lambda: [1 for _, name in spool.segments() if name.track == "audio" and name.epoch == 2])
+            assert child.end() == 0
+    (gap,) = spool.gaps(child.directory)
+    heard = [name for _, name in segments(spool, child.directory, track="audio")]
+    assert gap.from_us in [name.end_us for name in heard if name.epoch == 1]
+    again_us = min(name.start_us for name in heard if name.epoch == 2)
+    assert 0 <= again_us - gap.to_us < SECOND * 1024 / 48_000  # a packet at most
 
 
 def test_sound_that_cannot_be_heard_is_a_gap_and_the_screen_goes_on(
