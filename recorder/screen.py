@@ -253,15 +253,23 @@ class Segmenter:
     def _encoded_size(self, picture: Picture) -> tuple[int, int]:
         height, width = picture.shape[:2]
         if self._preset.pixels == "yuv420p":  # chroma is shared by 2 x 2 pixels: an odd last line is cut off
-            return width & ~1, height & ~1
+            return max(2, width & ~1), max(2, height & ~1)
         return width, height
 
     def _frame(self, picture: Picture) -> av.VideoFrame:
         if self._planes is not None:
             if not self._encoding.is_idle and not self._planes.is_renewed:
                 self._planes.leave()
-            return self._planes.of(picture)
+            return self._planes.of(_doubled(picture))
         return av.VideoFrame.from_numpy_buffer(picture, "bgra").reformat(format="bgr0")
+
+
+def _doubled(picture: Picture) -> Picture:
+    """The picture, of a line or a dot one that is two pixels wide or high: a window may be that small."""
+    height, width = picture.shape[:2]
+    if min(height, width) > 1:
+        return picture
+    return picture.repeat(2 if height == 1 else 1, axis=0).repeat(2 if width == 1 else 1, axis=1)
 
 
 def _shortened(session: UUID, segment_ticks: int) -> int:

@@ -215,6 +215,24 @@ def test_a_picture_with_odd_sides_loses_only_its_last_line(tmp_path: Path) -> No
     assert (facts.width, facts.height) == (120, 90)
 
 
+@pytest.mark.parametrize(("quality", "thinnest"), [("high", 2), ("ultra", 1)])
+def test_a_picture_that_is_a_line_or_a_dot_is_kept_and_so_are_those_after_it(
+    quality: Any, thinnest: int, tmp_path: Path
+) -> None:
+    recorded = Recorded(tmp_path, settings=Settings(quality=quality, segment_seconds=1))
+    for second, size in enumerate([(80, 100), (1, 1), (1, 200), (150, 1), (80, 100)]):
+        recorded.push(np.full((*size, 4), 40 * (second + 1), dtype=np.uint8), second * 1_000_000)
+        recorded.push(np.full((*size, 4), 200 - 40 * second, dtype=np.uint8), second * 1_000_000 + 500_000)
+    recorded.segmenter.close(5_000_000)
+    shown = [pictures(path) for path in recorded.paths()]
+    small = [(thinnest, thinnest), (thinnest, 200), (150, thinnest)]
+    assert [one[-1].shape[:2] for one in shown] == [(80, 100), *small, (80, 100)]
+    for second, one in enumerate(shown):
+        assert np.abs(one[-1].astype(int) - (200 - 40 * second)).max() < 8
+    assert [name.start_us for name in recorded.names()] == [second * 1_000_000 for second in range(5)]
+    assert recorded.names()[-1].end_us == 5_000_000
+
+
 def test_a_still_screen_asks_for_about_one_frame_a_second(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path, settings=Settings(quality="low"))
     picture = np.zeros((32, 32, 4), dtype=np.uint8)
