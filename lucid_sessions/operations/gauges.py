@@ -198,7 +198,7 @@ def _gaps() -> dict[str, int]:
 
 def _dropped() -> int:
     figures = Session.objects.exclude(statistics={}).order_by().values_list("statistics", flat=True)
-    return sum(int(one.get("dropped_frames", 0)) for one in figures)
+    return sum(int(one.get("dropped_frames", 0) + one.get("dropped_earlier", 0)) for one in figures)
 
 
 def _age(since: datetime) -> float:

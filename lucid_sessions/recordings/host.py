@@ -25,7 +25,7 @@ from recorder.sources import RECONNECTED
 from recorder.spool import Spool
 from recorder.supervisor import NO_TAKE, Event, Load, Tenure, Wanted
 
-from . import ledger_rows, sessions, targets, watching
+from . import ledger_rows, recorder_figures, sessions, targets, watching
 from .events import CHANGED
 from .installation import installation
 from .intake import Intake
@@ -192,7 +192,7 @@ class DatabaseView:
         if event.kind == "connected":
             _note_server(session, take, event.facts)
         elif event.kind == "statistics":
-            Session.objects.filter(pk=session).update(statistics=self._said(session, event.facts))
+            self._note_figures(session, take, event.facts)
         elif event.kind in RUNNING:
             status, sources = RUNNING[event.kind]
             if self._is_newest(session, take):
@@ -212,12 +212,11 @@ class DatabaseView:
         if event.reason:
             log.info("recorder", session=str(session), take=take, kind=event.kind, reason=event.reason)
 
-    def _said(self, session: UUID, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Statistics as they are shown: with the tracks that are left out, and why."""
-        row = None if session in self._complete else Session.objects.filter(pk=session).first()
-        lacking = sorted(self._keyless(row)) if row else []
-        why = "the session was created by an earlier release, without keys for them"
-        return dict(facts) | ({"not_recorded": lacking, "not_recorded_because": why} if lacking else {})
+    def _note_figures(self, session: UUID, take: int, facts: Mapping[str, Any]) -> None:
+        row = Session.objects.filter(pk=session).first()
+        if row is not None:
+            said = recorder_figures.kept(row.statistics, facts, take=take, lacking=self._keyless(row))
+            Session.objects.filter(pk=session).update(statistics=said)
 
     def _is_newest(self, session: UUID, take: int) -> bool:
         newest = Take.objects.filter(session=session).order_by("-number").first()

@@ -123,7 +123,7 @@ def test_what_the_database_knows_is_asked_there() -> None:
         status="completed",
         started_at=now - timezone.timedelta(seconds=100),
         ended_at=now,
-        statistics={"dropped_frames": 5},
+        statistics={"dropped_frames": 2, "dropped_earlier": 3},
     )
     figures = Gauges()
     until(lambda: bool(list(figures.collect())), "the database was asked")

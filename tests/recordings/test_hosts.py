@@ -121,6 +121,21 @@ def test_a_host_that_was_followed_moves_the_session_no_more(
     assert Take.objects.get(session=session, number=2).ended_at is None
 
 
+def test_what_earlier_takes_dropped_is_not_forgotten_nor_counted_twice(
+    a: DatabaseView, b: DatabaseView, session: Session
+) -> None:
+    a.claim(session.pk)
+    for dropped in (3, 5):
+        a.report(session.pk, 1, Event("statistics", "", {"frames": 10, "dropped_frames": dropped}))
+    _silence(session)
+    b.claim(session.pk)
+    b.report(session.pk, 2, Event("statistics", "", {"frames": 1, "dropped_frames": 2}))
+    a.report(session.pk, 1, Event("statistics", "", {"frames": 11, "dropped_frames": 6}))
+    b.report(session.pk, 2, Event("statistics", "", {"frames": 2, "dropped_frames": 4}))
+    session.refresh_from_db()
+    assert session.statistics == {"frames": 2, "dropped_frames": 4, "take": 2, "dropped_earlier": 5}
+
+
 def test_a_session_stopped_while_its_host_is_away_is_sealed(
     a: DatabaseView, b: DatabaseView, session: Session, world: Installation
 ) -> None:
