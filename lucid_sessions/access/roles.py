@@ -34,7 +34,7 @@ def administers(user: Any) -> bool:
 
 
 def manages(user: Any) -> bool:
-    """True when the user sees what the whole system does, and may say whose a session is."""
+    """True when the user sees what the whole system does, and decides about what is others'."""
     return bool(user.is_superuser or roles_of(user) & set(MANAGES))
 
 

@@ -10,7 +10,7 @@ import av
 import pytest
 from django.utils import timezone
 
-from lucid_sessions.access.models import Job
+from lucid_sessions.access.models import AuditEvent, Job
 from lucid_sessions.recordings import evidence, jobs, playback, shredding
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
@@ -179,3 +179,22 @@ def test_every_blob_of_evidence_and_every_chunk_of_media_is_a_step(
     with pytest.raises(jobs.Dropped):
         evidence.write(session, tmp_path / "three.zip", passed=enough)
     assert not list(tmp_path.glob("*three*"))
+
+
+def test_whoever_changes_nothing_else_cancels_only_jobs_of_his_own(world: Installation, auditor: Any) -> None:
+    session = sealed_session(world)
+    admin, manager = client_of(person("admin")), client_of(person("session_manager"))
+    address = asked(admin, session, "export")
+    answer = auditor.post(f"{address}/cancel")
+    assert answer.status_code == 403, answer.content
+    assert answer.json()["code"] == "LUCID_ERR_1002"
+    assert auditor.get(address).json()["status"] == "pending"
+    assert manager.post(f"{address}/cancel").json()["status"] == "cancelled"
+    assert auditor.post(f"{asked(auditor, session, 'export')}/cancel").json()["status"] == "cancelled"
+    told = AuditEvent.objects.filter(action="job.cancelled").order_by("at_us")
+    named = str(session.pk)
+    assert [(one.outcome, one.session) for one in told] == [
+        ("denied", named),
+        ("done", named),
+        ("done", named),
+    ]

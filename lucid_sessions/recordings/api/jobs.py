@@ -14,14 +14,14 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from lucid_sessions.access.models import Job, JobStatus
-from lucid_sessions.access.roles import sees_all
+from lucid_sessions.access.roles import manages, sees_all
 
 from .. import jobs
 from .documents import COMMON, ONCE, ONCE_ERRORS, ONE_SESSION_ERRORS, Described, problem
 from .downloads import LINK, LINK_OR_TOKEN, RANGE, sent
 from .ownership import session_of
 from .permissions import Allowed
-from .problems import MEDIA_TYPE, NO_SUCH_THING, NOT_READY, Problem
+from .problems import MEDIA_TYPE, NO_SUCH_THING, NOT_PERMITTED, NOT_READY, Problem
 from .ranges import Whatever
 from .replays import once
 from .strict import Strict
@@ -142,8 +142,15 @@ class Jobs(Witnessed, ViewSet):
 
     @extend_schema(request=None, responses={200: JobBody, **NO_JOB, **COMMON})
     def cancel(self, request: Request, job_id: UUID) -> Response:
-        """Cancel a job; one that is over stays as it is."""
-        return Response(_body(jobs.cancel(_one(request.user, job_id))))
+        """Cancel a job of yours, or of others if you manage; one that is over stays as it is."""
+        user: Any = request.user
+        job = _one(user, job_id)
+        tell(request, made=job.session)
+        if job.user != user.pk and not manages(user):
+            raise Problem(
+                NOT_PERMITTED, f"Job {job.pk} is another's: he cancels it, or who manages sessions."
+            )
+        return Response(_body(jobs.cancel(job)))
 
     @extend_schema(
         parameters=[RANGE, LINK],
