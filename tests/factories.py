@@ -20,7 +20,7 @@ SEGMENT_US = 1_000_000
 
 
 @cache
-def segment_bytes(number: int = 1, *, frames: int = 10) -> bytes:
+def segment_bytes(number: int = 1, *, frames: int = 10, width: int = 64) -> bytes:
     """A self-contained second of H.264 in fragmented MP4 that begins with a key frame; differs by number."""
     out = io.BytesIO()
     options = {
@@ -33,10 +33,10 @@ def segment_bytes(number: int = 1, *, frames: int = 10) -> bytes:
         stream = container.add_stream(
             "libx264", rate=frames, options={"preset": "ultrafast", "tune": "zerolatency"}
         )
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, 48, "yuv420p"
         stream.codec_context.time_base = Fraction(1, frames)
         for index in range(frames):
-            picture = np.full((48, 64, 3), (number * 37 + index * 3) % 256, dtype=np.uint8)
+            picture = np.full((48, width, 3), (number * 37 + index * 3) % 256, dtype=np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = (number - 1) * frames + index
             frame.time_base = Fraction(1, frames)

@@ -21,12 +21,14 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db.models import F, Q
+from django.db import Error as DatabaseFailure
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.durable import make_directory
 from lucid_sessions.errors import LucidError, Refused, Retryable
+from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
 from . import evidence, one_file, playback
 from .lifecycle import ARCHIVED
@@ -98,11 +100,22 @@ def _claim() -> Job | None:
         if needs_key(job) and not settings.ENCRYPTION_PASSWORD:
             continue
         mine = Job.objects.filter(free, pk=job.pk, fence=job.fence)
+        if job.attempts >= MOST_ATTEMPTS:
+            _bury(mine, job)
+            continue
         taken = {"fence": F("fence") + 1, "attempts": F("attempts") + 1, "lease_until": now + LEASE}
         if mine.update(status=JobStatus.RUNNING, percent=0, **taken):
             job.refresh_from_db()
             return job
     return None
+
+
+def _bury(lost: "QuerySet[Job]", job: Job) -> None:
+    """A job that nobody lived to settle, time after time, is not begun again."""
+    reason = f"{job.attempts} runners in a row died over this job. Their logs say why; ask for another then."
+    if lost.update(fence=F("fence") + 1, **_over(JobStatus.FAILED), reason=reason):
+        log.error("job failed", job=str(job.pk), kind=job.kind, reason=reason)
+        remove_result(job.pk)
 
 
 def needs_key(job: Job) -> bool:
@@ -113,29 +126,56 @@ def needs_key(job: Job) -> bool:
 def _work(job: Job) -> None:
     try:
         with _lease_held(job):
-            session = Session.objects.filter(pk=job.session).first()
-            if session is None or session.status in GONE:
-                raise Refused("The session is gone: it was deleted, or its time was over.")
-            out = _make(job, session)
+            out = _make(job, _session_of(job))
         _settle(job, status=JobStatus.FINISHED, percent=100, reason="", result=_result(out))
     except Dropped:
         remove_result(job.pk)
         _settle(job, status=JobStatus.CANCELLED)
-    except Retryable as error:
-        if job.attempts >= MOST_ATTEMPTS:
-            _settle(job, status=JobStatus.FAILED, reason=str(error))
-        else:
-            again = {"status": JobStatus.PENDING, "next_attempt_at": timezone.now() + RETRY}
-            _mine(job).update(reason=str(error), lease_until=None, **again)
-    except (LucidError, OSError) as error:
-        log.error("job failed", kind=job.kind, reason=str(error))
-        _settle(job, status=JobStatus.FAILED, reason=str(error))
+    except DatabaseFailure:
+        raise  # no fault of the job: it cannot be settled now either, and its lease runs out
+    except Exception as error:  # noqa: BLE001 - see _as_ours
+        _give_back_or_up(job, _as_ours(error))
+
+
+def _session_of(job: Job) -> Session:
+    session = Session.objects.filter(pk=job.session).first()
+    if session is None or session.status in GONE:
+        raise Refused("The session is gone: it was deleted, or its time was over.")
+    return session
+
+
+def _as_ours(error: Exception) -> LucidError:
+    """What the encoder, or a defect, may throw at one job ends that job, or it would come back for ever."""
+    if isinstance(error, LucidError):
+        return error
+    if isinstance(error, DiskFull | SpoolUnwritable):
+        return Retryable(str(error))
+    if isinstance(error, MemoryError):
+        return Retryable("This runner has too little memory for it. Give it more.")
+    if isinstance(error, RecorderError | OSError):
+        return Refused(str(error))
+    log.exception("a defect, or a job that nobody foresaw", exc_info=error)
+    return Refused(f"unexpected {type(error).__name__}: {error}")
+
+
+def _give_back_or_up(job: Job, error: LucidError) -> None:
+    if isinstance(error, Retryable) and job.attempts < MOST_ATTEMPTS:
+        again = {"status": JobStatus.PENDING, "next_attempt_at": timezone.now() + RETRY}
+        _mine(job).update(reason=str(error), lease_until=None, **again)
+        return
+    log.error("job failed", kind=job.kind, reason=str(error))
+    remove_result(job.pk)
+    _settle(job, status=JobStatus.FAILED, reason=str(error))
 
 
 def _settle(job: Job, *, status: str, **facts: Any) -> None:
+    _mine(job).update(**_over(status), **facts)
+
+
+def _over(status: str) -> dict[str, Any]:
     now = timezone.now()
     kept = now + timedelta(hours=settings.LUCID_RESULT_HOURS)
-    _mine(job).update(status=status, ended_at=now, expires_at=kept, lease_until=None, **facts)
+    return {"status": status, "ended_at": now, "expires_at": kept, "lease_until": None}
 
 
 def _mine(job: Job) -> Any:

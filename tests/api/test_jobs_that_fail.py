@@ -1,0 +1,102 @@
+"""Jobs that cannot be done, now or at all: each ends, says why, and keeps no other from being done."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from structlog.testing import capture_logs
+
+from lucid_sessions.access.models import Job
+from lucid_sessions.recordings import jobs, pipeline, sessions
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Session
+
+from ..factories import acknowledge, end, file_spool, segment_bytes, take
+from .archive_of_one import STAGES, sealed_session
+from .people import client_of, person
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1"
+
+
+@pytest.fixture
+def auditor(world: Installation, settings: Any, tmp_path: Any) -> Any:
+    settings.LUCID_RESULTS_PATH = tmp_path / "results"
+    return client_of(person("auditor"))
+
+
+def asked(client: Any, session: Session, kind: str) -> str:
+    answer = client.post(f"{URL}/sessions/{session.pk}/{kind}", {}, format="json")
+    assert answer.status_code == 202, answer.content
+    return str(answer["Location"])
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Inside, no file of this process grows beyond so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_an_export_that_cannot_be_made_says_why_and_the_next_is_not_kept_waiting(
+    world: Installation, auditor: Any
+) -> None:
+    """What the recorder wrote can be good segment by segment, and still not be one recording."""
+    broken = sessions.create("synthetic://64x48", name="of two sizes in one epoch")
+    Session.objects.filter(pk=broken.pk).update(status="recording", desired="record")
+    take(broken, world)
+    for counter, width in enumerate((64, 96), start=1):
+        acknowledge(broken, world, counter=counter, content=segment_bytes(counter, width=width))
+    chunks = file_spool(world)
+    pipeline.run(STAGES, [chunk.pk for chunk in chunks], world=world)
+    end(broken)
+    first, second = asked(auditor, broken, "export"), asked(auditor, sealed_session(world), "export")
+    assert jobs.tick() == 2
+    job = auditor.get(first).json()
+    assert (job["status"], job["result"]) == ("failed", None)
+    assert "several epochs" in job["reason"]
+    assert auditor.get(second).json()["status"] == "finished"
+
+
+def test_a_full_disk_is_waited_for(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "export")
+    with largest_file(1024):
+        assert jobs.tick() == 1
+    job = auditor.get(address).json()
+    assert job["status"] == "pending"
+    assert "File too large" in job["reason"]
+    Job.objects.update(next_attempt_at=timezone.now())
+    assert jobs.tick() == 1
+    assert auditor.get(address).json()["status"] == "finished"
+
+
+def test_a_job_that_nobody_foresaw_fails_and_the_log_says_where(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "evidence")
+    Job.objects.update(options={"disclose": 7})
+    with capture_logs() as said:
+        assert jobs.tick() == 1
+    job = auditor.get(address).json()
+    assert (job["status"], job["result"]) == ("failed", None)
+    assert job["reason"].startswith("unexpected TypeError: ")
+    assert any(isinstance(line.get("exc_info"), TypeError) for line in said)
+
+
+def test_a_job_over_which_runner_after_runner_dies_is_given_up(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "export")
+    past = timezone.now() - timedelta(seconds=1)
+    Job.objects.update(status="running", lease_until=past, fence=9, attempts=jobs.MOST_ATTEMPTS)
+    assert jobs.tick() == 0
+    job = auditor.get(address).json()
+    assert job["status"] == "failed"
+    assert "8 runners" in job["reason"]
+    assert job["ended_at"]
+    assert job["expires_at"]
