@@ -19,8 +19,9 @@ log = structlog.get_logger("lucid.queries")
 HEADER = "X-Lucid-Debug"
 MOST_LINES = 200
 LONGEST_LINE = 2000
-# A quoted text; a colon after it says that it names a field. In SQL double quotes are names.
-_IN_SQL = re.compile(r"b?'(?:[^'\\]|\\.)*'")
+# A quoted text; a colon after it says that it names a field. In SQL double quotes are names, and a backslash
+# is a letter like any other: `LIKE '%secret%' ESCAPE '\'`.
+_IN_SQL = re.compile(r"b?'[^']*'")
 _IN_A_DOCUMENT = re.compile(r"""b?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s*:)?""")
 
 

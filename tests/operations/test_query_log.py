@@ -11,7 +11,7 @@ from lucid_sessions.access.models import User
 from lucid_sessions.operations.query_log import without_values
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PATH = "/api/v1/sessions?search=who-is-it"
+PATH = "/api/v1/sessions?text=who-is-it"
 
 
 @pytest.fixture
@@ -69,6 +69,10 @@ def test_a_users_requests_can_be_looked_into_without_the_user_knowing(said: list
         (
             'SELECT "a" FROM "t" WHERE "b" = \'it\'\'s secret\' LIMIT 2',
             'SELECT "a" FROM "t" WHERE "b" = ?? LIMIT 2',
+        ),
+        (
+            "SELECT 1 WHERE \"a\" LIKE '%secret%' ESCAPE '\\' OR \"b\" LIKE '%se\\_cret%' ESCAPE '\\'",
+            'SELECT 1 WHERE "a" LIKE ? ESCAPE ? OR "b" LIKE ? ESCAPE ?',
         ),
         (
             "db.t.aggregate([{'$match': {'b': 'secret', 'n': 3}}])",
