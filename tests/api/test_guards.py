@@ -220,6 +220,13 @@ def test_a_cursor_that_was_made_up_is_refused(operator: Any, cursor: str) -> Non
         "status=created&status=created",
         "ordering=name",
         "limit=1&limit=2",
+        "cursor=&cursor=x",
+        "offset=",
+        *("owner=", "project=", "tag=", "environment=", "text=", "name=%20"),
+        "statsu=failed",
+        "format=xml",
+        "created_after=0001-01-01T00:00:00%2B14:00",
+        "created_before=9999-12-31T23:59:59-14:00",
     ],
 )
 def test_a_filter_that_is_not_in_its_form_is_refused_rather_than_passed_over(
@@ -228,6 +235,34 @@ def test_a_filter_that_is_not_in_its_form_is_refused_rather_than_passed_over(
     answer = operator.get(f"{URL}/sessions?{query}")
     assert answer.status_code == 400, answer.content
     assert answer.json()["errors"][0]["field"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize(
+    ("place", "field"),
+    [
+        ("audit/?user=x", "user"),
+        ("audit/?username=", "username"),
+        ("audit/?after=0001-01-01T00:00:00%2B14:00", "after"),
+        ("audit/export.csv?username=", "username"),
+        ("audit/export.csv?action=a&action=b", "action"),
+        ("audit/export.ndjson?limit=10", "limit"),
+        ("webhooks?enabled=true", "enabled"),
+        ("webhooks?cursor=&cursor=x", "cursor"),
+        ("ledger/consistency?old=1&old=5", "old"),
+        ("ledger/consistency?old=1&size=5", "size"),
+        ("sessions/{session}/chunks?track=", "track"),
+        ("sessions/{session}/chunks?cursor=&cursor=x", "cursor"),
+        ("sessions/{session}/filmstrip?most=1&most=2", "most"),
+        ("sessions/{session}/filmstrip?mots=1", "mots"),
+    ],
+)
+def test_no_list_passes_over_what_it_is_asked(world: Installation, place: str, field: str) -> None:
+    assert world.spool.identity
+    admin = client_of(person("admin"))
+    session = admin.post(f"{URL}/sessions", NEW, format="json").json()["id"]
+    answer = admin.get(f"{URL}/{place.format(session=session)}")
+    assert answer.status_code == 400, answer.content
+    assert answer.json()["errors"][0]["field"] == field
 
 
 def test_rows_of_one_moment_are_not_lost_between_pages(operator: Any) -> None:

@@ -26,6 +26,7 @@ from .ownership import chunk_of, session_of
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, SEALED, refused_as
 from .ranges import Whatever
+from .strict import only
 from .witnessed import Witnessed
 
 PICTURE = "image/webp"
@@ -85,7 +86,7 @@ class Filmstrip(Witnessed, ViewSet):
     def index(self, request: Request, session_id: UUID) -> Response:
         """List small pictures of a session with how much of the screen changed and how often was pressed."""
         session = session_of(request.user, session_id)
-        asked = Wanted(data=request.query_params)
+        asked = Wanted(data=only(Wanted().fields, request.query_params))
         asked.is_valid(raise_exception=True)
         frames = [_body(session, frame) for frame in filmstrip(session, **asked.validated_data)]
         growing = session.status not in ENDED

@@ -1,6 +1,7 @@
 """What a list can be narrowed to, and how it can be ordered: plain indexed columns, one value each."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import django_filters
@@ -12,6 +13,8 @@ from rest_framework.exceptions import ValidationError
 from ..lifecycle import State, Status
 from ..models import Chunk, Session
 from ..tags import tagged
+from .pagination import PAGING
+from .strict import VISIBLE, only
 
 FORMS = {
     django_filters.IsoDateTimeFilter: (
@@ -24,6 +27,7 @@ FORMS = {
         "is no UUID.",
     ),
     django_filters.ChoiceFilter: (re.compile(".+"), "is empty: leave it out."),
+    django_filters.CharFilter: (VISIBLE, "has nothing to be seen: leave it out."),
 }
 
 
@@ -31,16 +35,25 @@ class Narrowing(django_filters.FilterSet):
     """Filters that refuse what they would otherwise pass over: a list that is too long misleads."""
 
     def is_valid(self) -> bool:
-        """True when every filter is in its documented form; ValidationError for one that is not."""
-        given = cast(QueryDict, self.data)
-        for name, one in self.filters.items():
-            values = given.getlist(name) if name in given else []
-            if len(values) > 1:
-                raise ValidationError({name: "is given more than once."})
-            form, why = FORMS.get(type(one), (None, ""))
-            if values and form is not None and not form.fullmatch(values[0]):
-                raise ValidationError({name: f"{values[0][:100]!r} {why}"})
-        return super().is_valid()
+        """True when only filters and paging are given, each in its documented form; else ValidationError."""
+        given = only([*self.filters, *sorted(PAGING)], cast(QueryDict, self.data))
+        for name in self.filters.keys() & given.keys():
+            form, why = FORMS.get(type(self.filters[name]), (None, ""))
+            if form is not None and not form.fullmatch(str(given[name])):
+                raise ValidationError({name: f"{given[name][:100]!r} {why}"})
+        valid = super().is_valid()
+        for name, value in self.form.cleaned_data.items():
+            _require_a_moment(name, value)
+        return valid
+
+
+def _require_a_moment(name: str, value: Any) -> None:
+    """ValidationError for a time that is before the first year, or behind the last, where times are UTC."""
+    try:
+        if isinstance(value, datetime):
+            value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValidationError({name: "is, in UTC, in no year from 1 to 9999."}) from error
 
 
 class SessionFilter(Narrowing):

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -18,6 +18,7 @@ from .documents import COMMON, ONE_SESSION_ERRORS, Described, problem
 from .ownership import chunk_of, session_of
 from .permissions import Allowed
 from .problems import INVALID, MEDIA_TYPE, NO_SUCH_THING, NOT_READY, Problem, refused_as
+from .strict import only
 from .witnessed import Witnessed
 
 NOT_PROVEN = {(409, MEDIA_TYPE): problem("LUCID_ERR_3012: no checkpoint covers it yet.")}
@@ -115,9 +116,10 @@ class Ledger(Witnessed, ViewSet):
     )
     def consistency(self, request: Request) -> Response:
         """Get the proof that the log has only grown since an earlier size."""
+        asked = only(("old", "new"), request.query_params)
         text, tree = installation().log().published()
-        old = _size(request, "old", None)
-        new = _size(request, "new", tree.size)
+        old = _size(asked, "old", None)
+        new = _size(asked, "new", tree.size)
         if not old <= new <= tree.size:
             raise Problem(NO_SUCH_THING, f"old, new: old <= new <= {tree.size} is needed.")
         proof = [one.hex() for one in tree.consistency_proof(old, new)]
@@ -142,8 +144,8 @@ class Ledger(Witnessed, ViewSet):
             return Response(proofs.of_chunk(chunk, world=installation()))
 
 
-def _size(request: Request, name: str, default: int | None) -> int:
-    text = request.query_params.get(name)
+def _size(asked: QueryDict, name: str, default: int | None) -> int:
+    text = asked.get(name)
     if text is None and default is not None:
         return default
     if text is None or not (text.isascii() and text.isdecimal() and len(text) < 16 and int(text)):

@@ -15,6 +15,7 @@ from lucid_sessions.access.memory import Memory
 
 from . import cursors
 from .rendering import answer, answer_text, json_text
+from .strict import only
 
 COUNTED = 10_000
 LONG = 1_000
@@ -39,7 +40,7 @@ class Pages(LimitOffsetPagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """The rows of the page that the request asks for."""
-        self._read(request)
+        self._read(request, view)
         self.ordering = cursors.ordering_of(queryset)
         rows: list[Any] = []
         for part in self._following(queryset):
@@ -56,14 +57,16 @@ class Pages(LimitOffsetPagination):
 
         `of` is the list as a queryset, to be counted. None: it is another page that is asked for.
         """
-        self._read(request)
+        self._read(request, view)
         if self.offset or self.cursor:
             return None
         self.ordering = view.ordering
         return self._page(first(self.limit + 1), view, of=of)
 
-    def _read(self, request: Request) -> None:
+    def _read(self, request: Request, view: Any) -> None:
         self.request = request
+        filters = getattr(getattr(view, "filterset_class", None), "base_filters", {})
+        only([*filters, *sorted(PAGING)], request.query_params)
         self.limit: int = self._number("limit", self.default_limit, low=1, high=self.max_limit)
         self.offset: int = self._number("offset", 0, low=0, high=self.largest_offset)
         self.cursor: str | None = request.query_params.get("cursor")
@@ -107,10 +110,10 @@ class Pages(LimitOffsetPagination):
         return count
 
     def _number(self, name: str, default: int, *, low: int, high: int) -> int:
-        given = self.request.query_params.getlist(name) if self.request else []
-        if not given:
+        request: Any = self.request
+        text = request.query_params.get(name)
+        if text is None:
             return default
-        text = given[0] if len(given) == 1 else ",".join(given)
         if not (text.isascii() and text.isdecimal() and len(text) <= 10 and low <= int(text) <= high):
             raise ValidationError({name: f"{text!r} is not a whole number from {low} to {high}."})
         return int(text)

@@ -14,6 +14,8 @@ Json = dict[str, Any]
 EXPRESSED = {"pattern", "enum", "const", "format", "readOnly", "oneOf", "anyOf"}
 UNREADABLE = "The body is not JSON."
 INVALID = "LUCID_ERR_3002: a field, parameter or header is wrong."
+# The first page's cursor.
+MAY_BE_EMPTY = "cursor"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
@@ -58,8 +60,16 @@ def _bound_text(field: Json) -> None:
 
 def _bound_parameters(operation: Json) -> None:
     for parameter in operation.get("parameters", []):
-        if parameter["in"] == "query":
-            _bound_text(parameter["schema"])
+        if parameter["in"] != "query":
+            continue
+        schema = parameter["schema"]
+        if (
+            schema.get("type") == "string"
+            and not EXPRESSED & set(schema)
+            and parameter["name"] != MAY_BE_EMPTY
+        ):
+            schema["minLength"] = 1
+        _bound_text(schema)
 
 
 def _name_refusals(operation: Json) -> None:

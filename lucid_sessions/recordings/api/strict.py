@@ -1,10 +1,11 @@
-"""Request bodies that say no to what they do not know, and to what has another type than the schema says."""
+"""Requests that are told no: to what is not known, and to what has another type than the schema says."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import copy
 from typing import Any, ClassVar, Self
 
+from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -12,7 +13,9 @@ from rest_framework import serializers
 # all dialects of regular expressions agree on it: the OpenAPI document says the same.
 ANY_TEXT = r"^[^\x00]*$"
 VISIBLE_TEXT = r"^[^\x00]*[^\s\x00-\x1f\x7f-\x9f\ufeff][^\x00]*$"
-_VISIBLE = re.compile(VISIBLE_TEXT)
+VISIBLE = re.compile(VISIBLE_TEXT)
+# Where the policy asks why, any address may be told so in its query.
+ANYWHERE = frozenset({"reason"})
 
 
 @extend_schema_field({"type": "boolean", "const": True})
@@ -71,6 +74,19 @@ class Strict(serializers.Serializer[Any]):
         return "cannot be set." if field.read_only else _fault(field, value)
 
 
+def only(known: Collection[str], query: QueryDict) -> QueryDict:
+    """The query; ValidationError for a name that is not known, or that is given twice.
+
+    What is passed over answers another question than the one that was asked.
+    """
+    for name, values in query.lists():
+        if name not in known and name not in ANYWHERE:
+            raise serializers.ValidationError({name[:100]: f"is not known here. Known: {', '.join(known)}."})
+        if len(values) > 1:
+            raise serializers.ValidationError({name: "is given more than once."})
+    return query
+
+
 def _fault(field: Any, value: Any) -> str | None:
     """Why the value cannot be this field's; None where only the field itself can tell."""
     if value is None or isinstance(field, serializers.ChoiceField | serializers.BaseSerializer):
@@ -98,6 +114,6 @@ def _fault_of_text(field: serializers.CharField, value: Any) -> str | None:
         return "A text is needed."
     if field.max_length is not None and len(value) > field.max_length:
         return f"At most {field.max_length} characters, spaces included."
-    if value and not field.allow_blank and field.trim_whitespace and not _VISIBLE.search(value):
+    if value and not field.allow_blank and field.trim_whitespace and not VISIBLE.search(value):
         return "Needs a character that can be seen."
     return None
