@@ -115,13 +115,28 @@ def test_a_machines_token_does_what_its_scopes_say_and_its_user_may(operator: An
     assert client.get(f"{URL}/ledger/checkpoint").status_code in (200, 404)
     assert shown["token"] not in str(ApiToken.objects.values())
     assert ApiToken.objects.get().last_used_at is not None
-    assert "token" not in operator.get(f"{URL}/auth/api-tokens").json()[0]
+    assert "token" not in operator.get(f"{URL}/auth/api-tokens").json()["items"][0]
 
 
 def test_a_machines_token_begets_no_others(operator: Any) -> None:
     client, _ = machine(operator, "view")
     body = {"name": "x", "scopes": ["view"]}
     assert client.post(f"{URL}/auth/api-tokens", body, format="json").status_code == 403
+
+
+def test_ones_tokens_are_listed_in_pages_and_the_look_is_audited(operator: Any) -> None:
+    for _ in range(3):
+        machine(operator, "view")
+    machine(client_of(person("session_manager")), "view")
+    first = operator.get(f"{URL}/auth/api-tokens?limit=2").json()
+    rest = operator.get(first["pagination"]["next"]).json()
+    owner = User.objects.get(username="session_operator").pk
+    newest_first = [str(pk) for pk in ApiToken.objects.filter(user=owner).values_list("pk", flat=True)]
+    assert [one["id"] for one in first["items"] + rest["items"]] == newest_first
+    assert (first["pagination"]["total"], rest["pagination"]["next"]) == (3, None)
+    assert {event.username for event in AuditEvent.objects.filter(action="api-tokens.listed")} == {
+        "session_operator"
+    }
 
 
 @pytest.mark.parametrize("fate", ["revoked", "over", "account closed"])
@@ -247,6 +262,9 @@ def test_a_filter_that_is_not_in_its_form_is_refused_rather_than_passed_over(
         ("audit/export.csv?action=a&action=b", "action"),
         ("audit/export.ndjson?limit=10", "limit"),
         ("webhooks?enabled=true", "enabled"),
+        ("jobs?status=", "status"),
+        ("jobs?user=x", "user"),
+        ("auth/api-tokens?name=x", "name"),
         ("webhooks?cursor=&cursor=x", "cursor"),
         ("ledger/consistency?old=1&old=5", "old"),
         ("ledger/consistency?old=1&size=5", "size"),

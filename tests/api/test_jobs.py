@@ -198,3 +198,33 @@ def test_whoever_changes_nothing_else_cancels_only_jobs_of_his_own(world: Instal
         ("done", named),
         ("done", named),
     ]
+
+
+def test_jobs_are_listed_in_pages_and_found_by_status_kind_and_session(
+    world: Installation, auditor: Any
+) -> None:
+    one, other = sealed_session(world), sealed_session(world)
+    for session, kind in ((one, "export"), (one, "evidence"), (other, "export")):
+        asked(auditor, session, kind)
+    asked(client_of(person("session_manager")), other, "evidence")
+    Job.objects.filter(session=other.pk, kind="export").update(status="failed")
+
+    def found(**query: Any) -> list[tuple[str, str]]:
+        answer = auditor.get(f"{URL}/jobs", query).json()
+        assert answer["pagination"]["total"] == len(answer["items"])
+        return [(job["kind"], job["session"]) for job in answer["items"]]
+
+    first, second = str(one.pk), str(other.pk)
+    newest_first = [("evidence", second), ("export", second), ("evidence", first), ("export", first)]
+    assert found() == newest_first
+    assert found(status="failed") == [("export", second)]
+    assert found(kind="evidence", session=first) == [("evidence", first)]
+    page = auditor.get(f"{URL}/jobs", {"limit": 3, "cursor": ""}).json()
+    more = auditor.get(page["pagination"]["next"]).json()
+    assert [(job["kind"], job["session"]) for job in page["items"] + more["items"]] == newest_first
+    assert (page["pagination"]["total"], more["pagination"]["next"]) == (4, None)
+    assert client_of(person("admin")).get(f"{URL}/jobs", {"session": "x"}).status_code == 400
+    assert set(AuditEvent.objects.filter(action="jobs.listed").values_list("username", flat=True)) == {
+        "auditor",
+        "admin",
+    }

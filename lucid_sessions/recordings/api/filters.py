@@ -10,6 +10,9 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 
+from lucid_sessions.access.models import Job, JobStatus
+
+from ..jobs import EVIDENCE, EXPORT
 from ..lifecycle import State, Status
 from ..models import Chunk, Session
 from ..tags import tagged
@@ -94,6 +97,18 @@ class SessionFilter(Narrowing):
         """The sessions of one user, in two steps: rows are not joined."""
         owner: Any = get_user_model().objects.filter(username=value).first()
         return rows.none() if owner is None else rows.filter(owner=owner.pk)
+
+
+class JobFilter(Narrowing):
+    """Filters of the list of jobs."""
+
+    status = django_filters.ChoiceFilter(choices=JobStatus.choices)
+    kind = django_filters.ChoiceFilter(choices=[(one, one) for one in (EXPORT, EVIDENCE)])
+    session = django_filters.UUIDFilter(help_text="Jobs about this session.")
+
+    class Meta:
+        model = Job
+        fields: list[str] = []
 
 
 class ChunkFilter(Narrowing):

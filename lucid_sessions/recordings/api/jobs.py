@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -11,15 +11,17 @@ from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
+from rest_framework.viewsets import GenericViewSet
 
 from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.access.roles import manages, sees_all
 
 from .. import jobs
-from .documents import COMMON, ONCE, ONCE_ERRORS, ONE_SESSION_ERRORS, Described, problem
+from .documents import COMMON, CONFIGURATION_ERRORS, ONCE, ONCE_ERRORS, ONE_SESSION_ERRORS, Described, problem
 from .downloads import LINK, LINK_OR_TOKEN, RANGE, sent
+from .filters import JobFilter
 from .ownership import session_of
+from .pagination import Pages
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, NO_SUCH_THING, NOT_PERMITTED, NOT_READY, Problem
 from .ranges import Whatever
@@ -27,7 +29,6 @@ from .replays import once
 from .strict import Strict
 from .witnessed import Witnessed, tell
 
-LISTED = 200
 VIDEO, BUNDLE = "video/mp4", "application/zip"
 NO_JOB = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: there is none, or it is another's.")}
 
@@ -77,9 +78,13 @@ class JobBody(serializers.Serializer[Any]):
     result: Any = ResultBody(allow_null=True)
 
 
-class Jobs(Witnessed, ViewSet):
+class Jobs(Witnessed, GenericViewSet[Job]):
     """Long work. The caller sees his own jobs; roles that see all sessions see all."""
 
+    serializer_class = JobBody
+    filterset_class = JobFilter
+    pagination_class = Pages
+    queryset = Job.objects.all()
     permission_classes = [Allowed]
     authentication_classes = LINK_OR_TOKEN
     schema = Described()
@@ -88,6 +93,7 @@ class Jobs(Witnessed, ViewSet):
     needs = dict.fromkeys(("export", "evidence", "list", "retrieve", "cancel", "result"), "export")
     rates = {"export": "bulk", "evidence": "bulk", "list": "status", "retrieve": "status"}
     deeds = {
+        "list": "jobs.listed",
         "export": "session.export-asked",
         "evidence": "session.evidence-asked",
         "cancel": "job.cancelled",
@@ -128,10 +134,11 @@ class Jobs(Witnessed, ViewSet):
 
         return once(request, make)
 
-    @extend_schema(operation_id="jobs_list", responses={200: JobBody(many=True), **COMMON})
-    def list(self, request: Request) -> Response:
-        """List your jobs, newest first (at most 200)."""
-        return Response([_body(job) for job in _visible(request.user)[:LISTED]])
+    @extend_schema(operation_id="jobs_list", responses={200: JobBody(many=True), **CONFIGURATION_ERRORS})
+    def list(self, request: Request) -> HttpResponse:
+        """List your jobs, newest first."""
+        page: Any = self.paginate_queryset(self.filter_queryset(_visible(request.user)))
+        return self.get_paginated_response([_body(job) for job in page])
 
     @extend_schema(responses={200: JobBody, **NO_JOB, **COMMON})
     def retrieve(self, request: Request, job_id: UUID) -> Response:

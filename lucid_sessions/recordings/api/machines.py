@@ -10,13 +10,14 @@ from rest_framework import serializers
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
+from rest_framework.viewsets import GenericViewSet
 
 from lucid_sessions.access import api_tokens
 from lucid_sessions.access.models import ApiToken
 from lucid_sessions.access.roles import VERBS
 
 from .documents import COMMON, CONFIGURATION_ERRORS, ONCE, ONCE_SHOWN_ERRORS, Described, problem
+from .pagination import Pages
 from .problems import MEDIA_TYPE, NO_SUCH_THING, Problem
 from .replays import once
 from .strict import Strict
@@ -66,18 +67,22 @@ class MadeToken(TokenBody):
         read_only_fields = fields
 
 
-class Tokens(Witnessed, ViewSet):
+class Tokens(Witnessed, GenericViewSet[ApiToken]):
     """The caller's own API tokens."""
 
+    serializer_class = TokenBody
+    pagination_class = Pages
+    queryset = ApiToken.objects.all()
     permission_classes = [InPerson]
     schema = Described()
-    deeds = {"create": "api-token.created", "destroy": "api-token.revoked"}
-    rates = {"create": "create"}
+    deeds = {"list": "api-tokens.listed", "create": "api-token.created", "destroy": "api-token.revoked"}
+    rates = {"list": "status", "create": "create"}
 
-    @extend_schema(operation_id="tokens_list", responses={200: TokenBody(many=True), **COMMON})
-    def list(self, request: Request) -> Response:
-        """List your API tokens."""
-        return Response(TokenBody(ApiToken.objects.filter(user=request.user.pk)[:500], many=True).data)
+    @extend_schema(operation_id="tokens_list", responses={200: TokenBody(many=True), **CONFIGURATION_ERRORS})
+    def list(self, request: Request) -> Any:
+        """List your API tokens, newest first, the revoked ones too."""
+        page: Any = self.paginate_queryset(ApiToken.objects.filter(user=request.user.pk))
+        return self.get_paginated_response(TokenBody(page, many=True).data)
 
     @extend_schema(
         request=NewToken,
