@@ -100,3 +100,34 @@ def test_refusals_that_every_such_operation_can_give_are_named(document: Any) ->
             assert {"400", "415"} <= set(operation["responses"]), name
         if any(one["name"] == "cursor" for one in operation.get("parameters", [])):
             assert {"400", "404"} <= set(operation["responses"]), name
+
+
+def parameters(document: Any, method: str, path: str) -> set[str]:
+    return {one["name"] for one in document["paths"][f"/api/v1/{path}"][method].get("parameters", [])}
+
+
+def test_what_lists_are_narrowed_and_paged_by_is_named_wherever_it_works(document: Any) -> None:
+    paging = {"limit", "offset", "cursor"}
+    filters = {"action", "outcome", "username", "session", "after", "before"}
+    assert filters | paging <= parameters(document, "get", "audit/")
+    exported = parameters(document, "get", "audit/export.{form}")
+    assert filters <= exported
+    assert not paging & exported
+    for path in ("jobs", "auth/api-tokens", "webhooks/{webhook_id}/deliveries"):
+        assert paging <= parameters(document, "get", path), path
+
+
+def test_a_link_opens_what_takes_one_and_nothing_else(document: Any) -> None:
+    opened = {name for name, one in operations(document) if {"link": []} in one.get("security", [])}
+    assert opened == {
+        "get /api/v1/jobs/{job_id}/result",
+        "get /api/v1/sessions/{session_id}/chunks/{chunk_id}/download",
+        "get /api/v1/sessions/{session_id}/chunks/{chunk_id}/media",
+    }
+
+
+def test_reasons_are_taken_where_the_audit_keeps_them_and_may_be_missed(document: Any) -> None:
+    for path in ("sessions/{session_id}", "sessions/{session_id}/playback.m3u8", "jobs"):
+        assert "X-Reason" in parameters(document, "get", path)
+        assert "400" in document["paths"][f"/api/v1/{path}"]["get"]["responses"]
+    assert "X-Reason" not in parameters(document, "post", "auth/token")

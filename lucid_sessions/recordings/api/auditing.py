@@ -89,6 +89,7 @@ class Audit(Witnessed, GenericViewSet[AuditEvent]):
     who = "the role `admin` or `auditor`."
     queryset = AuditEvent.objects.all()
     rates = {"list": "status", "export": "bulk"}
+    filtered = ("export",)
     deeds = {"list": "audit.read", "export": "audit.exported"}
     content_negotiation_class = Whatever
     renderer_classes = [JSONRenderer]

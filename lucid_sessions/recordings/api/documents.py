@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 
 from .problems import MEDIA_TYPE
+from .ranges import Whatever
 
 
 class BearerScheme(OpenApiAuthenticationExtension):
@@ -129,8 +130,38 @@ NEW_SESSION_EXAMPLES = [
 ]
 
 
+# What a view says of an operation, for `schema_rules` to complete the document by.
+FACTS = "x-lucid-facts"
+
+
 class Described(AutoSchema):
-    """Adds to each operation the permission that it needs."""
+    """Adds to each operation the permission that it needs, and what its view says of it."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Any:
+        """The operation with `FACTS`: whether it is audited, limited, and weighs what is accepted."""
+        operation = super().get_operation(*args, **kwargs)
+        action = getattr(self.view, "action", None)
+        if operation is not None:
+            operation[FACTS] = {
+                "deed": action in getattr(self.view, "deeds", {}),
+                "rate": action in getattr(self.view, "rates", {}),
+                "negotiates": not issubclass(self.view.content_negotiation_class, Whatever),
+            }
+        return operation
+
+    def get_filter_backends(self) -> list[Any]:
+        """Those of lists, and of the other actions that the view filters."""
+        view: Any = self.view
+        if getattr(view, "action", None) in getattr(view, "filtered", ()):
+            return list(view.filter_backends)
+        return super().get_filter_backends()
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        """As ever, by the answer when all is well: by name those with a media type would come before it."""
+        found: Any = self.get_response_serializers() if serializer is None else serializer
+        if isinstance(found, dict):
+            found = {key: one for key, one in found.items() if not isinstance(key, tuple)} or found
+        return super()._is_list_view(found)
 
     def get_operation_id(self) -> str:
         """Resource and action, such as `sessions_start`."""

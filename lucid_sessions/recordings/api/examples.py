@@ -46,6 +46,7 @@ PROBLEMS = {
     "401": ("LUCID_ERR_1001", "Not signed in", "Authentication credentials were not provided."),
     "403": ("LUCID_ERR_1002", "Not permitted", "Your role does not allow this."),
     "404": ("LUCID_ERR_3001", "Session not found", f"There is no session {SESSION}, or it is not yours."),
+    "406": ("LUCID_ERR_1006", "No such representation", "Could not satisfy the request Accept header."),
     "409": ("LUCID_ERR_3004", "Session is in another state", 'Session "deploy db-7" is created.'),
     "412": ("LUCID_ERR_1009", "Changed meanwhile", 'Session "deploy db-7" is at version 4, not "3".'),
     "415": ("LUCID_ERR_1007", "Media type not understood", 'Unsupported media type "text/plain" in request.'),

@@ -6,6 +6,7 @@ What is said here once would have to be said at each view, and would be forgotte
 from collections.abc import Iterator
 from typing import Any
 
+from . import schema_headers
 from .examples import example_of
 from .problems import MEDIA_TYPE
 from .strict import ANY_TEXT, VISIBLE_TEXT, Strict
@@ -27,11 +28,15 @@ def complete(result: Json, generator: Any, request: Any, public: bool) -> Json: 
             if name in components:
                 _close(components[name])
                 body.describe(components[name])
+    result["components"]["headers"] = schema_headers.HEADERS
     for item in result["paths"].values():
         for operation in _operations(item):
+            facts = schema_headers.take(operation)
             _bound_parameters(operation)
-            _name_refusals(operation)
+            _name_refusals(operation, negotiates=facts["negotiates"])
+            _close_links(operation)
             _show_examples(operation, components)
+            schema_headers.give(operation, facts)
     return result
 
 
@@ -72,7 +77,14 @@ def _bound_parameters(operation: Json) -> None:
         _bound_text(schema)
 
 
-def _name_refusals(operation: Json) -> None:
+def _close_links(operation: Json) -> None:
+    """A link opens what takes one, and nothing else of the same view."""
+    if not any(one["name"] == "link" for one in operation["parameters"]):
+        schemes = operation.get("security", [])
+        schemes[:] = [one for one in schemes if "link" not in one]
+
+
+def _name_refusals(operation: Json, *, negotiates: bool) -> None:
     responses, given = operation["responses"], operation.get("parameters", [])
     if "requestBody" in operation or any(one["in"] != "path" for one in given):
         responses.setdefault("400", _refusal(INVALID))
@@ -82,6 +94,10 @@ def _name_refusals(operation: Json) -> None:
         responses.setdefault("404", _refusal("LUCID_ERR_1004: there is nothing at this address."))
     if "requestBody" in operation:
         responses.setdefault("415", _refusal(UNREADABLE))
+    if negotiates:
+        responses.setdefault(
+            "406", _refusal("LUCID_ERR_1006: the answer is JSON, which `Accept` leaves out.")
+        )
     operation["responses"] = dict(sorted(responses.items()))
 
 

@@ -25,7 +25,9 @@ from .documents import (
     CONFIGURATION_ERRORS,
     IF_MATCH,
     IF_MATCH_ERRORS,
+    IF_NONE_MATCH,
     NEW_SESSION_EXAMPLES,
+    NOT_MODIFIED,
     ONCE,
     ONCE_ERRORS,
     ONE_SESSION_ERRORS,
@@ -131,7 +133,9 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         location = {"Location": request.build_absolute_uri(f"{request.path}/{session.pk}")}
         return Response(rendering.one_session(session), 201, headers=location | tag_of(session))
 
-    @extend_schema(responses={200: SessionBody, **ONE_SESSION_ERRORS})
+    @extend_schema(
+        parameters=[IF_NONE_MATCH], responses={200: SessionBody, **NOT_MODIFIED, **ONE_SESSION_ERRORS}
+    )
     def retrieve(self, request: Request, session_id: UUID) -> HttpResponse:
         """Look at one session. Its ETag goes into If-Match of changes, and into If-None-Match."""
         version = known.version_of(request.user, session_id)
