@@ -50,6 +50,18 @@ def test_held_chunks_stay_where_they_are_until_they_may_go_on(world: Installatio
     assert client.get(address).json()["anchored"] == 2
 
 
+@pytest.mark.parametrize("status", ["expiring", "deleted"])
+def test_nothing_of_a_session_that_goes_is_held_or_let_go_on(world: Installation, status: str) -> None:
+    session = factories.recorded_session(world, segments=1)
+    Session.objects.update(status=status)
+    manager = client_of(person("session_manager"))
+    for verb in ("pause", "resume"):
+        answer = manager.post(f"/api/v1/sessions/{session.pk}/pipeline/{verb}")
+        assert answer.status_code == 409, answer.content
+        assert answer.json()["code"] == "LUCID_ERR_3004"
+    assert Session.objects.get().processing_paused is False
+
+
 def test_statistics_sum_a_session_up(world: Installation) -> None:
     session = factories.recorded_session(world, segments=3)
     factories.gap(session, world, from_us=3_000_000, to_us=4_500_000, reason="paused")

@@ -15,14 +15,17 @@ from .. import hints
 from ..events import CHANGED
 from ..lifecycle import STAGES, UNFINISHED, Status
 from ..models import Chunk, Session
+from ..tombstones import GONE
 from . import figures
-from .documents import COMMON, ONE_SESSION_ERRORS, Described
+from .documents import COMMON, ONE_SESSION_ERRORS, Described, problem
 from .ownership import session_of, sessions_of
 from .permissions import Allowed
+from .problems import MEDIA_TYPE, NOT_IN_STATE, Problem
 from .witnessed import Witnessed
 
 # Announced at once when a session's processing goes on; the reconciler sees to any that are left.
 AT_ONCE = 1000
+GOING = {(409, MEDIA_TYPE): problem("LUCID_ERR_3004: the session is being deleted, or is gone.")}
 
 
 class StageBody(serializers.Serializer[Any]):
@@ -126,14 +129,14 @@ class Pipeline(Witnessed, ViewSet):
         """See how many chunks wait at each stage, which are quarantined and why."""
         return _state(session_of(request.user, session_id))
 
-    @extend_schema(request=None, responses={200: PipelineBody, **ONE_SESSION_ERRORS})
+    @extend_schema(request=None, responses={200: PipelineBody, **GOING, **ONE_SESSION_ERRORS})
     def pause(self, request: Request, session_id: UUID) -> Response:
         """Hold a session's chunks where they are. Recording goes on; the spool keeps what it brings."""
         session = session_of(request.user, session_id)
         _hold(session, paused=True)
         return _state(session)
 
-    @extend_schema(request=None, responses={200: PipelineBody, **ONE_SESSION_ERRORS})
+    @extend_schema(request=None, responses={200: PipelineBody, **GOING, **ONE_SESSION_ERRORS})
     def resume(self, request: Request, session_id: UUID) -> Response:
         """Let a session's chunks go on."""
         session = session_of(request.user, session_id)
@@ -162,6 +165,8 @@ def _state(session: Session) -> Response:
 
 
 def _hold(session: Session, *, paused: bool) -> None:
-    other = Session.objects.filter(pk=session.pk, processing_paused=not paused)
-    other.update(processing_paused=paused, **CHANGED)
-    session.processing_paused = paused
+    here = Session.objects.filter(pk=session.pk).exclude(status__in=GONE)
+    here.filter(processing_paused=not paused).update(processing_paused=paused, **CHANGED)
+    session.refresh_from_db()
+    if session.status in GONE:
+        raise Problem(NOT_IN_STATE, f'Session "{session.name}" is {session.status}: nothing of it goes on.')
