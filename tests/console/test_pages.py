@@ -133,13 +133,11 @@ def test_a_time_that_cannot_be_is_the_beginning(world: Installation, since: str)
 def test_every_page_allows_only_our_own_files(world: Installation) -> None:
     session = sessions.create("synthetic://", name="one")
     browser = browser_of(person("admin"))
-    for page in ("/", f"/sessions/{session.pk}/", "/sign-in/", "/nothing", "/api/v1/schema/swagger/"):
+    of_schema = ("/api/v1/schema/swagger/", "/api/v1/schema/redoc/")
+    for page in ("/", f"/sessions/{session.pk}/", "/sign-in/", "/nothing", *of_schema):
         policy = browser.get(page)["Content-Security-Policy"]
         assert "unsafe" not in policy, page
         assert "default-src 'none'" in policy
-    redoc = browser.get("/api/v1/schema/redoc/")["Content-Security-Policy"]
-    directives = dict(part.strip().split(" ", 1) for part in redoc.split(";"))
-    assert [name for name, sources in directives.items() if "unsafe" in sources] == ["style-src"]
 
 
 @pytest.mark.parametrize(
