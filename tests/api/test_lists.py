@@ -54,6 +54,12 @@ def test_each_filter_finds_its_sessions_and_no_others(manager: Any) -> None:
     assert names(manager, tag="$ne") == names(manager, tag='{"$ne": ""}') == []
 
 
+def test_a_name_is_found_in_any_case_as_far_as_the_database_knows_cases(manager: Any, settings: Any) -> None:
+    made(manager, "Über DB-7")
+    assert names(manager, name="über db") == (["Über DB-7"] if settings.MONGO else [])
+    assert names(manager, name="Über db") == ["Über DB-7"]
+
+
 def test_a_tag_that_is_changed_is_found_as_it_is_now(manager: Any) -> None:
     one = made(manager, "one", tags=["old", "both"])
     manager.patch(f"{URL}/{one}", {"metadata": {"tags": ["both", "new", "new"]}}, format="json")

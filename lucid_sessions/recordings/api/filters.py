@@ -19,6 +19,7 @@ from ..tags import tagged
 from .pagination import PAGING
 from .strict import VISIBLE, only
 
+IN_ANY_CASE = "in any case; on SQLite that is so for A to Z only."
 FORMS = {
     django_filters.IsoDateTimeFilter: (
         re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII),
@@ -67,8 +68,10 @@ class SessionFilter(Narrowing):
     environment = django_filters.CharFilter(help_text="Exactly this environment.")
     tag = django_filters.CharFilter(method="by_tag", help_text="Sessions that have exactly this tag.")
     owner = django_filters.CharFilter(method="by_owner", help_text="The owner's user name.")
-    name = django_filters.CharFilter(lookup_expr="icontains", help_text="Part of the name, in any case.")
-    text = django_filters.CharFilter(method="by_text", help_text="Part of the name or description.")
+    name = django_filters.CharFilter(lookup_expr="icontains", help_text=f"Part of the name, {IN_ANY_CASE}")
+    text = django_filters.CharFilter(
+        method="by_text", help_text=f"Part of name or description, {IN_ANY_CASE}"
+    )
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
     ordering = django_filters.ChoiceFilter(

@@ -65,6 +65,8 @@ def _bound_text(field: Json) -> None:
 
 def _bound_parameters(operation: Json) -> None:
     for parameter in operation.get("parameters", []):
+        if parameter["in"] == "path" and parameter["schema"].get("format") == "uuid":
+            parameter.setdefault("description", "As it was given: in small letters.")
         if parameter["in"] != "query":
             continue
         schema = parameter["schema"]
