@@ -47,8 +47,8 @@ def key_of(row: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def first_chunks(session: UUID, number: int) -> list[dict[str, Any]]:
-    """So many of the session's chunks, in the order of tracks and sequence numbers."""
-    return [dict(zip(CHUNK_COLUMNS, row, strict=True)) for row in _first_chunks(number).rows(session)]
+    """So many of the session's chunks, by track and sequence number, as the database keeps them."""
+    return [dict(zip(CHUNK_COLUMNS, row, strict=True)) for row in _first_chunks(number).rows_as_kept(session)]
 
 
 def closed_with(session: UUID) -> int:

@@ -87,12 +87,14 @@ def _on_mongodb(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
     wanted = {"sort": order} if order else {}
     wanted |= {"limit": stages["$limit"]} if "$limit" in stages else {}
     match, projection = finding.plain(stages.get("$match", {})), stages["$project"]
+    names = [name for name, _ in columns]
 
     @readable
     def ask(ids: list[Any]) -> Sequence[Any]:
         given = _filled(match, marks, ids)
         found = finding.found(connection, table, {"filter": given, "projection": projection, **wanted})
-        return [compiler._make_result(one, columns) for one in found]
+        # Nothing is joined, so each document has its columns itself.
+        return [[one.get(name) for name in names] for one in found]
 
     return ask, [column for _, column in columns]
 
