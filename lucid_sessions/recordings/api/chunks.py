@@ -16,7 +16,7 @@ from .bodies import ChunkBody
 from .documents import CONFIGURATION_ERRORS, ONE_SESSION_ERRORS, Described
 from .filters import ChunkFilter
 from .ownership import chunk_of, require_session, session_of
-from .pagination import PAGING, Pages
+from .pagination import COUNTED, PAGING, Pages
 from .permissions import Allowed
 from .witnessed import Witnessed
 
@@ -48,6 +48,12 @@ class Chunks(Witnessed, GenericViewSet[Chunk]):
         if not PAGING.issuperset(self.request.query_params):
             return None
         return known.closed_with(self.kwargs["session_id"])
+
+    def bounded_total(self) -> int | None:
+        """How many there are, as far as that is counted; only for a list that is not filtered."""
+        if not PAGING.issuperset(self.request.query_params):
+            return None
+        return known.count_of_chunks(self.kwargs["session_id"], most=COUNTED + 1)
 
     @extend_schema(responses={200: ChunkBody(many=True), **CONFIGURATION_ERRORS, **ONE_SESSION_ERRORS})
     def list(self, request: Request, session_id: UUID) -> HttpResponse:

@@ -51,6 +51,11 @@ def first_chunks(session: UUID, number: int) -> list[dict[str, Any]]:
     return [dict(zip(CHUNK_COLUMNS, row, strict=True)) for row in _first_chunks(number).rows_as_kept(session)]
 
 
+def count_of_chunks(session: UUID, *, most: int) -> int:
+    """How many chunks the session has, or `most` if there are more."""
+    return _some_chunks(most).count(session)
+
+
 def closed_with(session: UUID) -> int:
     """How many chunks the session's closed takes hold together, by what their recorders said."""
     return sum(number for (number,) in _CLOSED.rows(session))
@@ -84,6 +89,12 @@ _CLOSED = Prepared(_closed, ids=1)
 @cache
 def _first_chunks(number: int) -> Prepared:
     rows = Chunk.objects.order_by("track", "sequence").values_list(*CHUNK_COLUMNS)
+    return Prepared(lambda session: rows.filter(session=session)[:number], ids=1)
+
+
+@cache
+def _some_chunks(number: int) -> Prepared:
+    rows = Chunk.objects.order_by().values_list("id")
     return Prepared(lambda session: rows.filter(session=session)[:number], ids=1)
 
 

@@ -31,7 +31,8 @@ def bounded_count(rows: "QuerySet[Any]") -> int:
 class Pages(LimitOffsetPagination):
     """`{"items": [...], "pagination": {limit, offset, next, previous, next_cursor, total, total_is_exact}}`.
 
-    A view may offer `estimated_total()`, which answers None where it cannot tell.
+    A view may offer `estimated_total()`, and `bounded_total()` as a shorter way to the bounded count; both
+    answer None where they cannot tell.
     """
 
     default_limit = 50
@@ -99,15 +100,19 @@ class Pages(LimitOffsetPagination):
         request: Any = self.request
         known = getattr(view, "count_key", lambda: None)()
         if known is None:
-            return bounded_count(of())
+            return self._bounded(of, view)
         query = sorted((k, v) for k, v in request.query_params.items() if k not in PAGING)
         key = (known, request.path, tuple(query))
         count = _long.recall(key)
         if count is None:
-            count = bounded_count(of())
+            count = self._bounded(of, view)
             if count >= LONG:
                 _long.note(key, count)
         return count
+
+    def _bounded(self, of: Callable[[], Any], view: Any) -> int:
+        count: int | None = getattr(view, "bounded_total", lambda: None)()
+        return bounded_count(of()) if count is None else count
 
     def _number(self, name: str, default: int, *, low: int, high: int) -> int:
         request: Any = self.request

@@ -22,6 +22,7 @@ class Prepared:
         self._build = build
         self._ids = ids
         self._ask: Ask | None = None
+        self._count: Ask | None = None
         self._converters: dict[int, Any] = {}
 
     def rows(self, *ids: UUID) -> list[Row]:
@@ -35,9 +36,15 @@ class Prepared:
         Making 20 ids and times of 20 texts costs as much as asking for them.
         """
         if self._ask is None:
-            self._compile()
-        assert self._ask is not None  # noqa: S101 - just compiled
+            # Converters first: another thread that sees `_ask` goes on at once.
+            self._converters, self._ask = self._compiled(_on_mongodb if _is_mongodb() else _on_sql)
         return [tuple(row) for row in self._ask([_kept(one) for one in ids])]
+
+    def count(self, *ids: UUID) -> int:
+        """How many rows there are, counted where they are."""
+        if self._count is None:
+            self._count = self._compiled(_count_on_mongodb if _is_mongodb() else _count_on_sql)[1]
+        return sum(number for (number,) in self._count([_kept(one) for one in ids]))
 
     def converted(self, row: Row) -> Row:
         """The row with Django's values instead of the database's."""
@@ -47,13 +54,15 @@ class Prepared:
                 values[place] = convert(values[place], expression, connection)
         return tuple(values)
 
-    def _compile(self) -> None:
+    def _compiled(self, compile_: Callable[..., tuple[Ask, list[Any]]]) -> tuple[dict[int, Any], Ask]:
         marks = [uuid4() for _ in range(self._ids)]
         compiler = self._build(*marks).query.get_compiler(DEFAULT_DB_ALIAS)
-        compile_ = _on_mongodb if connection.vendor == "mongodb" else _on_sql
         ask, columns = compile_(compiler, [_kept(mark) for mark in marks])
-        self._converters = compiler.get_converters(columns)
-        self._ask = ask
+        return compiler.get_converters(columns), ask
+
+
+def _is_mongodb() -> bool:
+    return connection.vendor == "mongodb"
 
 
 def _kept(one: UUID) -> Any:
@@ -62,13 +71,21 @@ def _kept(one: UUID) -> Any:
 
 def _on_sql(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
     sql, constants = compiler.as_sql()
+    return _asking(sql, constants, marks), [column for column, *_ in compiler.select]
 
+
+def _count_on_sql(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
+    sql, constants = compiler.as_sql()
+    return _asking(f"SELECT COUNT(*) FROM ({sql}) AS counted", constants, marks), []  # noqa: S608 - the ORM's own
+
+
+def _asking(sql: str, constants: Any, marks: list[Any]) -> Ask:
     def ask(ids: list[Any]) -> Sequence[Any]:
         with connection.cursor() as cursor:
             cursor.execute(sql, _filled(constants, marks, ids))
             return cursor.fetchall()
 
-    return ask, [column for column, *_ in compiler.select]
+    return ask
 
 
 def _on_mongodb(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
@@ -76,13 +93,7 @@ def _on_mongodb(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
     from lucid_sessions.mongodb import finding
     from lucid_sessions.mongodb.failures import readable
 
-    compiler.pre_sql_setup()
-    columns = tuple(compiler.columns)
-    pipeline = compiler.build_query(columns).get_pipeline()
-    stages = {name: what for stage in pipeline for name, what in stage.items()}
-    unknown = set(stages) - {"$match", "$sort", "$limit", "$project"}
-    if unknown:
-        raise NotImplementedError(f"{unknown} cannot be prepared")
+    stages, columns = _stages(compiler)
     table, order = compiler.query.get_meta().db_table, stages.get("$sort", {})
     wanted = {"sort": order} if order else {}
     wanted |= {"limit": stages["$limit"]} if "$limit" in stages else {}
@@ -97,6 +108,36 @@ def _on_mongodb(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
         return [[one.get(name) for name in names] for one in found]
 
     return ask, [column for _, column in columns]
+
+
+def _count_on_mongodb(compiler: Any, marks: list[Any]) -> tuple[Ask, list[Any]]:
+    from lucid_sessions.mongodb.failures import readable
+
+    mongodb: Any = connection
+    stages, _ = _stages(compiler)
+    table = compiler.query.get_meta().db_table
+    pipeline: list[Any] = [{name: stages[name]} for name in ("$match", "$limit") if name in stages]
+    pipeline.append({"$count": "n"})
+
+    @readable
+    def ask(ids: list[Any]) -> Sequence[Any]:
+        wanted = _filled(pipeline, marks, ids)
+        rows = mongodb.get_collection(table).aggregate(wanted, session=mongodb.session)
+        return [(one["n"],) for one in rows]
+
+    return ask, []
+
+
+def _stages(compiler: Any) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """What MongoDB is to do, by stage, and the columns that come of it."""
+    compiler.pre_sql_setup()
+    columns = tuple(compiler.columns)
+    pipeline = compiler.build_query(columns).get_pipeline()
+    stages = {name: what for stage in pipeline for name, what in stage.items()}
+    unknown = set(stages) - {"$match", "$sort", "$limit", "$project"}
+    if unknown:
+        raise NotImplementedError(f"{unknown} cannot be prepared")
+    return stages, columns
 
 
 def _filled(what: Any, marks: list[Any], ids: list[Any]) -> Any:
