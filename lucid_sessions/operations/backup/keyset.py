@@ -12,6 +12,7 @@ loss nobody but the operator can know whether more was signed.
 
 import hashlib
 import io
+import json
 import os
 import tarfile
 from collections.abc import Iterator
@@ -64,6 +65,17 @@ class Keys:
             raise Retryable(f"{target} read back as another one. Check that disk; it does not count")
         return count
 
+    def require_ours(self) -> None:
+        """Refused when the key backups here are another installation's, or another backup key's."""
+        names = self.names()
+        if any(self._claims(name) not in ("", self.repository) for name in names):
+            raise Refused(f"{self.root} holds key backups of another installation: name another directory")
+        if names and not any(self._is_signed(name) for name in names):
+            raise Refused(
+                f"{self.root} was signed with another backup key (this installation's is "
+                f"{self.public[:16]}…): bring keys/private/backup.key back, or name another directory"
+            )
+
     def names(self) -> list[str]:
         """Every key backup here, oldest first."""
         with blaming("list", self.root):
@@ -105,6 +117,22 @@ class Keys:
         if old:
             sync_directory(self.root)
         return old
+
+    def _claims(self, name: str) -> str:
+        """The repository that a key backup says it is of, whoever signed it; empty when it is damaged."""
+        path = self.root / f"{name}.json"
+        with blaming("read", path):
+            try:
+                return str(json.loads(path.read_bytes())["repository"])
+            except (ValueError, KeyError, TypeError):
+                return ""
+
+    def _is_signed(self, name: str) -> bool:
+        try:
+            read_signed(self.root / f"{name}.json", public=self.public)
+        except Tampered:
+            return False
+        return True
 
     def _clear(self) -> None:
         """What a dead process left unfinished goes: there are keys in it, and no age limit would reach it."""

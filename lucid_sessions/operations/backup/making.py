@@ -30,7 +30,7 @@ from .bulk import Moved, Way, digest_of, lengths_of, sync_file_system
 from .carrying import mover
 from .keyset import Keys
 from .point import one_point
-from .retaining import Policy, new_id
+from .retaining import Policy, new_id, next_serial
 from .shelf import MANIFEST, VERSION, Owner, Shelf
 from .shelves import claim
 from .snapshots import prune, read_list
@@ -90,7 +90,10 @@ def make(world: Installation, orders: Orders, *, tell: Tell = lambda *_: None) -
     if not world.blobs.present():
         raise Retryable(f"No blob store at {world.blobs.place}: mount that disk; nothing was backed up")
     key = signing.backup_key(world.keys_root)
-    shelf = claim(orders.shelf, Owner(world.keys.repository.hex(), key.public.hex()), world=world)
+    owner = Owner(world.keys.repository.hex(), key.public.hex())
+    if orders.keys:
+        Keys(orders.keys, owner.repository, owner.key).require_ours()
+    shelf = claim(orders.shelf, owner, world=world)
     with shelf.alone():
         made = _Making(world, orders, shelf, key, tell).snapshot()
     if not made.problems:
@@ -108,7 +111,9 @@ class _Making:
 
     def snapshot(self) -> Made:
         now = datetime.now(tz=UTC)
-        made = Made(new_id(self.shelf.next_serial(), now))
+        keys = self._key_backups()
+        # A vault may hold those of an earlier shelf, which are older whatever stands here.
+        made = Made(new_id(next_serial([*self.shelf.snapshots, *keys.names()]), now))
         work = self.shelf.begin()
         with blaming("write", work):
             point = self._metadata(work)
@@ -120,7 +125,7 @@ class _Making:
             moved = self._blobs(made)
             self._write_list(work, moved)
             made.problems += self._lacking(point, moved)
-            keys = self._keys(made, point)
+            self._keep_keys(keys, made, point)
             failpoints.reach("backup.keys")
             self._seal(work, made, moved, point=point, note=note, keys=keys)
         failpoints.reach("backup.sealed")
@@ -212,16 +217,17 @@ class _Making:
             for row in still.iterator()
         ]
 
-    def _keys(self, made: Made, point: Point) -> Keys:
+    def _key_backups(self) -> Keys:
         root = self.orders.keys or self.shelf.root / "keys"
         make_directory(root)
-        keys = Keys(root, self.shelf.owner.repository, self.shelf.owner.key)
+        return Keys(root, self.shelf.owner.repository, self.shelf.owner.key)
+
+    def _keep_keys(self, keys: Keys, made: Made, point: Point) -> None:
         made.key_files = keys.keep(self.world.keys_root, made.snapshot, key=self.key)
         there = {str(one) for one in keys.sessions(made.snapshot)}
         for session in sorted(point.keyed - point.shredded - there):
             if Session.objects.filter(pk=session).exclude(status__in=GONE).exists():
                 made.problems.append(f"the key of session {session} is missing from {self.world.keys_root}")
-        return keys
 
     def _seal(
         self, work: Path, made: Made, moved: Moved, *, point: Point, note: str | None, keys: Keys

@@ -40,6 +40,11 @@ def new_id(serial: int, now: datetime) -> str:
     return f"{serial:06d}-{now.astimezone(UTC).strftime(_TIME)}"
 
 
+def next_serial(ids: Iterable[str]) -> int:
+    """One more than any of theirs: order comes from this, never from the clock."""
+    return 1 + max((int(one.partition("-")[0]) for one in ids), default=0)
+
+
 def made_at(snapshot: str) -> datetime:
     """When the snapshot of that id was made, by the clock of then."""
     return datetime.strptime(snapshot.partition("-")[2], _TIME).replace(tzinfo=UTC)

@@ -196,7 +196,3 @@ class Shelf:
         with blaming("rename", path):
             if path.exists():
                 path.rename(self.root / DAMAGED / path.name)
-
-    def next_serial(self) -> int:
-        """One more than any snapshot's: order comes from this, never from the clock."""
-        return 1 + max((int(name.partition("-")[0]) for name in self.snapshots), default=0)
