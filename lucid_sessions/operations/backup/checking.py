@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from lucid_sessions.blobs import SEARCHED, Blobs, Credentials, FileBlobs, blob_name
-from lucid_sessions.errors import LucidError, Tampered
+from lucid_sessions.errors import LucidError, Refused, Tampered
 
 from . import mirror
 from .bulk import batches, check_all
@@ -53,6 +53,7 @@ def check(
             _log(shelf, manifest["log"], done)
         done.keys = _keys(shelf, manifest["keys"], done)
         _blobs(shelf, done, tell)
+        _others(shelf, done)
     return done
 
 
@@ -87,6 +88,15 @@ def _blobs(shelf: Shelf, done: Checked, tell: Callable[[int, int], None]) -> Non
             done.problems.append(f"blob {name} in {shelf.place} is missing or holds other bytes")
             shelf.put_aside(name)
         tell(number, len(listed))
+
+
+def _others(shelf: Shelf, done: Checked) -> None:
+    """What every other snapshot says of itself is signed: restores and pruning ask all of them."""
+    for snapshot in shelf.snapshots:
+        try:
+            read_list(shelf, snapshot)
+        except (Refused, Tampered) as error:
+            done.problems.append(str(error))
 
 
 def _read_all(pool: Blobs, names: list[str]) -> Iterator[tuple[str, int | None]]:

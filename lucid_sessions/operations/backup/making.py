@@ -15,10 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from lucid_sessions import archive
 from lucid_sessions.blobs import Blobs, FileBlobs, Where
 from lucid_sessions.durable import blaming, make_directory, write_durably
-from lucid_sessions.errors import Retryable
+from lucid_sessions.errors import Retryable, Tampered
 from lucid_sessions.recordings import failpoints, upkeep
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import ARCHIVED, State, Status
@@ -34,6 +36,8 @@ from .retaining import Policy, new_id, next_serial
 from .shelf import MANIFEST, VERSION, Owner, Shelf
 from .shelves import claim
 from .snapshots import prune, read_list
+
+log = structlog.get_logger(__name__)
 
 FORMAT = "lucid/1 backup"
 GONE = (Status.EXPIRING, Status.DELETED)
@@ -118,9 +122,9 @@ class _Making:
         with blaming("write", work):
             point = self._metadata(work)
             failpoints.reach("backup.metadata")
-            log = mirror.mirror_of(self.shelf.root, self.world.keys.log_vkey)
-            note = mirror.keep(self.world.log(), log)
-            made.records = archive.open_checkpoint(note, log.vkey).size if note else 0
+            copy = mirror.mirror_of(self.shelf.root, self.world.keys.log_vkey)
+            note = mirror.keep(self.world.log(), copy)
+            made.records = archive.open_checkpoint(note, copy.vkey).size if note else 0
             failpoints.reach("backup.ledger")
             moved = self._blobs(made)
             self._write_list(work, moved)
@@ -187,7 +191,11 @@ class _Making:
     def _known(self) -> dict[str, int]:
         """The blobs of the newest snapshot, each of which was read back when it came into the pool."""
         newest = self.shelf.snapshots[-1:]
-        return read_list(self.shelf, newest[0]) if newest else {}
+        try:
+            return read_list(self.shelf, newest[0]) if newest else {}
+        except Tampered as error:
+            log.warning("every blob of the backups is read again", reason=str(error))
+            return {}
 
     def _require_room(self, new: Iterable[str]) -> None:
         store = self.world.local_blobs

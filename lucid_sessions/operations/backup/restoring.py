@@ -8,7 +8,6 @@ a run that died is finished by the next. What was there of the database is put a
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,19 +18,18 @@ from uuid import UUID
 from django.db import DatabaseError, connections
 
 from lucid_sessions.durable import blaming, sync_directory, write_durably
-from lucid_sessions.errors import LucidError, Refused, Tampered
+from lucid_sessions.errors import Refused, Tampered
 from lucid_sessions.ledger import Log
 from lucid_sessions.recordings import failpoints
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 
-from . import aftermath, engines, mirror, rows, signing
+from . import aftermath, engines, mirror, rows, shreddings, signing
 from .apart import require_apart
 from .bulk import Way
 from .carrying import mover
 from .keyset import Keys
-from .making import GONE
-from .recovery import Recovered, Recovery, Shredded, unlock
+from .recovery import Recovered, Recovery, unlock
 from .retaining import made_at
 from .shelf import Shelf
 from .shelves import Place, opened
@@ -97,10 +95,9 @@ class _Restoring:
         keys = self._key_backup(manifest)
         name = snapshot if snapshot in keys.names() else keys.names()[-1]
         keys.sessions(name)  # every key file was read, and is what was signed
+        gone, unread = shreddings.found(self.world, self.shelf, log)
         aside = self._begin(snapshot)
-        done = Restored(snapshot, made_at(snapshot))
-        gone = self._shredded(log)
-        done.shredded = len(gone.all)
+        done = Restored(snapshot, made_at(snapshot), shredded=len(gone.all), problems=unread)
         self.tell("keys", 0, 0)
         differing = keys.restore(name, self.world.keys_root, without=gone.all)
         done.problems += [f"key file {path} differs from the backup's: *.from-backup" for path in differing]
@@ -202,20 +199,6 @@ class _Restoring:
         with blaming("remove", path):
             path.unlink(missing_ok=True)
         sync_directory(path.parent)
-
-    def _shredded(self, log: Log) -> Shredded:
-        """Every session that anything we can still read says was shredded, or was about to be."""
-        begun = {UUID(one) for name in self.shelf.snapshots for one in self.shelf.manifest(name)["shredded"]}
-        recorded: set[UUID] = set()
-        for known in (log, *([self.world.log()] if self.world.keys.exists else [])):
-            try:
-                recorded |= mirror.sessions_shredded(known)
-            except LucidError:
-                continue  # the installation's own log is damaged: the backup's speaks
-        with suppress(DatabaseError):  # no database, or a damaged one
-            begun |= set(Session.objects.filter(status__in=GONE).values_list("pk", flat=True))
-        connections.close_all()
-        return Shredded(frozenset(recorded), frozenset(begun - recorded))
 
     def _blobs(self, done: Restored, snapshot: str, *, without: set[str]) -> None:
         names = sorted(read_list(self.shelf, snapshot).keys() - without)

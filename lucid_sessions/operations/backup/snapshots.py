@@ -4,12 +4,17 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
+import structlog
+
+from lucid_sessions.blobs import Blobs
 from lucid_sessions.durable import blaming
-from lucid_sessions.errors import Tampered
+from lucid_sessions.errors import Refused, Tampered
 
 from .bulk import digest_of
 from .retaining import Policy
 from .shelf import Shelf
+
+log = structlog.get_logger(__name__)
 
 STRAY_SECONDS = 3600.0
 
@@ -18,7 +23,10 @@ def read_list(shelf: Shelf, snapshot: str) -> dict[str, int]:
     """The blobs of a snapshot with their lengths; Tampered unless the list is what the manifest says."""
     path = shelf.path(snapshot) / "blobs.txt"
     with blaming("read", path):
-        text = path.read_bytes()
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            raise Tampered(f"{path} is missing: this backup is not whole") from None
     if hashlib.sha256(text).hexdigest() != shelf.manifest(snapshot)["files"]["blobs.txt"]["sha256"]:
         raise Tampered(f"{path} is not what was signed: it was changed or cut off")
     pairs = (line.split(" ") for line in text.decode().splitlines())
@@ -50,10 +58,19 @@ def prune(shelf: Shelf, policy: Policy, *, now: datetime) -> list[str]:
         shelf.remove(snapshot)
     if gone:
         pool = shelf.pool
-        listed: set[str] = set()
-        for snapshot in shelf.snapshots:
-            listed |= read_list(shelf, snapshot).keys()
-        for name in set(pool.names()) - listed:
+        for name in _unlisted(shelf, pool):
             pool.delete(name)
         pool.sweep(older_than_seconds=STRAY_SECONDS)
     return gone
+
+
+def _unlisted(shelf: Shelf, pool: Blobs) -> set[str]:
+    """The blobs that no snapshot lists; none while what one lists cannot be told."""
+    listed: set[str] = set()
+    for snapshot in shelf.snapshots:
+        try:
+            listed |= read_list(shelf, snapshot).keys()
+        except (Refused, Tampered) as error:
+            log.warning("no blobs are pruned", reason=str(error))
+            return set()
+    return set(pool.names()) - listed
