@@ -92,9 +92,7 @@ class Keys:
         is never replaced.
         """
         differing = []
-        for path, content in self._files(name):
-            if _session_of(path) in without or ".." in Path(path).parts or path.startswith("/"):
-                continue
+        for path, content in self._files_but(name, without):
             target = keys_root / path
             if not target.exists():
                 write_durably(target, content)
@@ -102,6 +100,16 @@ class Keys:
                 write_durably(target.with_name(f"{target.name}.from-backup"), content)
                 differing.append(path)
         return differing
+
+    def complete(self, name: str, keys_root: Path, *, without: frozenset[UUID]) -> list[str]:
+        """The keys of sessions that no other key backup had are brought from this one; why it has none."""
+        try:
+            for path, content in self._files_but(name, without):
+                if _session_of(path) and not (keys_root / path).exists():
+                    write_durably(keys_root / path, content)
+        except Tampered as error:
+            return [str(error)]
+        return []
 
     def prune(self, *, before_us: int) -> list[str]:
         """The key backups that were removed: made by then, or before such a one. The newest always stays.
@@ -142,6 +150,11 @@ class Keys:
             for path in (*self.root.glob("[0-9]*.tar.zst"), *self.root.glob("[0-9]*.sig")):
                 if path.name.partition(".")[0] not in finished:
                     path.unlink(missing_ok=True)
+
+    def _files_but(self, name: str, without: frozenset[UUID]) -> Iterator[tuple[str, bytes]]:
+        for path, content in self._files(name):
+            if _session_of(path) not in without and ".." not in Path(path).parts and not path.startswith("/"):
+                yield path, content
 
     def _files(self, name: str) -> Iterator[tuple[str, bytes]]:
         about = read_signed(self.root / f"{name}.json", public=self.public)

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from django.db import DatabaseError, connections
 
@@ -29,7 +28,7 @@ from .apart import require_apart
 from .bulk import Way
 from .carrying import mover
 from .keyset import Keys
-from .recovery import Recovered, Recovery, unlock
+from .recovery import Recovered, Recovery, Shredded, unlock
 from .retaining import made_at
 from .shelf import Shelf
 from .shelves import Place, opened
@@ -101,8 +100,11 @@ class _Restoring:
         self.tell("keys", 0, 0)
         differing = keys.restore(name, self.world.keys_root, without=gone.all)
         done.problems += [f"key file {path} differs from the backup's: *.from-backup" for path in differing]
+        if (newest := keys.names()[-1]) != name:
+            # Its sessions may be newer: the log tells of them, and the blobs are there.
+            done.problems += keys.complete(newest, self.world.keys_root, without=gone.all)
         failpoints.reach("restore.keys")
-        self._blobs(done, snapshot, without=_blobs_of(log, gone.all))
+        self._blobs(done, self._wanted(snapshot, log, gone))
         failpoints.reach("restore.blobs")
         if note:
             mirror.bring_back(log, self.world.log(), note=note)
@@ -200,8 +202,16 @@ class _Restoring:
             path.unlink(missing_ok=True)
         sync_directory(path.parent)
 
-    def _blobs(self, done: Restored, snapshot: str, *, without: set[str]) -> None:
-        names = sorted(read_list(self.shelf, snapshot).keys() - without)
+    def _wanted(self, snapshot: str, log: Log, gone: Shredded) -> list[str]:
+        """The blobs of the snapshot, and those that the log, which may be newer, names and the backup has."""
+        wanted, shredded = shreddings.named(log, gone)
+        listed = read_list(self.shelf, snapshot).keys()
+        newer = wanted - listed
+        if newer and self.shelf.pool.present():
+            newer.intersection_update(self.shelf.pool.names())
+        return sorted((listed | newer) - shredded)
+
+    def _blobs(self, done: Restored, names: list[str]) -> None:
         self.world.create_front()
         carrier = mover(self.shelf.pool, self.world.front, Way.BACK)
         count = 0
@@ -232,19 +242,6 @@ class _Restoring:
         engines.put_aside(aside)
         engines.migrate()
         rows.load(rows.read(folder / "rows.jsonl.zst"))
-
-
-def _blobs_of(log: Log, sessions: frozenset[UUID]) -> set[str]:
-    """The blobs that the log names for these sessions."""
-    wanted = {str(one) for one in sessions}
-    if not wanted:
-        return set()
-    return {
-        leaf["blob"]
-        for facts in mirror.records(log, kind="batch")
-        for leaf in json.loads(log.read_body(str(facts["body"])))["leaves"]
-        if leaf["session"] in wanted
-    }
 
 
 def _is_empty(world: Installation) -> bool:

@@ -1,5 +1,6 @@
 """What was shredded must not come back: it is told by everything that can still be read."""
 
+import json
 from contextlib import suppress
 from uuid import UUID
 
@@ -29,6 +30,17 @@ def found(world: Installation, shelf: Shelf, log: Log) -> tuple[Shredded, list[s
         begun |= set(Session.objects.filter(status__in=GONE).values_list("pk", flat=True))
     connections.close_all()
     return Shredded(frozenset(recorded), frozenset(begun - recorded)), problems
+
+
+def named(log: Log, gone: Shredded) -> tuple[set[str], set[str]]:
+    """The blobs that the log names: those of sessions that stay, and those of sessions that are gone."""
+    stay: set[str] = set()
+    go: set[str] = set()
+    sessions = {str(one) for one in gone.all}
+    for facts in mirror.records(log, kind="batch"):
+        for leaf in json.loads(log.read_body(str(facts["body"])))["leaves"]:
+            (go if leaf["session"] in sessions else stay).add(leaf["blob"])
+    return stay, go
 
 
 def _by_manifests(shelf: Shelf) -> tuple[set[UUID], list[str]]:

@@ -32,12 +32,32 @@ def test_a_damaged_manifest_costs_its_own_snapshot_only(site: Site, tmp_path: Pa
     site.manage("restore", shelf, "--over", "--snapshot", middle.name, expect=1)
     # No list of theirs says any more which blobs they need: all stay.
     before = _blobs(shelf)
-    (shelf / "blobs" / "ab" / "cd").mkdir(parents=True)
+    (shelf / "blobs" / "ab" / "cd").mkdir(parents=True, exist_ok=True)
     (shelf / "blobs" / "ab" / "cd" / ("abcd" + 60 * "0")).write_bytes(b"of the damaged one, perhaps")
     assert site.facts(POPULATE + BACKUPS.format(shelf=str(shelf), count=1, least=2)) == [[]]
     assert len(_blobs(shelf)) == len(before) + 1
     assert site.facts(POPULATE + BACKUPS.format(shelf=str(shelf), count=1, least=1)) == [[]]
     assert _blobs(shelf) == before
+
+
+def test_an_earlier_snapshot_brings_what_the_backup_holds_of_the_time_since(
+    site: Site, tmp_path: Path
+) -> None:
+    shelf = tmp_path / "backups"
+    backup = BACKUPS.format(shelf=str(shelf), count=1, least=3)
+    assert site.facts(POPULATE + backup + "record('third')\n" + backup) == [[]]
+    older, newest = sorted((shelf / "snapshots").iterdir())
+    for path in (newest / "metadata").rglob("*"):
+        if path.is_file():
+            _damage(path)
+    site.lose()
+    site.manage("restore", shelf, expect=1)
+    said = site.manage(
+        *("restore", shelf, "--snapshot", older.name, "--log", "adopt", "--spool-lost", "all", "--verify")
+    )
+    assert "9 blobs (9 written" in said.out
+    assert "3 chunks, 1 sessions" in said.out
+    assert said.out.count("intact, complete") == 4
 
 
 def _damage(path: Path) -> None:
