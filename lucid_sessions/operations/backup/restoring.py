@@ -6,24 +6,19 @@ then the database is brought up to the log, which may be newer. Each step finds 
 a run that died is finished by the next. What was there of the database is put aside, never deleted.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from django.db import DatabaseError, connections
-
-from lucid_sessions.durable import blaming, sync_directory, write_durably
 from lucid_sessions.errors import Refused, Tampered
 from lucid_sessions.ledger import Log
 from lucid_sessions.recordings import failpoints
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Session
 
-from . import aftermath, engines, mirror, rows, shreddings, signing
+from . import aftermath, engines, journal, mirror, rows, shreddings, signing, succession
 from .apart import require_apart
 from .bulk import Way
 from .carrying import mover
@@ -34,7 +29,6 @@ from .shelf import Shelf
 from .shelves import Place, opened
 from .snapshots import check_files, read_list
 
-JOURNAL = "restoring.json"
 Tell = Callable[[str, int, int], None]
 
 
@@ -57,7 +51,7 @@ class Wish:
 
 @dataclass
 class Restored:
-    """What was brought back, and what could not be."""
+    """What was brought back, and what could not be. in_place: the database was, by an earlier run."""
 
     snapshot: str
     made_at: datetime
@@ -69,6 +63,7 @@ class Restored:
     recovered: Recovered = field(default_factory=Recovered)
     problems: list[str] = field(default_factory=list)
     sealing: str = ""
+    in_place: bool = False
 
 
 def restore(world: Installation, wish: Wish, *, tell: Tell = lambda *_: None) -> Restored:
@@ -95,8 +90,11 @@ class _Restoring:
         name = snapshot if snapshot in keys.names() else keys.names()[-1]
         keys.sessions(name)  # every key file was read, and is what was signed
         gone, unread = shreddings.found(self.world, self.shelf, log)
-        aside = self._begin(snapshot)
+        if self.wish.log == "continue":
+            succession.require_origin(self.world, self.wish.origin, vkey=log.vkey)
+        aside = journal.begin(self.world, snapshot, over=self.wish.over)
         done = Restored(snapshot, made_at(snapshot), shredded=len(gone.all), problems=unread)
+        done.in_place = not aside
         self.tell("keys", 0, 0)
         differing = keys.restore(name, self.world.keys_root, without=gone.all)
         done.problems += [f"key file {path} differs from the backup's: *.from-backup" for path in differing]
@@ -109,8 +107,9 @@ class _Restoring:
         if note:
             mirror.bring_back(log, self.world.log(), note=note)
         failpoints.reach("restore.ledger")
-        self._database(manifest, aside)
-        self._note(snapshot, "")
+        if aside:
+            self._database(manifest, aside)
+        journal.note(self.world, snapshot, "")
         failpoints.reach("restore.database")
         done.recovered = Recovery(self.world, gone, partial(unlock, self.world)).forward()
         done.problems += done.recovered.lost
@@ -118,7 +117,7 @@ class _Restoring:
         aftermath.give_up_spools(self.world, self.wish.lost_spools)
         done.sealing = aftermath.settle_log(self.world, self.wish.log, origin=self.wish.origin)
         done.records = replace(self.world).log().size
-        self._end()
+        journal.end(self.world)
         return done
 
     def _chosen(self) -> tuple[str, dict[str, Any]]:
@@ -174,41 +173,13 @@ class _Restoring:
             raise Refused(f"There is no key backup in {root}: say where it is with --keys DIR")
         return keys
 
-    def _begin(self, snapshot: str) -> str:
-        """The name under which what was there is kept; the same as before if a run of ours died here.
-
-        Once that had put the database in place, another name: people may have worked with it since.
-        """
-        path = self.world.keys_root / JOURNAL
-        aside = f"before-{datetime.now(tz=UTC):%Y%m%dT%H%M%S%fZ}"
-        with blaming("read", path):
-            if path.is_file():
-                return str(json.loads(path.read_bytes())["aside"]) or aside
-        if not self.wish.over and not _is_empty(self.world):
-            raise Refused(
-                "This installation is not empty: --over restores over it (its database is kept aside, blobs "
-                "and log that are sound stay)"
-            )
-        self._note(snapshot, aside)
-        return aside
-
-    def _note(self, snapshot: str, aside: str) -> None:
-        content = {"snapshot": snapshot, "aside": aside}
-        write_durably(self.world.keys_root / JOURNAL, json.dumps(content).encode())
-
-    def _end(self) -> None:
-        path = self.world.keys_root / JOURNAL
-        with blaming("remove", path):
-            path.unlink(missing_ok=True)
-        sync_directory(path.parent)
-
     def _wanted(self, snapshot: str, log: Log, gone: Shredded) -> list[str]:
         """The blobs of the snapshot, and those that the log, which may be newer, names and the backup has."""
         wanted, shredded = shreddings.named(log, gone)
         listed = read_list(self.shelf, snapshot).keys()
         newer = wanted - listed
-        if newer and self.shelf.pool.present():
-            newer.intersection_update(self.shelf.pool.names())
+        if newer:
+            newer &= set(self.shelf.pool.names()) if self.shelf.pool.present() else set()
         return sorted((listed | newer) - shredded)
 
     def _blobs(self, done: Restored, names: list[str]) -> None:
@@ -242,17 +213,3 @@ class _Restoring:
         engines.put_aside(aside)
         engines.migrate()
         rows.load(rows.read(folder / "rows.jsonl.zst"))
-
-
-def _is_empty(world: Installation) -> bool:
-    """True if nothing was ever recorded here: no session in the database, no blob, no log."""
-    if world.blobs.present() and next(world.blobs.names(), None):
-        return False
-    if (world.ledger_root / "checkpoint").exists():
-        return False
-    try:
-        return not Session.objects.exists()
-    except DatabaseError as error:
-        return "no such table" in str(error) or "unable to open" in str(error)
-    finally:
-        connections.close_all()

@@ -57,10 +57,26 @@ def succeed(world: Installation, origin: str) -> archive.Checkpoint:
     return taken
 
 
+def require_origin(world: Installation, origin: str, *, vkey: str) -> None:
+    """Refused unless a log of that name can continue the one of this key, and the one that is here."""
+    if (world.keys_root / "private" / PLAN).exists():
+        return  # a run that died had begun: it goes on by its plan
+    archive.LogKey.generate(origin)
+    here = [world.keys.public["log"]["origin"]] if world.keys.exists else []
+    _require_another(origin, [archive.parse_vkey(vkey)[0], *here])
+
+
+def _require_another(origin: str, known: list[str]) -> None:
+    if not origin or origin in known:
+        raise Refused(
+            f"The new log needs an origin of its own, other than {' or '.join(sorted(set(known)))}: "
+            "--origin NAME"
+        )
+
+
 def _plan(world: Installation, origin: str) -> dict[str, Any]:
     old = world.keys.public["log"]
-    if not origin or origin == old["origin"]:
-        raise Refused(f"The new log needs an origin of its own, other than {old['origin']}: --origin NAME")
+    _require_another(origin, [old["origin"]])
     tree = world.log().tree()
     tree.verify()
     facts = {

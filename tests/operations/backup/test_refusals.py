@@ -12,6 +12,8 @@ from lucid_sessions.blobs import Where
 from tests.buckets import address_of
 from tests.operations.backup.site import CHILDREN, CREDENTIALS, POPULATE, Site
 
+WRITTEN = ("restoring.json", "repository.json", "lucid-blobs", "checkpoint")
+
 
 def test_a_backup_refuses_places_that_cannot_serve(site: Site, tmp_path: Path) -> None:
     foreign, strange = tmp_path / "foreign", tmp_path / "strange"
@@ -166,6 +168,17 @@ def test_a_foreign_backup_does_not_come_over_ours(
         assert said.err.count("\n") == 1
     assert other.files() == before
     other.remove_database()
+
+
+def test_a_log_that_nobody_can_name_so_is_refused_before_anything_is_written(
+    shelved: tuple[Site, Path], tmp_path: Path
+) -> None:
+    empty = Site(tmp_path / "empty")
+    for origin in ("bad origin", "test.invalid/backed-up"):
+        said = empty.manage("restore", shelved[1], "--log", "continue", "--origin", origin, expect=2)
+        assert "origin" in said.err
+        assert said.err.count("\n") == 1
+        assert not [path for path in empty.home.rglob("*") if path.is_file() and path.name in WRITTEN]
 
 
 def test_a_snapshot_of_a_newer_format_is_left_to_a_newer_program(

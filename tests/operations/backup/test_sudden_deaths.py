@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.operations.backup.site import CHILDREN, ROWS, Site
+from tests.operations.backup.site import CHILDREN, POPULATE, ROWS, Site
 
 BACKUP_PLACES = (
     "bulk.placed",
@@ -36,6 +36,11 @@ BEGIN = """
 from pathlib import Path
 from lucid_sessions.operations.backup import checking, making, restoring
 from lucid_sessions.recordings.installation import installation
+"""
+
+NAMES = """
+from lucid_sessions.recordings.models import Session
+found = sorted(Session.objects.values_list("name", flat=True))
 """
 
 
@@ -137,3 +142,24 @@ for place in {SUCCESSION_PLACES!r}:
 """
     )
     assert found == [[place, -9, 0, 0] for place in SUCCESSION_PLACES]
+
+
+def test_what_was_done_after_a_restore_that_died_late_is_not_replaced(site: Site, tmp_path: Path) -> None:
+    shelf = tmp_path / "backups"
+    site.manage("backup", shelf)
+    site.manage("backup", shelf)
+    site.lose()
+    site.python(
+        CHILDREN
+        + BEGIN
+        + f"""
+wish = restoring.Wish(Path({str(shelf)!r}), log="adopt")
+assert child(lambda: restoring.restore(installation(), wish), "restore.recovered") == -9"""
+    )
+    site.python(POPULATE + "record('since', sealed=False)")
+    older = min((shelf / "snapshots").iterdir()).name
+    assert "not empty: --over" in site.manage("restore", shelf, "--snapshot", older, expect=2).err
+    said = site.manage("restore", shelf, "--log", "adopt", "--verify")
+    assert "it stays as it is" in said.out
+    assert site.facts(NAMES) == ["first", "second", "since"]
+    assert not (site.home / "keys" / "restoring.json").exists()

@@ -19,6 +19,8 @@ from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE
 from lucid_sessions.recordings.management.command import Command as Base
 
+IN_PLACE = "An earlier run had put the database in place: it stays as it is; --over replaces it.\n"
+
 
 class Command(Base):
     help = "Restore a backup into an empty installation, or --over a damaged one. Stop the services first."
@@ -55,6 +57,7 @@ class Command(Base):
             f"Restored {done.snapshot} (made {done.made_at:%Y-%m-%d %H:%M:%S} UTC): {done.blobs} blobs "
             f"({done.written} written, {done.written_bytes / 1e6:.1f} MB), {done.records} log records, "
             f"{done.shredded} shredded sessions left out.\n"
+            f"{IN_PLACE if done.in_place else ''}"
             f"Since then, by the log: {found.records} records, {found.chunks} chunks, "
             f"{found.sessions} sessions.\n"
             f"{done.sealing}",
