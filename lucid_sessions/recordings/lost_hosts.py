@@ -3,6 +3,7 @@
 Until somebody says so, its sessions wait: a host that is merely cut off finishes its work when it returns.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db.models import F
@@ -10,8 +11,9 @@ from django.utils import timezone
 
 from lucid_sessions.errors import Refused
 
-from .lifecycle import STAGES
-from .models import Chunk, Take
+from . import shredding
+from .lifecycle import ARCHIVED, STAGES, State, Status
+from .models import Chunk, Session, Take
 
 REASON = "the host of spool {spool} was declared lost before this was stored"
 
@@ -40,7 +42,21 @@ def declare(spool: str) -> GivenUp:
     reason = REASON.format(spool=spool)
     waiting = [stage.needs for stage in STAGES.values() if stage.needs_spool]
     chunks = Chunk.objects.filter(spool=spool, state__in=waiting, quarantined_at__isnull=True)
-    return GivenUp(
+    done = GivenUp(
         chunks=chunks.update(quarantined_at=now, reason=reason, token="", fence=F("fence") + 1),
         takes=takes.filter(ended_at__isnull=True).update(ended_at=now, reason="its host was declared lost"),
     )
+    wait_no_more([spool])
+    return done
+
+
+def wait_no_more(spools: Collection[str]) -> None:
+    """No session that goes, now or later, waits until these spools confirm that nothing is left in them."""
+    takes = Take.objects.filter(spool__in=spools, cleared_at__isnull=True)
+    expiring = takes.filter(session__status=Status.EXPIRING)
+    for session, spool in sorted(set(expiring.values_list("session", "spool"))):
+        shredding.declare_lost(Session.objects.get(pk=session), spool=spool)
+    # A chunk that is not stored keeps its place: should the spool turn up, `requeue` finds it there.
+    released = Chunk.objects.filter(spool__in=spools, state__in=(*ARCHIVED, State.EXPIRED), path__gt="")
+    released.update(path="")
+    takes.update(cleared_at=timezone.now())

@@ -10,6 +10,7 @@ Rows stay: they and the ledger go on proving what existed.
 
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -216,7 +217,8 @@ def waits_for(session: Session, *, copies: bool = True) -> Iterator[str]:
     ):
         yield f"spool {spool} on {host}"
     chunks = Chunk.objects.filter(session=session)
-    for spool in set(chunks.filter(path__gt="").order_by().values_list("spool", flat=True)):
+    files = set(chunks.filter(path__gt="").order_by().values_list("spool", flat=True))
+    for spool in files - _given_up(session):
         yield f"segments in spool {spool}"
     left = chunks.exclude(state=State.EXPIRED).count() + _unshredded(session.pk).count()
     if left:
@@ -238,8 +240,15 @@ def _facts(row: Session) -> dict[str, Any]:
         "bytes": blobs.aggregate(total=Sum("blob_length"))["total"] or 0,
         "keys": _end(row).get("keys", 0),
         "spools": sorted(set(Take.objects.filter(session=row.pk).values_list("spool", flat=True))),
-        "lost_spools": _end(row).get("lost_spools", []),
+        "lost_spools": sorted({*_end(row).get("lost_spools", []), *_given_up(row)}),
     }
+
+
+def _given_up(row: Session) -> set[str]:
+    """The spools that were declared lost before the session went: none of them will confirm anything."""
+    begun = _end(row).get("at")
+    takes = Take.objects.filter(session=row.pk, cleared_at__lt=datetime.fromisoformat(begun)) if begun else []
+    return {take.spool for take in takes}
 
 
 def clear_here(world: Installation) -> int:

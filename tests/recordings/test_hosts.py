@@ -1,5 +1,6 @@
 """Several recorder hosts: each speaks for its own takes, and none ends what another records."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -9,12 +10,12 @@ import pytest
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused
-from lucid_sessions.recordings import intake, lost_hosts, reconcile, sessions
+from lucid_sessions.recordings import intake, lost_hosts, reconcile, sessions, shredding
 from lucid_sessions.recordings.completeness import NEVER_CLOSED
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Desired, Status
-from lucid_sessions.recordings.models import Session, Take
+from lucid_sessions.recordings.models import LedgerRecord, Session, Take
 from lucid_sessions.recordings.verification import verify
 from recorder.clock import boot_id
 from recorder.continuation import account_for_the_end
@@ -22,6 +23,7 @@ from recorder.names import ClosedMarker
 from recorder.supervisor import NO_TAKE, Event
 from recorder.take import Stamp
 from tests import factories
+from tests.recordings import archived
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -237,3 +239,10 @@ def test_a_session_is_sealed_without_a_host_that_is_lost_and_names_what_is_missi
     reasons = [one["reason"] for one in verify(session).missing]
     assert reasons == [lost_hosts.REASON.format(spool=a.spool.identity), NEVER_CLOSED]
     assert reconcile.oldest_unanchored_seconds() == 0
+    # Nor does its end wait for the host, and the record names whose word is lacking.
+    shredding.begin(session, cause="test")
+    archived.finish(session, replace(world, spool_root=b.spool.root))
+    assert list(shredding.waits_for(session)) == []
+    assert session.status == Status.DELETED
+    record = json.loads(LedgerRecord.objects.get(kind="shredded").entry)
+    assert record["lost_spools"] == [a.spool.identity]

@@ -3,6 +3,7 @@
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused
+from lucid_sessions.recordings import lost_hosts
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import LIVE, Desired, State, Status
 from lucid_sessions.recordings.models import Chunk, Session, Take
@@ -17,15 +18,17 @@ def give_up_spools(world: Installation, lost: tuple[str, ...]) -> None:
     if not lost:
         return
     waiting = Chunk.objects.filter(state__in=IN_SPOOL)
-    takes = Take.objects.filter(ended_at__isnull=True)
     if "all" in lost:
-        present = world.spool.identity
-        waiting, takes = waiting.exclude(spool=present), takes.exclude(spool=present)
-    else:
-        waiting, takes = waiting.filter(spool__in=lost), takes.filter(spool__in=lost)
+        known = set(Take.objects.values_list("spool", flat=True)) | set(
+            waiting.values_list("spool", flat=True)
+        )
+        lost = tuple(known - {world.spool.identity})
+    waiting = waiting.filter(spool__in=lost)
+    takes = Take.objects.filter(spool__in=lost, ended_at__isnull=True)
     now = timezone.now()
     waiting.update(quarantined_at=now, reason="lost with its spool; the rest was restored from a backup")
     takes.update(ended_at=now, reason="its spool was lost")
+    lost_hosts.wait_no_more(lost)
     for session in Session.objects.filter(status__in=LIVE):
         if not Take.objects.filter(session=session, ended_at__isnull=True).exists():
             Session.objects.filter(pk=session.pk, version=session.version).update(

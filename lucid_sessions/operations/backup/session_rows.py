@@ -30,12 +30,12 @@ def create(session: UUID, *, status: Status) -> Session:
 
 def bury(session: UUID, status: Status) -> None:
     """The session is gone, or going on to go; nothing of it can be filed, whatever an older database says."""
-    if not Session.objects.filter(pk=session).exists():
-        create(session, status=status)
-    alive = Session.objects.filter(pk=session).exclude(status__in=(Status.DELETED, status))
+    row = Session.objects.filter(pk=session).first() or create(session, status=status)
     # Its keys were not restored, so there are none to be found when the shredding goes on.
-    expiry = {"cause": "shredded before the restore", "keys": 0}
-    alive.update(status=status, desired=Desired.STOP, expiry=expiry, **CHANGED)
+    expiry = {"cause": "shredded before the restore", "keys": 0} | (row.expiry or {})
+    if row.status != Status.DELETED and (row.status, row.expiry) != (status, expiry):
+        same = Session.objects.filter(pk=session).exclude(status=Status.DELETED)
+        same.update(status=status, desired=Desired.STOP, expiry=expiry, **CHANGED)
     tombstones.bury(session)
 
 
