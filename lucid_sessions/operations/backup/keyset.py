@@ -111,12 +111,14 @@ class Keys:
             return [str(error)]
         return []
 
-    def prune(self, *, before_us: int) -> list[str]:
-        """The key backups that were removed: made by then, or before such a one. The newest always stays.
+    def prune(self, *, before_us: int, least: int = 1) -> list[str]:
+        """The key backups that were removed: made by then, or before such a one. The newest always stays;
+        with `least` 0, where newer ones are made elsewhere, it goes too.
 
         The number says which came first: one that was made while the clock was ahead goes in its turn too.
         """
-        names = self.names()[:-1]
+        names = self.names()
+        names = names[: len(names) - least]
         due = [place for place, name in enumerate(names) if made_us(name) <= before_us]
         old = names[: due[-1] + 1] if due else []
         for name in old:

@@ -10,7 +10,7 @@ The manifest is written last, by a rename, after all of it was read back. Until 
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -137,10 +137,17 @@ class _Making:
         self.shelf.manifest(made.snapshot)
         failpoints.reach("backup.finished")
         made.pruned = prune(self.shelf, self.orders.policy, now=now)
-        limit = now - timedelta(days=self.orders.keys_days)
-        keys.prune(before_us=int(limit.timestamp()) * 1_000_000)
+        self._prune_keys(keys, now - timedelta(days=self.orders.keys_days))
         self.shelf.settle()
         return made
+
+    def _prune_keys(self, keys: Keys, limit: datetime) -> None:
+        """Shredded keys go by the age limit; also those that were kept beside the rest before they moved."""
+        before_us = int(limit.timestamp()) * 1_000_000
+        keys.prune(before_us=before_us)
+        beside = replace(keys, root=self.shelf.root / "keys")
+        if beside.root.resolve() != keys.root.resolve():
+            beside.prune(before_us=before_us, least=0)
 
     def _metadata(self, work: Path) -> Point:
         folder = work / "metadata"

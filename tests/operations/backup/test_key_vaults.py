@@ -41,5 +41,17 @@ def test_a_vault_of_another_installation_or_backup_key_is_refused_before_anythin
     other.remove_database()
 
 
+def test_keys_beside_the_backups_go_by_the_same_limit_once_they_are_kept_elsewhere(
+    site: Site, tmp_path: Path
+) -> None:
+    shelf, vault = tmp_path / "backups", tmp_path / "vault"
+    site.manage("backup", shelf)
+    site.manage("backup", shelf, "--keys", vault)
+    assert len(_names(shelf / "keys")) == 1, "it is not a week old yet"
+    site.manage("backup", shelf, "--keys", vault, "--keys-days", "0")
+    assert _names(shelf / "keys") == []
+    assert len(_names(vault)) == 1
+
+
 def _names(folder: Path) -> list[str]:
     return sorted({path.name.partition(".")[0] for path in folder.iterdir()})
