@@ -1,5 +1,6 @@
 """Where recurring jobs stand: a small row each, so that a job goes on after any interruption."""
 
+import time
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,15 @@ def note(name: str, facts: dict[str, Any]) -> None:
         Upkeep.objects.create(name=name, facts=facts)
     except IntegrityError:
         rows.update(facts=facts, version=F("version") + 1)
+
+
+def note_backup(facts: dict[str, Any], *, good: bool) -> None:
+    """A backup was finished now. Of those with problems since the last good one: how many, and when."""
+    now, before = time.time(), recall(BACKUP)
+    if good:
+        note(BACKUP, facts | {"at": now})
+    else:
+        note(BACKUP, before | {"tried_at": now, "with_problems": before.get("with_problems", 0) + 1})
 
 
 def last_backup() -> float:

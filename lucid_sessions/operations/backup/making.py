@@ -8,7 +8,6 @@ The manifest is written last, by a rename, after all of it was read back. Until 
 """
 
 import shutil
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,10 +22,10 @@ from lucid_sessions.durable import blaming, make_directory, write_durably
 from lucid_sessions.errors import Retryable, Tampered
 from lucid_sessions.recordings import failpoints, upkeep
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.lifecycle import ARCHIVED, State, Status
+from lucid_sessions.recordings.lifecycle import ARCHIVED, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session, SessionKey
 
-from . import engines, mirror, rows, signing
+from . import engines, losses, mirror, rows, signing
 from .apart import require_apart, same_file_system
 from .bulk import Moved, Way, digest_of, lengths_of, sync_file_system
 from .carrying import mover
@@ -73,6 +72,8 @@ class Made:
     key_files: int = 0
     pruned: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    # Of the problems: those that were known before, which another try would not mend.
+    known: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ def make(world: Installation, orders: Orders, *, tell: Tell = lambda *_: None) -
     shelf = claim(orders.shelf, owner, world=world)
     with shelf.alone():
         made = _Making(world, orders, shelf, key, tell).snapshot()
-    if not made.problems:
-        upkeep.note(upkeep.BACKUP, {"at": time.time(), "snapshot": made.snapshot, "place": shelf.place})
+    facts = {"snapshot": made.snapshot, "place": shelf.place}
+    upkeep.note_backup(facts, good=len(made.problems) == made.known)
     return made
 
 
@@ -128,7 +129,7 @@ class _Making:
             failpoints.reach("backup.ledger")
             moved = self._blobs(made)
             self._write_list(work, moved)
-            made.problems += self._lacking(point, moved)
+            self._name(made, losses.missing(point.archived - moved.lengths.keys() - moved.bad.keys()))
             self._keep_keys(keys, made, point)
             failpoints.reach("backup.keys")
             self._seal(work, made, moved, point=point, note=note, keys=keys)
@@ -190,7 +191,7 @@ class _Making:
         carrier = mover(self.world.blobs, pool, Way.LINK if self.orders.link else Way.COPY)
         moved = carrier.move(new, tell=tell)
         made.new_blobs, made.new_bytes = moved.written, moved.written_bytes
-        made.problems += moved.bad.values()
+        self._name(made, losses.rotten(moved.bad))
         moved.lengths |= {name: known[name] for name in there}
         made.blobs = len(moved.lengths)
         return moved
@@ -221,16 +222,9 @@ class _Making:
         lines = (f"{name} {moved.lengths[name]}\n" for name in sorted(moved.lengths))
         write_durably(work / "blobs.txt", "".join(lines).encode())
 
-    def _lacking(self, point: Point, moved: Moved) -> list[str]:
-        """The blobs that the database names and nobody has, unless they were shredded meanwhile."""
-        lost = point.archived - moved.lengths.keys() - moved.bad.keys()
-        if not lost:
-            return []
-        still = Chunk.objects.filter(blob__in=sorted(lost)[:1000]).exclude(state=State.EXPIRED)
-        return [
-            f"blob {row.blob} of {row} (session {row.session_id}) is missing from the store"
-            for row in still.iterator()
-        ]
+    def _name(self, made: Made, lost: tuple[list[str], int]) -> None:
+        made.problems += lost[0]
+        made.known += lost[1]
 
     def _key_backups(self) -> Keys:
         root = self.orders.keys or self.shelf.root / "keys"

@@ -21,11 +21,10 @@ TICK_SECONDS = 600.0
 def make_if_due(world: Installation) -> making.Made | None:
     """The backup that was due, made; None when none is, or none is wished.
 
-    One that names a problem does not count: it is said, and made again at the next look.
+    One with a problem that was not known before is no good one: that is said, and it is made again, after
+    pauses that grow.
     """
-    last = upkeep.last_backup()
-    age = time.time() - last
-    if not settings.LUCID_BACKUP_URL or 0 <= age < settings.LUCID_BACKUP_HOURS * 3600:
+    if not settings.LUCID_BACKUP_URL or not _is_due():
         return None
     if not (world.keys_root / "slots").is_dir():
         # A service that has only its own keys: what it backed up could not be restored. Another job does it.
@@ -44,3 +43,13 @@ def make_if_due(world: Installation) -> making.Made | None:
         log.error("backup is not whole", snapshot=made.snapshot, problem=problem)
     log.info("backed up", snapshot=made.snapshot, blobs=made.blobs, new=made.new_blobs)
     return made
+
+
+def _is_due() -> bool:
+    """True when the last good backup is too old, and none with problems was made just now."""
+    facts, now, longest = upkeep.recall(upkeep.BACKUP), time.time(), settings.LUCID_BACKUP_HOURS * 3600
+    if 0 <= now - facts.get("at", 0.0) < longest:
+        return False
+    tries = int(facts.get("with_problems", 0))
+    pause = min(TICK_SECONDS * 2 ** min(tries - 1, 20), longest) if tries else 0
+    return not 0 <= now - facts.get("tried_at", 0.0) < pause

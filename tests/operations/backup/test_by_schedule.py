@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from lucid_sessions.operations import gauges
 from lucid_sessions.operations.backup import regular, signing
@@ -58,3 +59,41 @@ def test_a_backup_that_lacks_a_blob_does_not_count(
     assert made is not None
     assert len(made.problems) == 1
     assert gauges.look().last_backup == 0.0
+
+
+def test_a_backup_with_problems_is_made_again_after_pauses_that_grow(
+    world: Installation, tmp_path: Path, settings: Any
+) -> None:
+    archived.sealed(world)
+    settings.LUCID_BACKUP_URL = str(tmp_path / "backups")
+    world.blobs.delete(_lost().blob)
+    assert regular.make_if_due(world) is not None
+    assert regular.make_if_due(world) is None
+    for minutes, due in ((11, True), (11, False), (21, True), (39, False)):
+        facts = upkeep.recall(upkeep.BACKUP)
+        upkeep.note(upkeep.BACKUP, facts | {"tried_at": facts["tried_at"] - minutes * 60})
+        assert (regular.make_if_due(world) is not None) == due, minutes
+    # Nobody waits for longer than between good ones.
+    upkeep.note(upkeep.BACKUP, facts | {"with_problems": 10_000, "tried_at": facts["tried_at"] - 25 * 3600})
+    assert regular.make_if_due(world) is not None
+
+
+def test_what_is_known_to_be_lost_is_named_and_keeps_no_backup_from_being_good(
+    world: Installation, tmp_path: Path, settings: Any
+) -> None:
+    archived.sealed(world)
+    settings.LUCID_BACKUP_URL = str(tmp_path / "backups")
+    lost = _lost()
+    world.blobs.delete(lost.blob)
+    Chunk.objects.filter(pk=lost.pk).update(quarantined_at=timezone.now(), reason="blob: it is missing")
+    made = regular.make_if_due(world)
+    assert made is not None
+    assert lost.blob in made.problems[0]
+    assert gauges.look().last_backup > 0
+    assert regular.make_if_due(world) is None
+
+
+def _lost() -> Chunk:
+    chunk = Chunk.objects.order_by("sequence").first()
+    assert chunk
+    return chunk
