@@ -10,11 +10,12 @@ from lucid_sessions.recordings.installation import Installation
 
 
 def require_apart(world: Installation, places: Sequence[Path | Where]) -> None:
-    """Refused when a backup would lie in what is backed up, or what is backed up in it."""
+    """Refused when a backup would lie in what is backed up, what is backed up in it, or in no directory."""
     _require_other_buckets(world, [place for place in places if isinstance(place, Where)])
     ours = [world.spool_root, world.ledger_root, world.keys_root]
     ours += [layer.root for layer in world.layers if isinstance(layer, FileBlobs)]
     for place in [place for place in places if isinstance(place, Path)]:
+        _require_directory(place)
         for what in ours:
             one, other = place.resolve(), what.resolve()
             if one == other or one.is_relative_to(other) or other.is_relative_to(one):
@@ -22,6 +23,13 @@ def require_apart(world: Installation, places: Sequence[Path | Where]) -> None:
                     f"{place} and {what} lie one in the other: a backup inside what it backs up is none. "
                     "Name a directory of its own, on another disk if there is one"
                 )
+
+
+def _require_directory(place: Path) -> None:
+    with blaming("look at", place):
+        there = next(one for one in (place, *place.parents) if one.exists())
+        if not there.is_dir():
+            raise Refused(f"{there} is a file: name a directory")
 
 
 def _require_other_buckets(world: Installation, places: Sequence[Where]) -> None:

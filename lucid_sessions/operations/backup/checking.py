@@ -45,7 +45,7 @@ def check(
     """
     shelf = opened(place, credentials=credentials)
     with shelf.alone():
-        done = Checked(snapshot or (shelf.snapshots or [""])[-1])
+        done = Checked(shelf.chosen(snapshot))
         shelf.refresh(whole=done.snapshot, anew=True)
         manifest = shelf.manifest(done.snapshot)
         check_files(shelf, done.snapshot, manifest)

@@ -19,7 +19,7 @@ import structlog
 from lucid_sessions import archive
 from lucid_sessions.blobs import Blobs, FileBlobs, Where
 from lucid_sessions.durable import blaming, make_directory, write_durably
-from lucid_sessions.errors import Retryable, Tampered
+from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.recordings import failpoints, upkeep
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import ARCHIVED, Status
@@ -42,6 +42,8 @@ FORMAT = "lucid/1 backup"
 GONE = (Status.EXPIRING, Status.DELETED)
 # Serialising takes about a second for so many.
 CHEAP_ROWS = 2_000
+# 273 years: the calendar itself ends beyond two thousand.
+LONGEST_DAYS = 99_999
 Tell = Callable[[str, int, int], None]
 
 
@@ -91,6 +93,8 @@ def make(world: Installation, orders: Orders, *, tell: Tell = lambda *_: None) -
 
     Refused: a directory that cannot serve. Retryable: a disk, the database or the store is away or full.
     """
+    if max(orders.policy.days, orders.keys_days) > LONGEST_DAYS:
+        raise Refused(f"Nothing is kept for more than {LONGEST_DAYS} days: say fewer")
     require_apart(world, [orders.shelf, *([orders.keys] if orders.keys else [])])
     if not world.blobs.present():
         raise Retryable(f"No blob store at {world.blobs.place}: mount that disk; nothing was backed up")

@@ -122,12 +122,7 @@ class _Restoring:
 
     def _chosen(self) -> tuple[str, dict[str, Any]]:
         """The snapshot's id and manifest, every file of its metadata being what was signed."""
-        there = self.shelf.snapshots
-        if not there:
-            raise Refused(f"There is no finished snapshot in {self.shelf.place}")
-        snapshot = self.wish.snapshot or there[-1]
-        if snapshot not in there:
-            raise Refused(f"There is no snapshot {snapshot} in {self.shelf.place}: {', '.join(there[-5:])}")
+        snapshot = self.shelf.chosen(self.wish.snapshot)
         self.shelf.refresh(whole=snapshot)
         manifest = self.shelf.manifest(snapshot)
         check_files(self.shelf, snapshot, manifest)

@@ -54,7 +54,7 @@ class Shelf:
         with blaming("read", path):
             try:
                 found = json.loads(path.read_bytes())
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 raise Refused(f"{root} holds no backups of Lucid Sessions (no {MARKER} in it)") from None
             except ValueError as error:
                 raise Tampered(f"{path} is damaged: {error}") from error
@@ -141,6 +141,15 @@ class Shelf:
         folder = self.root / "snapshots"
         with blaming("list", folder):
             return sorted(one.name for one in folder.iterdir()) if folder.exists() else []
+
+    def chosen(self, snapshot: str) -> str:
+        """The id of the finished snapshot that was named, else of the newest; Refused: there is none."""
+        there = self.snapshots
+        if not there:
+            raise Refused(f"There is no finished snapshot in {self.place}")
+        if snapshot and snapshot not in there:
+            raise Refused(f"There is no snapshot {snapshot} in {self.place}: {', '.join(there[-5:])}")
+        return snapshot or there[-1]
 
     def manifest(self, snapshot: str) -> dict[str, Any]:
         """What a snapshot says of itself, its signature verified. Refused: a newer format or another's."""

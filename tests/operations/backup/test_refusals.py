@@ -35,6 +35,19 @@ def test_a_backup_refuses_places_that_cannot_serve(site: Site, tmp_path: Path) -
         said = site.manage("backup", place, expect=2)
         assert word in said.err
         assert said.err.count("\n") == 1
+    letter = strange / "letters.txt"
+    for arguments, word in (
+        ([letter], "is a file"),
+        ([letter / "inside"], "is a file"),
+        ([tmp_path / "backups", "--keys", letter], "is a file"),
+        ([letter, "--check"], "holds no backups"),
+        ([tmp_path / "backups", "--keys-days", "99999999999"], "more than 99999 days"),
+        ([tmp_path / "backups", "--keep-days", "99999999"], "more than 99999 days"),
+    ):
+        said = site.manage("backup", *arguments, expect=2)
+        assert word in said.err
+        assert said.err.count("\n") == 1
+    assert not (tmp_path / "backups").exists()
     for place, word in ((strange, "holds no backups"), (newer, "format 2")):
         said = site.manage("restore", place, "--over", expect=2)
         assert word in said.err
@@ -133,6 +146,10 @@ def test_a_rotten_blob_costs_only_itself(shelved: tuple[Site, Path], tmp_path: P
     said = home.manage("restore", copy, expect=1)
     assert rotten.name in said.err
     assert "5 blobs (5 written" in said.out
+    assert (
+        "There is no snapshot nope"
+        in site.manage("backup", copy, "--check", "--snapshot", "nope", expect=2).err
+    )
     # The check puts it aside, so that the next backup brings it again.
     assert rotten.name in site.manage("backup", copy, "--check", expect=1).err
     assert "(1 new" in site.manage("backup", copy).out
