@@ -16,6 +16,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -28,11 +29,12 @@ from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.recordings import failpoints
 
 from .retaining import made_us
-from .signing import read_signed, write_signed
+from .signing import PIN, read_signed, write_signed
 
 FORMAT = "lucid/1 keys"
 LEFT_OUT = ("recovery/", "private/log.pin", "restoring.json")
 SESSIONS = "sessions/"
+UNREADABLE = (zstandard.ZstdError, tarfile.TarError)
 # An unfinished file of this age has no writer any more: writing takes a second.
 STRAY_SECONDS = 3600.0
 
@@ -68,9 +70,10 @@ class Keys:
     def require_ours(self) -> None:
         """Refused when the key backups here are another installation's, or another backup key's."""
         names = self.names()
-        if any(self._claims(name) not in ("", self.repository) for name in names):
+        strange = [name for name in names if not self._is_ours(name)]
+        if any(self._claims(name) not in ("", self.repository) for name in strange):
             raise Refused(f"{self.root} holds key backups of another installation: name another directory")
-        if names and not any(self._is_signed(name) for name in names):
+        if names and strange == names:
             raise Refused(
                 f"{self.root} was signed with another backup key (this installation's is "
                 f"{self.public[:16]}…): bring keys/private/backup.key back, or name another directory"
@@ -137,12 +140,15 @@ class Keys:
             except (ValueError, KeyError, TypeError):
                 return ""
 
-    def _is_signed(self, name: str) -> bool:
-        try:
-            read_signed(self.root / f"{name}.json", public=self.public)
-        except Tampered:
-            return False
-        return True
+    def _is_ours(self, name: str) -> bool:
+        """True when it is signed so, or else when the keys in it are: what is damaged is no stranger."""
+        with suppress(Tampered):
+            signed = read_signed(self.root / f"{name}.json", public=self.public)
+            return bool(signed["repository"] == self.repository)
+        with blaming("read", self.root), suppress(FileNotFoundError, ValueError, *UNREADABLE):
+            files = dict(_unpacked((self.root / f"{name}.tar.zst").read_bytes()))
+            return bool(json.loads(files.get(PIN, b"{}")).get("public") == self.public)
+        return False
 
     def _clear(self) -> None:
         """What a dead process left unfinished goes: there are keys in it, and no age limit would reach it."""
@@ -167,12 +173,16 @@ class Keys:
             packed = path.read_bytes()
         if hashlib.sha256(packed).hexdigest() != about["sha256"]:
             raise Tampered(f"{path} is not what was signed: it was changed or cut off")
-        plain = zstandard.ZstdDecompressor().stream_reader(packed).read()
-        with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
-            for member in tar:
-                content = tar.extractfile(member) if member.isfile() else None
-                if content is not None:
-                    yield member.name, content.read()
+        yield from _unpacked(packed)
+
+
+def _unpacked(packed: bytes) -> Iterator[tuple[str, bytes]]:
+    plain = zstandard.ZstdDecompressor().stream_reader(packed).read()
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is not None:
+                yield member.name, content.read()
 
 
 def _packed(keys_root: Path) -> tuple[bytes, int]:

@@ -27,6 +27,10 @@ def test_a_vault_of_another_installation_or_backup_key_is_refused_before_anythin
 ) -> None:
     vault, other = tmp_path / "vault", Site(tmp_path / "other")
     site.manage("backup", tmp_path / "backups", "--keys", vault)
+    # One that is damaged is ours all the same.
+    manifest = next(vault.glob("*.json"))
+    manifest.write_bytes(manifest.read_bytes().replace(b"repository", b"repositorx"))
+    site.manage("backup", tmp_path / "backups", "--keys", vault, "--keys-days", "0")
     before = {path: path.read_bytes() for path in vault.iterdir()}
     other.manage("prepare")
     said = other.manage("backup", tmp_path / "theirs", "--keys", vault, expect=2)
