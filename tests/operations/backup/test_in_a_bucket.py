@@ -211,6 +211,11 @@ found = [[one.snapshot for one in made], made[-1].pruned, gone]
     assert {key.split("/")[2] for key in keys if "/snapshots/" in key} == set(snapshots[2:])
     assert [key for key in keys if gone in key] == []
     assert {key for key in keys if key.endswith(".tar.zst")} == {f"archive/keys/{snapshots[-1]}.tar.zst"}
+    # Once they are kept elsewhere none stays.
+    site.manage(
+        "backup", address_of(bucket), "--keys", site.home.with_name("vault"), "--keys-days", "0", expect=1
+    )
+    assert not [key for key in everything_in(bucket) if key.startswith("archive/keys/")]
 
 
 def test_what_cannot_serve_is_refused_in_one_line(there: tuple[Site, Where], s3_service: str) -> None:
