@@ -62,8 +62,11 @@ def test_deleting_wants_a_reason_and_begins_at_once(manager: Any) -> None:
 def test_what_is_deleted_does_not_change_any_more(manager: Any) -> None:
     address = f"{URL}/{manager.post(URL, NEW, format='json').json()['id']}"
     assert manager.delete(f"{address}?reason=r").status_code == 202
-    for ask in (manager.patch, manager.put):
-        answer = ask(address, {"name": "m"}, format="json")
+    asked = [
+        *(ask(address, {"name": "m"}, format="json") for ask in (manager.patch, manager.put)),
+        *(manager.post(f"{address}/{kind}", {}, format="json") for kind in ("export", "evidence")),
+    ]
+    for answer in asked:
         assert (answer.status_code, answer.json()["code"]) == (409, "LUCID_ERR_3004")
         assert "is expiring" in answer.json()["detail"]
     assert Session.objects.get().name == "n"

@@ -80,6 +80,10 @@ def test_sessions_have_the_headers_that_are_named(document: Any, admin: Any) -> 
     check(document, admin.patch(one, {"name": "m"}, format="json", HTTP_IF_MATCH='"99"'), 412)
     check(document, admin.get(one, HTTP_ACCEPT="text/html"), 406)
     check(document, admin.get(f"{URL}/sessions"), 200)
+    for _ in range(2):
+        why = {"reason": "case 17"}
+        held = admin.post(f"{one}/hold", why, format="json", HTTP_IDEMPOTENCY_KEY="k")
+        check(document, held, 201, "Idempotent-Replayed")
     check(document, client_of(None).get(one), 401)
 
 

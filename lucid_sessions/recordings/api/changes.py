@@ -14,10 +14,9 @@ from .. import sessions, tags
 from ..events import CHANGED
 from ..lifecycle import Status
 from ..models import Session
-from ..tombstones import GONE
 from .configuration import recording_defaults
 from .own_source import is_source_of
-from .ownership import session_of
+from .ownership import require_there, session_of
 from .preconditions import require_match
 from .problems import CONFLICT, NOT_IN_STATE, NOT_PERMITTED, Problem, refused_as
 from .witnessed import tell
@@ -44,19 +43,12 @@ def _changed(request: Request, pk: UUID, changes_of: Any) -> Session:
     for _ in range(ATTEMPTS):
         session = session_of(request.user, pk)
         require_match(request, session)
-        _require_there(session)
+        require_there(session)
         changes = _different(request.user, session, changes_of(session))
         if not changes or _written(session, changes):
             tell(request, facts=_facts(session, changes) if changes else None)
             return session_of(request.user, pk)
     raise Problem(CONFLICT, f'Session "{session.name}" is being changed by others. Read it and try again.')
-
-
-def _require_there(session: Session) -> None:
-    if session.status in GONE:
-        raise Problem(
-            NOT_IN_STATE, f'Session "{session.name}" is {session.status}: it cannot change any more.'
-        )
 
 
 def _facts(session: Session, changes: dict[str, Any]) -> dict[str, Any]:

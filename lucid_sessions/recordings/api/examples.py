@@ -49,6 +49,7 @@ PROBLEMS = {
     "406": ("LUCID_ERR_1006", "No such representation", "Could not satisfy the request Accept header."),
     "409": ("LUCID_ERR_3004", "Session is in another state", 'Session "deploy db-7" is created.'),
     "412": ("LUCID_ERR_1009", "Changed meanwhile", 'Session "deploy db-7" is at version 4, not "3".'),
+    "413": ("LUCID_ERR_1013", "Body too large", "The body has more than 2621440 bytes."),
     "415": ("LUCID_ERR_1007", "Media type not understood", 'Unsupported media type "text/plain" in request.'),
     "416": ("LUCID_ERR_1008", "No such range", "There are 1000 bytes; none of bytes=5000-."),
     "422": ("LUCID_ERR_1010", "Idempotency-Key used before", "This key was used with another body."),

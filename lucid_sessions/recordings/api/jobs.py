@@ -17,10 +17,20 @@ from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.access.roles import manages, sees_all
 
 from .. import jobs
-from .documents import COMMON, CONFIGURATION_ERRORS, ONCE, ONCE_ERRORS, ONE_SESSION_ERRORS, Described, problem
+from .documents import (
+    COMMON,
+    CONDITIONS,
+    CONDITIONS_ERRORS,
+    CONFIGURATION_ERRORS,
+    ONCE,
+    ONCE_ERRORS,
+    ONE_SESSION_ERRORS,
+    Described,
+    problem,
+)
 from .downloads import LINK, LINK_OR_TOKEN, RANGE, sent
 from .filters import JobFilter
-from .ownership import session_of
+from .ownership import require_there, session_of
 from .pagination import Pages
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, NO_SUCH_THING, NOT_PERMITTED, NOT_READY, Problem
@@ -31,6 +41,12 @@ from .witnessed import Witnessed, tell
 
 VIDEO, BUNDLE = "video/mp4", "application/zip"
 NO_JOB = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: there is none, or it is another's.")}
+
+NOT_NOW = {
+    (409, MEDIA_TYPE): problem(
+        "LUCID_ERR_3004: the session is being deleted; LUCID_ERR_1011: still being answered."
+    )
+}
 
 
 class WantedExport(Strict):
@@ -103,7 +119,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     @extend_schema(
         request=WantedExport,
         parameters=[ONCE],
-        responses={202: JobBody, **ONE_SESSION_ERRORS, **ONCE_ERRORS},
+        responses={202: JobBody, **ONE_SESSION_ERRORS, **ONCE_ERRORS, **NOT_NOW},
     )
     def export(self, request: Request, session_id: UUID) -> Response:
         """Have a session exported as MP4. Look at the job until it is finished, then get its result."""
@@ -112,7 +128,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     @extend_schema(
         request=WantedEvidence,
         parameters=[ONCE],
-        responses={202: JobBody, **ONE_SESSION_ERRORS, **ONCE_ERRORS},
+        responses={202: JobBody, **ONE_SESSION_ERRORS, **ONCE_ERRORS, **NOT_NOW},
     )
     def evidence(self, request: Request, session_id: UUID) -> Response:
         """Have an evidence bundle made: a zip that proves the session offline, by its own verifier."""
@@ -126,6 +142,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
 
         def make(made: UUID) -> Response:
             session = session_of(request.user, session_id)
+            require_there(session)
             user: Any = request.user
             job = jobs.submit(kind, session, user=user.pk, options=options, id=made)
             tell(request, why=why, facts={"job": str(job.pk), **options})
@@ -160,11 +177,12 @@ class Jobs(Witnessed, GenericViewSet[Job]):
         return Response(_body(jobs.cancel(job)))
 
     @extend_schema(
-        parameters=[RANGE, LINK],
+        parameters=[RANGE, *CONDITIONS, LINK],
         responses={
             **{(status, kind): OpenApiTypes.BINARY for status in (200, 206) for kind in (VIDEO, BUNDLE)},
             (409, MEDIA_TYPE): problem("LUCID_ERR_3012: not finished, or its result is gone."),
             (416, MEDIA_TYPE): problem("No byte of the range exists."),
+            **CONDITIONS_ERRORS,
             **NO_JOB,
             **COMMON,
         },

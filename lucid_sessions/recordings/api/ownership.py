@@ -8,8 +8,9 @@ from django.db.models import QuerySet
 from lucid_sessions.access.roles import sees_all
 
 from ..models import Chunk, Session
+from ..tombstones import GONE
 from . import known
-from .problems import CHUNK_NOT_FOUND, SESSION_NOT_FOUND, Problem
+from .problems import CHUNK_NOT_FOUND, NOT_IN_STATE, SESSION_NOT_FOUND, Problem
 
 
 def sessions_of(user: Any) -> QuerySet[Session]:
@@ -29,6 +30,13 @@ def require_session(user: Any, pk: UUID) -> None:
     """Nothing, if it is one of those sessions; else that 404. Cheaper than having it."""
     if known.version_of(user, pk) is None:
         raise no_such_session(pk)
+
+
+def require_there(session: Session) -> None:
+    """409 once it is being deleted: from then on nothing of it changes, and nothing is made of it."""
+    if session.status in GONE:
+        gone = f'Session "{session.name}" is {session.status}: it cannot change any more.'
+        raise Problem(NOT_IN_STATE, gone)
 
 
 def no_such_session(pk: UUID) -> Problem:

@@ -13,11 +13,14 @@ Json = dict[str, Any]
 REASON = {
     "name": "X-Reason",
     "in": "header",
-    "description": "Why; it is kept in the audit. Without it 400, where the policy asks why and nobody said.",
-    "schema": {"type": "string"},
+    "description": "Why; it is kept in the audit. What is no ASCII is percent-encoded. Where the policy asks "
+    "why, 400 without it.",
+    "schema": {"type": "string", "pattern": "^[ -~]*[!-~][ -~]*$"},
 }
 WAITED_FOR = {("jobs_export", "202"), ("jobs_evidence", "202"), ("jobs_retrieve", "200")}
 DOWNLOADS = {"audit_export"}
+LOCATED = {"sessions_create", "jobs_export", "jobs_evidence"}
+SHOWN_ONCE = {"tokens_create", "webhooks_create"}
 VERSIONED = {"SessionBody", "EndpointBody", "MadeEndpoint"}
 
 
@@ -71,8 +74,10 @@ def _names(operation: Json, facts: Json, status: str) -> Iterator[str]:
         yield "Retry-After"
     if status == "401":
         yield "WWW-Authenticate"
-    if well and "Idempotency-Key" in asked:
-        yield from ("Location", "Idempotent-Replayed")
+    if well and name in LOCATED:
+        yield "Location"
+    if well and "Idempotency-Key" in asked and name not in SHOWN_ONCE:
+        yield "Idempotent-Replayed"
     if well and ("link" in asked or name in DOWNLOADS):
         yield "Content-Disposition"
     if "If-None-Match" in asked and status in ("200", "304"):

@@ -14,6 +14,7 @@ from .strict import ANY_TEXT, VISIBLE_TEXT, Strict
 Json = dict[str, Any]
 EXPRESSED = {"pattern", "enum", "const", "format", "readOnly", "oneOf", "anyOf"}
 UNREADABLE = "The body is not JSON."
+TOO_LARGE = "LUCID_ERR_1013: the body is larger than any that is meant."
 INVALID = "LUCID_ERR_3002: a field, parameter or header is wrong."
 # The first page's cursor.
 MAY_BE_EMPTY = "cursor"
@@ -95,6 +96,7 @@ def _name_refusals(operation: Json, *, negotiates: bool) -> None:
     if any(one["in"] == "path" for one in given):
         responses.setdefault("404", _refusal("LUCID_ERR_1004: there is nothing at this address."))
     if "requestBody" in operation:
+        responses.setdefault("413", _refusal(TOO_LARGE))
         responses.setdefault("415", _refusal(UNREADABLE))
     if negotiates:
         responses.setdefault(
