@@ -8,7 +8,8 @@ from lucid_sessions.errors import Tampered
 def carry(name: str, *, source: Blobs, target: Blobs) -> tuple[int, bool]:
     """Its length, and whether it was written now; Tampered when the source has not the right bytes.
 
-    Nothing is read that is there and right.
+    Nothing is read that is there and right. Nothing is deleted: another may have carried the same blob by
+    now, and have removed it from the source.
     """
     try:
         return target.check(name), False
@@ -17,6 +18,8 @@ def carry(name: str, *, source: Blobs, target: Blobs) -> tuple[int, bool]:
     content = source.get(name)
     if blob_name(content) != name:
         raise Tampered(f"blob {name} in {source.place} holds other bytes than its name says")
-    target.delete(name)  # missing, or rotten there
-    target.put(content, name=name)
+    try:
+        target.put(content, name=name)
+    except Tampered:
+        target.replace(content, name=name)  # rotten there
     return len(content), True

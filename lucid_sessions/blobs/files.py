@@ -47,7 +47,13 @@ class FileBlobs:
         if path.exists():
             _accept(path)
         else:
-            write_durably(path, data, check=lambda file: _read_back(file, path, data))
+            self.replace(data, name=name)
+
+    def replace(self, data: Bytes, *, name: str) -> None:
+        """The same, whatever lies there: it goes when this is in its place, so there is never nothing."""
+        path = self._path(name)
+        self._require_store()
+        write_durably(path, data, check=lambda file: _read_back(file, path, data))
 
     def get(self, name: str) -> bytes:
         """The stored bytes, unverified: open_blob, or blob_name, says whether they are the right ones."""

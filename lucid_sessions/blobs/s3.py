@@ -44,12 +44,14 @@ class S3Blobs:
 
     def put(self, data: Bytes, *, name: str) -> None:
         """The blob is stored durably and was verified. Again with the same bytes: nothing changes."""
-        checked_name(name)
-        self._require_store()
-        if blob_name(data) != name:
-            raise Refused(f"Not stored: the bytes given for blob {name} have another SHA-256")
+        self._require_named(data, name)
         if not self.bucket.put(FOLDER + name, data, only_new=True):
             self.check(name)  # what an earlier put left there is what its name says
+
+    def replace(self, data: Bytes, *, name: str) -> None:
+        """The same, whatever lies there: it goes when this is in its place, so there is never nothing."""
+        self._require_named(data, name)
+        self.bucket.put(FOLDER + name, data)
 
     def get(self, name: str) -> bytes:
         """The stored bytes, unverified: open_blob, or blob_name, says whether they are the right ones."""
@@ -145,6 +147,12 @@ class S3Blobs:
         """How many unfinished uploads of dead writers were removed."""
         limit = datetime.now(tz=UTC) - timedelta(seconds=older_than_seconds)
         return self.bucket.abandon_uploads(before=limit)
+
+    def _require_named(self, data: Bytes, name: str) -> None:
+        checked_name(name)
+        self._require_store()
+        if blob_name(data) != name:
+            raise Refused(f"Not stored: the bytes given for blob {name} have another SHA-256")
 
     def _look(self, name: str) -> Object:
         found = self.bucket.look(FOLDER + checked_name(name))

@@ -29,6 +29,9 @@ class Blobs(Protocol):
     def put(self, data: Bytes, *, name: str) -> None:
         """The blob is stored durably and was verified. Again with the same bytes: nothing changes."""
 
+    def replace(self, data: Bytes, *, name: str) -> None:
+        """The same, whatever lies there: it goes when this is in its place, so there is never nothing."""
+
     def get(self, name: str) -> bytes:
         """The stored bytes, unverified."""
 
@@ -105,6 +108,10 @@ class Layered:
     def put(self, data: Bytes, *, name: str) -> None:
         """The blob is stored in front."""
         self.front.put(data, name=name)
+
+    def replace(self, data: Bytes, *, name: str) -> None:
+        """The blob is stored in front, whatever lies there."""
+        self.front.replace(data, name=name)
 
     def get(self, name: str) -> bytes:
         """The stored bytes, from the first that has them."""

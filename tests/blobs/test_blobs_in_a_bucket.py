@@ -80,6 +80,16 @@ def test_wrong_content_under_a_blobs_name_is_an_alarm_and_is_kept(blobs: S3Blobs
     assert blobs.get(NAME) == wrong
 
 
+@pytest.mark.parametrize("lock", [False, True])
+def test_what_lies_under_a_blobs_name_is_replaced_in_one_step(s3_service: str, lock: bool) -> None:
+    blobs = S3Blobs.create(new_bucket(s3_service, lock=lock), CREDENTIALS)
+    blobs.bucket.put(f"blobs/{NAME}", b"rotten")
+    with pytest.raises(Tampered, match=NAME):
+        blobs.put(DATA, name=NAME)
+    blobs.replace(DATA, name=NAME)
+    assert (blobs.check(NAME), blobs.get(NAME)) == (len(DATA), DATA)
+
+
 def test_of_two_writers_of_one_blob_both_succeed_and_one_writes(bucket: Where) -> None:
     S3Blobs.create(bucket, CREDENTIALS)
     writers = [
