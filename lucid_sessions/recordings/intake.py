@@ -16,6 +16,7 @@ from uuid import UUID
 
 import structlog
 from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from lucid_sessions.durable import make_directory, sync_directory
 from recorder.errors import Unreadable
@@ -25,7 +26,7 @@ from recorder.spool import SegmentName, Spool
 from . import hints, spool_files, tombstones
 from .events import CHANGED
 from .lifecycle import ENDED, State, Status
-from .models import Checkpoint, Chunk, Closure, Gap, Session
+from .models import Checkpoint, Chunk, Closure, Gap, LedgerRecord, Session
 from .spool_mirror import SpoolMirror
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,8 @@ class Intake:
     mirror: SpoolMirror | None = None
     _known: dict[Path, _Directory] = field(default_factory=dict)
     _released: int = 0
+    # Of what lies below that: chunks in quarantine.
+    _kept: list[UUID] = field(default_factory=list)
 
     def scan(self, only: UUID | None = None) -> list[Chunk]:
         """The chunks that were new (of one session, or of all); their workers have been told."""
@@ -190,23 +193,43 @@ class Intake:
     def release(self, *, limit: int = RELEASED_AT_ONCE) -> int:
         """How many segments left the spool, their chunks' records lying below a stored checkpoint.
 
-        Only records that are new since the last full look are looked at.
+        Only records that are new since the last full look are looked at. What is in quarantine keeps its
+        segment, the only whole copy perhaps, until that has ended.
         """
-        newest = Checkpoint.objects.values_list("size", flat=True).first()
-        if newest is None or newest <= self._released:
-            return 0
-        mine = Chunk.objects.filter(record__gte=self._released, record__lt=newest, path__gt="")
-        mine = mine.filter(spool=self.spool.identity, state=State.ANCHORED)
-        found = list(mine.values_list("pk", "path")[:limit])
+        mine = Chunk.objects.filter(spool=self.spool.identity, state=State.ANCHORED, path__gt="")
+        good = mine.filter(quarantined_at__isnull=True).only("pk", "path")
+        freed = self._let_go(good.filter(pk__in=self._kept)) if self._kept else []
+        newest = _newest_applied()
+        if newest <= self._released:
+            return len(freed)
+        fresh = {"record__gte": self._released, "record__lt": newest}
+        kept = mine.filter(**fresh, quarantined_at__isnull=False).exclude(pk__in=self._kept)
+        bad = list(kept.values_list("pk", flat=True)[:limit])
+        found = good.filter(**fresh)[:limit]
+        gone = self._let_go(found)
+        if len(found) < limit and len(gone) == len(found) and len(self._kept) + len(bad) < limit:
+            self._released = newest
+            self._kept += bad
+        return len(freed) + len(gone)
+
+    def _let_go(self, chunks: QuerySet[Chunk]) -> list[UUID]:
+        """Those of them whose segments are gone now."""
         if self.mirror:
-            for _, path in found:
-                self.mirror.forget_path(self.spool, self.spool.root / path)
-        gone = [pk for pk, path in found if _unlinked(self.spool.root / path)]
+            for chunk in chunks:
+                self.mirror.forget_path(self.spool, self.spool.root / chunk.path)
+        gone = [chunk.pk for chunk in chunks if _unlinked(self.spool.root / chunk.path)]
         # The row is told last: a crash before it only means another unlink of a file that is not there.
         Chunk.objects.filter(pk__in=gone).update(path="")
-        if len(found) < limit and len(gone) == len(found):
-            self._released = newest
-        return len(gone)
+        return gone
+
+
+def _newest_applied() -> int:
+    """Every record below this is published, and has had its effect on the rows."""
+    published = Checkpoint.objects.values_list("size", flat=True).first() or 0
+    # Asked after that: a record is published before its chunks are told of it.
+    waits = LedgerRecord.objects.filter(applied=False).order_by("index").values_list("index", flat=True)
+    first = waits.first()
+    return published if first is None else min(published, first)
 
 
 def release(spool: Spool, *, limit: int = RELEASED_AT_ONCE) -> int:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from lucid_sessions.recordings import intake, reconcile
+from lucid_sessions.recordings import intake, pipeline, reconcile, scrub, sealing
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.lifecycle import Status
-from lucid_sessions.recordings.models import Chunk, Closure, Gap, Session
+from lucid_sessions.recordings.lifecycle import STAGES, State, Status
+from lucid_sessions.recordings.models import Checkpoint, Chunk, Closure, Gap, LedgerRecord, Session
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,3 +71,44 @@ def test_a_released_file_that_a_power_cut_brought_back_goes_again(world: Install
     factories.file_spool(world)
     assert not path.exists()
     assert session.chunks.count() == 1
+
+
+def test_the_segment_of_a_bad_blob_stays_until_the_blob_is_good_again(world: Installation) -> None:
+    factories.recorded_session(world, segments=2)
+    reconcile.work_inline(world)
+    bad, good = Chunk.objects.order_by("sequence")
+    blob = world.blobs_root / bad.blob[:2] / bad.blob[2:4] / bad.blob
+    right = blob.read_bytes()
+    blob.write_bytes(b"rotten")
+    list(scrub.run(world))
+    scanner = intake.Intake(world.spool)
+    assert scanner.release() == 1
+    assert (world.spool_root / bad.path).read_bytes() == factories.segment_bytes(1)
+    assert not (world.spool_root / good.path).exists()
+    blob.write_bytes(right)
+    list(scrub.run(world))
+    assert scanner.release() == 1
+    assert scanner.release() == 0
+    assert list(world.spool.segments()) == []
+
+
+def test_what_is_published_before_it_is_applied_leaves_the_spool_all_the_same(world: Installation) -> None:
+    factories.recorded_session(world, name="first")
+    reconcile.work_inline(world)
+    scanner = intake.Intake(world.spool)
+    assert scanner.release() == 3
+    factories.recorded_session(world, name="second")
+    ids = list(Chunk.objects.exclude(state=State.ANCHORED).values_list("pk", flat=True))
+    pipeline.run([name for name in STAGES if name != "anchor"], ids, world=world)
+    sealing.seal(world)
+    # As it stood when the checkpoint was published, and nothing of it applied yet.
+    chunks = Chunk.objects.filter(pk__in=ids)
+    (record,) = set(chunks.values_list("record", flat=True))
+    chunks.update(state=State.STORED, record=None, anchored_at=None)
+    LedgerRecord.objects.filter(index__gte=record).update(applied=False)
+    assert Checkpoint.objects.filter(size__gt=record).exists()
+    assert scanner.release() == 0
+    sealing.seal(world)
+    assert set(chunks.values_list("record", flat=True)) == {record}
+    assert scanner.release() == 3
+    assert list(world.spool.segments()) == []
