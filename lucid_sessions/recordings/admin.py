@@ -75,6 +75,15 @@ class Evidence(ModelAdmin):
     def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
         return False
 
+    def tell_put_back(self, request: HttpRequest, put_back: Callable[[], int]) -> None:
+        """Say how many chunks were put back, or why none can be now."""
+        try:
+            back = put_back()
+        except LucidError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
+
 
 @admin.register(Session)
 class SessionAdmin(Evidence):
@@ -123,8 +132,7 @@ class SessionAdmin(Evidence):
 
     @admin.action(description="Put quarantined chunks back to work", permissions=["record"])
     def put_back(self, request: HttpRequest, rows: "QuerySet[Session]") -> None:
-        back = sum(requeue.requeue(session=str(session.pk)) for session in rows)
-        self.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
+        self.tell_put_back(request, lambda: sum(requeue.requeue(session=str(row.pk)) for row in rows))
 
     def _each(
         self, request: HttpRequest, rows: "QuerySet[Session]", act: Callable[[Session], Session]
@@ -231,10 +239,9 @@ class ChunkAdmin(Evidence):
     @admin.action(description="Put back to work", permissions=["record"])
     def put_back(self, request: HttpRequest, rows: "QuerySet[Chunk]") -> None:
         chunks = list(rows.filter(quarantined_at__isnull=False).exclude(state=State.EXPIRED)[: requeue.MOST])
-        back = requeue.put_back(chunks)
         for chunk in chunks:
             self.log_change(request, chunk, "put back to work")
-        self.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
+        self.tell_put_back(request, lambda: requeue.put_back(chunks))
 
 
 @admin.register(Take)

@@ -5,7 +5,8 @@ Session:  created -> starting -> recording <-> paused -> stopping -> processing 
           then expiring -> deleted. A chunk that comes after the seal takes it back to processing.
 
 What lies between CAPTURED and STORED is recomputable, so a chunk whose scratch files are lost goes
-back to CAPTURED. STORED never goes back.
+back to CAPTURED. STORED goes back there only from quarantine, when a person puts back a chunk whose blob
+is lost and whose segment is not.
 """
 
 from enum import StrEnum

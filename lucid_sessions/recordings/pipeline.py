@@ -180,7 +180,7 @@ def capture(work: Work) -> None:
 
 def compress(work: Work) -> None:
     """Pack with the codec that pays for this content."""
-    raw = _captured(work)
+    raw = captured(work)
     work.packed = packed = archive.compress(
         raw, want=work.want, raw_sha256=bytes.fromhex(work.fact("raw_sha256"))
     )
@@ -249,7 +249,8 @@ def _require_spool(work: Work) -> None:
         raise Retryable(f"The spool {work.world.spool_root} is not mounted: {mark} does not name it.")
 
 
-def _captured(work: Work) -> bytes:
+def captured(work: Work) -> bytes:
+    """The segment's bytes, as they were captured; Tampered when it is gone, or not those."""
     if work.raw is None:
         work.raw = _segment(work)
         if hashlib.sha256(work.raw).hexdigest() != work.fact("raw_sha256"):

@@ -3,12 +3,18 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+import structlog
 from django.db.models import F
 from django.utils import timezone
 
-from . import hints, setbacks
-from .lifecycle import STAGES, UNFINISHED, State, stage_for
+from lucid_sessions.errors import LucidError, Retryable, Tampered
+
+from . import hints, pipeline, scrub, setbacks
+from .installation import Installation, installation
+from .lifecycle import ARCHIVED, STAGES, UNFINISHED, State, stage_for
 from .models import Chunk
+
+log = structlog.get_logger(__name__)
 
 MOST = 10_000
 MOST_LISTED = 1000
@@ -61,12 +67,23 @@ def requeue(*, stage: str | None = None, reason: str | None = None, session: UUI
 
 
 def put_back(chunks: list[Chunk]) -> int:
-    """How many of these were in quarantine still, and are now waiting for their stage again."""
+    """How many of these were in quarantine still, and are now waiting for their stage again.
+
+    Nothing is put back unseen that has lost its blob: see `_going_on`. Retryable when the store is away.
+    """
     back = []
     for chunk in chunks:
         # The fence too: whoever still holds an old claim must not commit over this decision.
-        rows = Chunk.objects.filter(pk=chunk.pk, quarantined_at__isnull=False).exclude(state=State.EXPIRED)
+        rows = Chunk.objects.filter(pk=chunk.pk, state=chunk.state, quarantined_at__isnull=False)
+        rows = rows.exclude(state=State.EXPIRED)
+        try:
+            state = _going_on(chunk)
+        except Tampered as error:
+            rows.update(reason=f"{scrub.MARK}{error}"[: setbacks.LONGEST_REASON], fence=F("fence") + 1)
+            log.error("chunk stays in quarantine", chunk=str(chunk.pk), reason=str(error))
+            continue
         if rows.update(
+            state=state,
             quarantined_at=None,
             attempts=0,
             losses=0,
@@ -80,3 +97,33 @@ def put_back(chunks: list[Chunk]) -> int:
             back.append(chunk)
     hints.hint(Chunk.objects.filter(pk__in=[chunk.pk for chunk in back]))
     return len(back)
+
+
+def _going_on(chunk: Chunk) -> State:
+    """Where the chunk goes on: where it stood, or at its segment when its blob is lost.
+
+    Tampered when there is neither, or the ledger names this blob; Retryable when the store is away.
+    """
+    if chunk.state not in ARCHIVED:
+        return State(chunk.state)
+    world = installation()
+    try:
+        world.blobs.check(chunk.blob)
+    except Retryable:
+        raise
+    except LucidError as error:
+        if chunk.state == State.STORED:
+            _require_segment(chunk, world, lost=error)
+            return State.CAPTURED
+        raise Tampered(f"{error}. The ledger names this blob: no other can take its place") from None
+    return State(chunk.state)
+
+
+def _require_segment(chunk: Chunk, world: Installation, *, lost: LucidError) -> None:
+    """Tampered unless the segment is in the spool here, as it was captured."""
+    if not chunk.path:
+        raise Tampered(f"{lost}. Its segment has left the spool")
+    try:
+        pipeline.captured(pipeline.Work(chunk, world))
+    except LucidError as error:
+        raise Tampered(f"{lost}. From its segment it cannot be made again here: {error}") from None

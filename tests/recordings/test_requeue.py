@@ -8,9 +8,10 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from lucid_sessions.recordings import hints, reconcile
+from lucid_sessions.errors import Retryable
+from lucid_sessions.recordings import hints, intake, pipeline, reconcile, requeue, scrub
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.lifecycle import State
+from lucid_sessions.recordings.lifecycle import STAGES, State
 from lucid_sessions.recordings.models import Chunk
 from tasks.celery import app
 from tasks.pipeline import CeleryPublisher
@@ -60,6 +61,76 @@ def test_after_an_outage_the_oldest_come_first_once_and_no_more_than_a_queue_hol
             app._after_fork()
     assert [one for lot in sent for one in lot] == oldest[: len(sent) * hints.MOST_CHUNKS]
     assert len(sent) == 5
+
+
+def _lost_blob(world: Installation, *, anchored: bool = False) -> Chunk:
+    """A chunk in quarantine, since its blob has vanished from the store."""
+    factories.recorded_session(world, segments=2)
+    pks = list(Chunk.objects.values_list("pk", flat=True))
+    pipeline.run([name for name in STAGES if name != "anchor"], pks, world=world)
+    if anchored:
+        reconcile.work_inline(world)
+    chunk = Chunk.objects.order_by("sequence")[0]
+    world.blobs.delete(chunk.blob)
+    list(scrub.run(world))
+    chunk.refresh_from_db()
+    assert chunk.quarantined_at is not None
+    return chunk
+
+
+def test_a_chunk_whose_blob_is_lost_begins_again_from_its_segment(world: Installation) -> None:
+    chunk = _lost_blob(world)
+    assert put_back("--stage", "anchor") == 1
+    assert Chunk.objects.get(pk=chunk.pk).state == State.CAPTURED
+    reconcile.work_inline(world)
+    chunk.refresh_from_db()
+    assert (chunk.state, chunk.quarantined_at) == (State.ANCHORED, None)
+    assert world.blobs.check(chunk.blob) == chunk.blob_length
+    assert intake.release(world.spool) == 2
+
+
+@pytest.mark.parametrize("content", [None, b"other bytes than were captured"])
+def test_a_chunk_that_has_neither_blob_nor_segment_stays_in_quarantine_and_says_so(
+    world: Installation, content: bytes | None
+) -> None:
+    chunk = _lost_blob(world)
+    segment = world.spool_root / chunk.path
+    segment.unlink()
+    if content is not None:
+        segment.write_bytes(content)
+    assert put_back() == 0
+    row = Chunk.objects.get(pk=chunk.pk)
+    assert (row.state, row.quarantined_at) == (State.STORED, chunk.quarantined_at)
+    assert f"Blob {chunk.blob} is missing" in row.reason
+    assert segment.name in row.reason
+    reconcile.work_inline(world)
+    assert Chunk.objects.get(pk=chunk.pk).state == State.STORED
+
+
+def test_an_anchored_chunk_whose_blob_is_lost_keeps_its_quarantine_and_its_segment(
+    world: Installation,
+) -> None:
+    chunk = _lost_blob(world, anchored=True)
+    assert requeue.put_back([chunk]) == 0
+    intake.release(world.spool)
+    assert (world.spool_root / chunk.path).read_bytes() == factories.segment_bytes(1)
+    assert "restore it from a backup" in Chunk.objects.get(pk=chunk.pk).reason
+
+
+def test_a_chunk_whose_blob_was_restored_goes_on_where_it_stood(world: Installation) -> None:
+    factories.recorded_session(world, segments=1)
+    pipeline.run([name for name in STAGES if name != "anchor"], [Chunk.objects.get().pk], world=world)
+    Chunk.objects.update(quarantined_at=timezone.now(), reason="scrub: it was away")
+    assert put_back() == 1
+    assert Chunk.objects.get().state == State.STORED
+
+
+def test_nothing_is_put_back_unseen_while_the_store_is_away(world: Installation) -> None:
+    chunk = _lost_blob(world)
+    world.blobs_root.rename(world.blobs_root.with_name("elsewhere"))
+    with pytest.raises(Retryable, match="mount that disk"):
+        requeue.put_back([chunk])
+    assert Chunk.objects.get(pk=chunk.pk).quarantined_at is not None
 
 
 def _ids(message: bytes) -> list[str]:
