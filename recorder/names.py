@@ -145,5 +145,5 @@ def read_marker(path: Path, kind: type[Marker]) -> Marker:
     try:
         facts = json.loads(path.read_bytes())
         return kind(**{**facts, "session": UUID(facts["session"])})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Unreadable(f"{path} is no {kind.__name__}: {error}. Move it away and look at it.") from error

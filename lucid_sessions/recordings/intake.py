@@ -15,10 +15,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import IntegrityError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.db.models import QuerySet
 
 from lucid_sessions.durable import make_directory, sync_directory
+from lucid_sessions.errors import Retryable
 from recorder.errors import Unreadable
 from recorder.names import ClosedMarker, GapMarker, read_marker
 from recorder.spool import SegmentName, Spool
@@ -67,9 +68,14 @@ class Intake:
             try:
                 if not self._is_quiet(directory, known):
                     new += self._file_take(session, take, directory)
+            except (OperationalError, InterfaceError, Retryable):
+                raise  # no fault of the take: the others would fare no better
             except OSError as error:
                 # One take that cannot be read must not hide the others.
                 log.warning("take not filed", directory=str(directory), reason=str(error))
+            except Exception:
+                # Nor one with something in it that nobody foresaw. It is tried again at the next scan.
+                log.exception("take not filed", directory=str(directory))
         hints.hint(new)
         return new
 

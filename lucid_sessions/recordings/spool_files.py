@@ -38,6 +38,15 @@ def is_same(path: Path, name: SegmentName, row: Chunk) -> bool:
     return of_file == (row.epoch, row.start_us, row.end_us, row.timestamp_ms, row.raw_length)
 
 
+def _is_utf8(text: str) -> bool:
+    """False with half of a surrogate pair in it, which JSON can spell and no database holds."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def require_sound(marker: GapMarker | ClosedMarker, path: Path, *, session: UUID, take: int) -> None:
     """Unreadable unless the marker speaks of this take, in numbers and words that can be."""
     facts = asdict(marker)
@@ -49,7 +58,7 @@ def require_sound(marker: GapMarker | ClosedMarker, path: Path, *, session: UUID
         and take <= MOST_TAKES
         and all(kinds[name] is int for name in facts if name.endswith(("_us", "counter", "number", "take")))
         and all(0 <= number <= MOST for number in numbers)
-        and all(type(text) is str and len(text) <= LONGEST_TEXT for text in texts)
+        and all(type(text) is str and len(text) <= LONGEST_TEXT and _is_utf8(text) for text in texts)
         and facts.get("last_counter", 0) <= MOST_SEGMENTS
         and facts.get("number", 0) <= MOST_EPOCHS
         and facts.get("ending", "ended") in ("ended", "failed", "interrupted")

@@ -2,10 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
+import structlog
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -22,10 +27,12 @@ from lucid_sessions.recordings import (
 )
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import STAGES, State, Status
+from lucid_sessions.recordings.management.commands import recorder
 from lucid_sessions.recordings.models import Chunk, LedgerRequest, Session
 from lucid_sessions.recordings.requeue import troubles
 from lucid_sessions.recordings.verification import verify
-from tests import factories
+from recorder.spool import Spool
+from tests import factories, waiting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -189,6 +196,82 @@ def test_a_marker_that_cannot_be_hides_no_other_and_is_kept(world: Installation)
     assert session.gaps.get().reason == "paused"
     kept = {path.name for path in (world.spool_root / "quarantine").iterdir()}
     assert kept == {"gap_screen_9.json", "closed_audio.json"}
+
+
+def test_a_marker_that_is_nested_too_deeply_is_set_aside(world: Installation) -> None:
+    session = factories.recorded_session(world, segments=0)
+    marker = world.spool.take_directory(session.pk, 1) / "gap_screen_1.json"
+    marker.write_text("[" * 100_000)
+    factories.file_spool(world)
+    assert [path.name for path in (world.spool_root / "quarantine").iterdir()] == [marker.name]
+
+
+@pytest.mark.parametrize("marker", ["gap_screen_1.json", "closed_screen.json"])
+def test_a_marker_that_no_database_can_hold_is_set_aside(world: Installation, marker: str) -> None:
+    odd = factories.recorded_session(world, segments=0, name="odd")
+    directory = world.spool.make_take(odd.pk, 2)
+    facts: dict[str, object] = {"session": str(odd.pk), "track": "screen", "take": 2, "reason": "x\udcff"}
+    if marker.startswith("gap"):
+        facts |= {"number": 1, "from_us": 0, "to_us": 5}
+    else:
+        facts |= {"last_counter": 0, "end_us": 5}
+    (directory / marker).write_text(json.dumps(facts))
+    other = factories.recorded_session(world, segments=1, name="other")
+    assert other.chunks.count() == 1
+    assert [path.name for path in (world.spool_root / "quarantine").iterdir()] == [marker]
+
+
+class _OddDisk(Spool):
+    """A spool in which one take fails as no code of ours foresees, while it is broken."""
+
+    broken: Path | None = None
+
+    def segments(self, directory: Path | None = None, *, held: bool = False) -> Iterator[Any]:
+        if directory == self.broken:
+            raise ArithmeticError("nobody foresaw this")
+        return super().segments(directory, held=held)
+
+
+def test_a_take_that_fails_in_a_way_nobody_foresaw_hides_no_other_and_is_tried_again(
+    world: Installation,
+) -> None:
+    odd, other = (factories.recorded_session(world, segments=0, name=name) for name in ("odd", "other"))
+    for session in (odd, other):
+        factories.acknowledge(session, world, counter=1)
+    disk = _OddDisk(world.spool_root)
+    disk.broken = disk.take_directory(odd.pk, 1)
+    scanner = intake.Intake(disk)
+    with structlog.testing.capture_logs() as said:
+        assert [chunk.session_id for chunk in scanner.scan()] == [other.pk]
+    (event,) = [one for one in said if one["event"] == "take not filed"]
+    assert (event["log_level"], event["exc_info"]) == ("error", True)
+    disk.broken = None
+    assert [chunk.session_id for chunk in scanner.scan()] == [odd.pk]
+
+
+class _OddOnce(Spool):
+    """A spool that fails at the first look, as no code of ours foresees."""
+
+    looks = 0
+
+    def takes(self, only: UUID | None = None) -> Iterator[Any]:
+        self.looks += 1
+        if self.looks == 1:
+            raise ArithmeticError("nobody foresaw this")
+        return super().takes(only)
+
+
+def test_filing_goes_on_after_a_failure_that_nobody_foresaw(
+    world: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "SCAN_SECONDS", 0.05)
+    session = factories.recorded_session(world, segments=0)
+    factories.acknowledge(session, world, counter=1)
+    filing = recorder.Filing(intake.Intake(_OddOnce(world.spool_root)))
+    filing.start()
+    waiting.until(lambda: session.chunks.exists() or not filing.is_alive())
+    assert filing.is_alive()
+    filing.finish()
 
 
 def test_a_gap_that_comes_after_the_seal_makes_a_new_revision(world: Installation) -> None:

@@ -97,8 +97,15 @@ class Filing(threading.Thread):
                 self._clear()
             except (DatabaseError, LucidError, RecorderError, OSError) as error:
                 log.warning("spool not filed", reason=str(error))
-                close_old_connections()
-                time.sleep(SCAN_SECONDS)
+                self._rest()
+            except Exception:
+                # What nobody foresaw must not end the filing of everything for good.
+                log.exception("spool not filed")
+                self._rest()
+
+    def _rest(self) -> None:
+        close_old_connections()
+        time.sleep(SCAN_SECONDS)
 
     def _acknowledge(self) -> None:
         """Copy what is held; while the store is away it stays held, and what counts already is filed."""
