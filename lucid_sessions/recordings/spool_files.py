@@ -10,10 +10,11 @@ from recorder.names import ClosedMarker, GapMarker, SegmentName
 
 from .models import Chunk
 
-# What a row can hold, and far more than any recording reaches.
-MOST = 2**53
+# What a row and a record of the ledger can hold, and far more than any recording reaches.
+MOST = 2**53 - 1
 MOST_EPOCHS = 2**31 - 1
-MOST_TAKES = 2**31 - 1
+# A sequence number, which has the take above its counter's 32 bits, is below MOST too.
+MOST_TAKES = 2**21 - 1
 # Segments of one track in one take: seven weeks of 4 s each. A seal names each that is missing.
 MOST_SEGMENTS = 2**20
 LONGEST_TEXT = 10_000

@@ -83,6 +83,30 @@ def test_a_ledger_that_is_not_mounted_gets_nothing_written_into_its_mount_point(
     assert verify(second, deep=True).findings == []
 
 
+@pytest.mark.parametrize(("number", "anchored"), [(2**21 - 1, 1), (2**21, 0)])
+def test_a_take_beyond_what_the_ledger_can_name_is_set_aside_and_blocks_nothing(
+    world: Installation, number: int, anchored: int
+) -> None:
+    odd = factories.recorded_session(world, segments=0, name="odd")
+    path = factories.acknowledge(odd, world, counter=1, number=number)
+    factories.close(odd, world, last_counter=1, number=number)
+    factories.recorded_session(world, segments=1, name="good")
+    reconcile.work_inline(world)
+    assert odd.chunks.filter(state=State.ANCHORED).count() == anchored
+    assert Chunk.objects.filter(state=State.ANCHORED).count() == 1 + anchored
+    assert path.exists() == bool(anchored)
+    assert (world.spool_root / "quarantine" / path.name).exists() == (not anchored)
+
+
+def test_a_time_beyond_what_the_ledger_can_name_is_set_aside(world: Installation) -> None:
+    session = factories.recorded_session(world, segments=1)
+    factories.gap(session, world, from_us=0, to_us=2**53, reason="for ever")
+    factories.file_spool(world)
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    assert (session.status, session.gaps.count()) == (Status.COMPLETED, 0)
+
+
 def test_a_request_whose_key_is_in_the_log_already_blocks_nothing(world: Installation) -> None:
     ledger_rows.request("writer-added", key="writer-added:x", facts={"public": "00"})
     sealing.seal(world)
