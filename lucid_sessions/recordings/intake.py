@@ -19,12 +19,12 @@ from django.db import IntegrityError, InterfaceError, OperationalError
 from django.db.models import QuerySet
 
 from lucid_sessions.durable import make_directory, sync_directory
-from lucid_sessions.errors import Retryable
+from lucid_sessions.errors import Retryable, Tampered
 from recorder.errors import Unreadable
 from recorder.names import ClosedMarker, GapMarker, read_marker
 from recorder.spool import SegmentName, Spool
 
-from . import hints, spool_files, tombstones
+from . import hints, setbacks, spool_files, tombstones
 from .events import CHANGED
 from .lifecycle import ENDED, State, Status
 from .models import Checkpoint, Chunk, Closure, Gap, LedgerRecord, Session
@@ -203,7 +203,7 @@ class Intake:
         segment, the only whole copy perhaps, until that has ended.
         """
         mine = Chunk.objects.filter(spool=self.spool.identity, state=State.ANCHORED, path__gt="")
-        good = mine.filter(quarantined_at__isnull=True).only("pk", "path")
+        good = mine.filter(quarantined_at__isnull=True).only("pk", "session_id", "path")
         freed = self._let_go(good.filter(pk__in=self._kept)) if self._kept else []
         newest = _newest_applied()
         if newest <= self._released:
@@ -220,13 +220,24 @@ class Intake:
 
     def _let_go(self, chunks: QuerySet[Chunk]) -> list[UUID]:
         """Those of them whose segments are gone now."""
-        if self.mirror:
-            for chunk in chunks:
-                self.mirror.forget_path(self.spool, self.spool.root / chunk.path)
-        gone = [chunk.pk for chunk in chunks if _unlinked(self.spool.root / chunk.path)]
+        gone = [chunk.pk for chunk in chunks if self._is_gone(chunk)]
         # The row is told last: a crash before it only means another unlink of a file that is not there.
         Chunk.objects.filter(pk__in=gone).update(path="")
         return gone
+
+    def _is_gone(self, chunk: Chunk) -> bool:
+        try:
+            path = spool_files.segment_of(chunk, root=self.spool.root)
+            if self.mirror:
+                self.mirror.forget_path(self.spool, path)
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("segment not released", file=chunk.path, reason=str(error))
+            return False
+        except (Tampered, ValueError) as error:
+            setbacks.record(chunk, stage="release", error=Tampered(str(error)))
+            return False
+        return True
 
 
 def _newest_applied() -> int:
@@ -241,15 +252,6 @@ def _newest_applied() -> int:
 def release(spool: Spool, *, limit: int = RELEASED_AT_ONCE) -> int:
     """How many segments left the spool, by one who remembers nothing of an earlier look."""
     return Intake(spool).release(limit=limit)
-
-
-def _unlinked(path: Path) -> bool:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        log.warning("segment not released", file=path.name, reason=str(error))
-        return False
-    return True
 
 
 def _rows_at(session: UUID, names: Iterable[SegmentName]) -> dict[tuple[str, int], Chunk]:

@@ -23,7 +23,7 @@ from django.utils import timezone
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
 
-from . import content, failpoints, leases, leaving, observation, setbacks
+from . import content, failpoints, leases, leaving, observation, setbacks, spool_files
 from .installation import Installation
 from .lifecycle import STAGES, Stage, State
 from .models import Chunk, Session
@@ -223,7 +223,8 @@ STEPS = {"capture": capture, "compress": compress, "encrypt": encrypt, "store": 
 
 
 def _segment(work: Work) -> bytes:
-    chunk, path = work.chunk, work.world.spool_root / work.chunk.path
+    chunk = work.chunk
+    path = spool_files.segment_of(chunk, root=work.world.spool_root)
     if chunk.raw_length > MOST_RAW_BYTES:
         raise setbacks.Final(f"{chunk.path} has {chunk.raw_length} bytes; {MOST_RAW_BYTES} are the most.")
     try:

@@ -1,10 +1,12 @@
 """Whether a file in the spool can be what its name, or its content, says. Nothing here is believed."""
 
+import os
 import stat
 from dataclasses import asdict
 from pathlib import Path
 from uuid import UUID
 
+from lucid_sessions.errors import Tampered
 from recorder.errors import Unreadable
 from recorder.names import ClosedMarker, GapMarker, SegmentName
 
@@ -31,6 +33,16 @@ def problem(path: Path, name: SegmentName, *, session: UUID, take: int) -> str:
     if not name.start_us <= name.end_us <= MOST or name.wall_ms > MOST:
         return "its times are out of bounds"
     return ""
+
+
+def segment_of(chunk: Chunk, *, root: Path) -> Path:
+    """Where the chunk's segment lies; Tampered when its row, or a link, leads out of its session's takes."""
+    path = root / chunk.path
+    # A circle of links is left as it is: whoever opens it is told.
+    folder = Path(os.path.realpath(root / "takes")) / chunk.session_id.hex
+    if not Path(os.path.realpath(path)).is_relative_to(folder):
+        raise Tampered(f"{chunk.path!r} does not lie among the segments of session {chunk.session_id}")
+    return path
 
 
 def is_same(path: Path, name: SegmentName, row: Chunk) -> bool:

@@ -1,5 +1,7 @@
 """Whoever can write the database and the blob store can neither have a forgery played nor hide a deletion."""
 
+from pathlib import Path
+
 import pytest
 
 from lucid_sessions import archive
@@ -7,6 +9,7 @@ from lucid_sessions.blobs import blob_name
 from lucid_sessions.errors import Tampered
 from lucid_sessions.recordings import (
     evidence,
+    intake,
     leaves,
     ledger_rows,
     playback,
@@ -112,6 +115,69 @@ def test_evidence_made_while_the_log_grows_holds(session: Session, world: Instal
 def test_leaves_do_not_depend_on_the_column(session: Session) -> None:
     chunk = playback.archived(session)[0]
     assert leaves.hash_of(leaves.facts_of(chunk)).hex() == chunk.leaf
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A file of this machine that is no segment."""
+    path = tmp_path / "secret.key"
+    path.write_bytes(factories.segment_bytes(1))
+    return path
+
+
+def _ways_to(elsewhere: Path, world: Installation, session: Session) -> list[str]:
+    """Paths that a row may name, each of which leads to that file."""
+    take = world.spool.take_directory(session.pk, 1)
+    (take / "link.mp4").symlink_to(elsewhere)
+    (take / "away").symlink_to(elsewhere.parent)
+    (world.spool_root / "takes" / "ab").symlink_to(elsewhere.parent)
+    own = f"takes/{session.pk.hex}/1"
+    return [
+        str(elsewhere),
+        f"../{elsewhere.name}",
+        f"{own}/../../../../{elsewhere.name}",
+        f"{own}/link.mp4",
+        f"{own}/away/{elsewhere.name}",
+        f"takes/ab/{elsewhere.name}",
+    ]
+
+
+@pytest.mark.parametrize("way", range(6))
+def test_a_row_that_names_a_file_elsewhere_neither_reads_it_nor_removes_it(
+    world: Installation, elsewhere: Path, way: int
+) -> None:
+    session = factories.recorded_session(world, segments=2)
+    path = _ways_to(elsewhere, world, session)[way]
+    assert (world.spool_root / path).read_bytes() == factories.segment_bytes(1)
+    Chunk.objects.filter(sequence=(1 << 32) + 1).update(path=path)
+    reconcile.work_inline(world)
+    odd, good = Chunk.objects.filter(session=session).order_by("sequence")
+    assert (odd.state, odd.blob, odd.quarantined_at is not None) == ("recorded", "", True)
+    assert "does not lie" in odd.reason
+    assert good.state == "anchored"
+
+
+@pytest.mark.parametrize("way", range(6))
+def test_a_row_that_names_a_file_elsewhere_once_it_is_anchored_removes_nothing(
+    world: Installation, elsewhere: Path, way: int
+) -> None:
+    session = factories.recorded_session(world, segments=2)
+    reconcile.work_inline(world)
+    odd = Chunk.objects.filter(session=session).order_by("sequence")[0]
+    Chunk.objects.filter(pk=odd.pk).update(path=_ways_to(elsewhere, world, session)[way])
+    scanner = intake.Intake(world.spool)
+    assert (scanner.release(), scanner.release()) == (1, 0)
+    assert elsewhere.exists()
+    odd.refresh_from_db()
+    assert "does not lie" in odd.reason
+    assert odd.quarantined_at is not None
+
+
+def test_a_row_with_a_path_that_is_none_keeps_no_other_segment_in_the_spool(world: Installation) -> None:
+    factories.recorded_session(world, segments=2)
+    reconcile.work_inline(world)
+    Chunk.objects.filter(sequence=(1 << 32) + 1).update(path="takes/\0.mp4")
+    assert intake.release(world.spool) == 1
 
 
 def _insert_writer(writer: archive.Writer) -> None:
