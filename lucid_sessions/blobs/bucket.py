@@ -28,6 +28,7 @@ from lucid_sessions.errors import Refused, Retryable
 # Larger objects go up in parts, each with a SHA-256 of its own. Amazon's smallest part is 5 MiB.
 WHOLE_BYTES = 16 * 1024 * 1024
 PART_BYTES = 8 * 1024 * 1024
+READ_BYTES = 1024 * 1024
 KNOWN = ("endpoint", "region", "profile", "lock", "verify")
 
 
@@ -168,15 +169,17 @@ class Bucket:
                 f"{self.where}{key} read back as other bytes. Check that service; it will be retried"
             )
 
-    def get(self, key: str, *, first: int | None = None) -> bytes | None:
-        """The object's bytes (only the `first` so many); None when there is none."""
+    def get(self, key: str, *, first: int | None = None, most: int | None = None) -> bytes | None:
+        """The object's bytes (only the `first` so many); None when there is none.
+
+        Of one with more than `most` no more is read than that.
+        """
         wish = {"Range": f"bytes=0-{first - 1}"} if first else {}
         try:
             with self._blaming("read", key):
-                content: bytes = self.client.get_object(**self._named(key), **wish)["Body"].read()
+                return _up_to(most, self.client.get_object(**self._named(key), **wish)["Body"])
         except _Absent:
             return None
-        return content
 
     def look(self, key: str) -> Object | None:
         """What is known of the object; None when there is none."""
@@ -278,6 +281,18 @@ class _Absent(Exception):
 
 class _Taken(Exception):
     pass
+
+
+def _up_to(most: int | None, body: Any) -> bytes:
+    if most is None:
+        return bytes(body.read())
+    content = bytearray()
+    # A service may give less than it is asked for, until there is no more.
+    while len(content) < most and (part := body.read(min(READ_BYTES, most - len(content)))):
+        content += part
+    if len(content) == most:
+        body.close()  # with the connection: what is left in it is no answer to another request
+    return bytes(content)
 
 
 def _b64(digest: bytes) -> str:

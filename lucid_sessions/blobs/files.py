@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from lucid_sessions.blobs.names import MARKER, Missing, blob_name, checked_name, is_blob_name
+from lucid_sessions.blobs.names import (
+    MARKER,
+    MOST_BYTES,
+    Missing,
+    blob_name,
+    checked_name,
+    is_blob_name,
+    too_long,
+)
 from lucid_sessions.durable import Bytes, blaming, remove_stray, sync_directory, sync_name, write_durably
 from lucid_sessions.errors import Refused, Retryable, Tampered
 
@@ -57,8 +65,14 @@ class FileBlobs:
 
     def get(self, name: str) -> bytes:
         """The stored bytes, unverified: open_blob, or blob_name, says whether they are the right ones."""
-        with self.open(name) as file, blaming("read", self._path(name)):
-            return file.read()
+        path = self._path(name)
+        with self.open(name) as file, blaming("read", path):
+            size = os.fstat(file.fileno()).st_size
+            # Of the size that it has, since so much memory is taken at once; one more shows that it grows.
+            content = file.read(min(size, MOST_BYTES) + 1)
+        if len(content) > MOST_BYTES:
+            raise too_long(path)
+        return content
 
     def start(self, name: str, length: int) -> bytes:
         """The first so many bytes of it."""
@@ -196,6 +210,8 @@ def _accept(path: Path) -> None:
 
 def _require_named(path: Path) -> None:
     with blaming("read", path), path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise too_long(path)
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != path.name:
         raise Tampered(f"{path} holds not the blob of its name but {found}: restore it from a backup")

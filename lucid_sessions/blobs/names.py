@@ -3,11 +3,14 @@
 import hashlib
 import re
 
-from lucid_sessions.errors import Refused, Retryable
+from lucid_sessions import archive
+from lucid_sessions.errors import Refused, Retryable, Tampered
 
 # Says that this place is the store. The empty mount point of a disk that is not mounted has none:
 # without it we would fill the wrong disk, and call every blob lost.
 MARKER = "lucid-blobs"
+# The largest that the archive's format allows. What is longer was put there by somebody else.
+MOST_BYTES = archive.OVERHEAD + archive.MAX_PLAIN
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -30,3 +33,8 @@ def checked_name(name: str) -> str:
     if not is_blob_name(name):
         raise Refused(f"{name!r} is no blob name: 64 lower-case hexadecimal digits were expected")
     return name
+
+
+def too_long(place: object) -> Tampered:
+    """What to raise for a blob of more than MOST_BYTES, before it takes memory."""
+    return Tampered(f"{place} is longer than any blob, {MOST_BYTES} bytes: restore it from a backup")

@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from lucid_sessions.blobs.bucket import SEARCHED, Bucket, Credentials, Object, Where
-from lucid_sessions.blobs.names import MARKER, Missing, blob_name, checked_name, is_blob_name
+from lucid_sessions.blobs.names import (
+    MARKER,
+    MOST_BYTES,
+    Missing,
+    blob_name,
+    checked_name,
+    is_blob_name,
+    too_long,
+)
 from lucid_sessions.durable import Bytes
 from lucid_sessions.errors import Refused, Tampered
 
@@ -55,9 +63,11 @@ class S3Blobs:
 
     def get(self, name: str) -> bytes:
         """The stored bytes, unverified: open_blob, or blob_name, says whether they are the right ones."""
-        content = self.bucket.get(FOLDER + checked_name(name))
+        content = self.bucket.get(FOLDER + checked_name(name), most=MOST_BYTES + 1)
         if content is None:
             raise self._gone(name)
+        if len(content) > MOST_BYTES:
+            raise too_long(f"{self.place}{FOLDER}{name}")
         return content
 
     def start(self, name: str, length: int) -> bytes:

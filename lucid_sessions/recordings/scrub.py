@@ -203,9 +203,16 @@ def _repair(chunk: Chunk, *, world: Installation, replicas: Sequence[Replica]) -
 def _put_aside(chunk: Chunk, world: Installation) -> None:
     """What was found instead of the blob is evidence."""
     if world.blobs.exists(chunk.blob):
-        found = world.blobs.get(chunk.blob)
+        found = _as_found(chunk.blob, world)
         name = f"{chunk.blob[:16]}.{hashlib.sha256(found).hexdigest()[:16]}"
         world.blobs.put_aside(found, name=name)
+
+
+def _as_found(blob: str, world: Installation) -> bytes:
+    try:
+        return world.blobs.get(blob)
+    except Tampered:
+        return world.blobs.start(blob, 1024 * 1024)  # the beginning of what is longer than any blob
 
 
 def _tell(chunk: Chunk, *, seconds: float = 0.0, error: LucidError | None = None) -> None:

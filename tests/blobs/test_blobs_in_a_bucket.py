@@ -11,6 +11,7 @@ import pytest
 
 from lucid_sessions.blobs import Bucket, Credentials, Missing, S3Blobs, Where, blob_name, open_store
 from lucid_sessions.blobs import bucket as buckets
+from lucid_sessions.blobs.names import MOST_BYTES
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from tests.buckets import address_of, between, everything_in, new_bucket, owner
 
@@ -78,6 +79,16 @@ def test_wrong_content_under_a_blobs_name_is_an_alarm_and_is_kept(blobs: S3Blobs
     with pytest.raises(Tampered, match=NAME):
         blobs.put(DATA, name=NAME)
     assert blobs.get(NAME) == wrong
+
+
+def test_an_object_longer_than_any_blob_is_an_alarm(blobs: S3Blobs) -> None:
+    where = blobs.bucket.where
+    owner(where).put_object(Bucket=where.bucket, Key=_key(NAME), Body=bytes(MOST_BYTES + 1))
+    for look in (blobs.get, blobs.check, blobs.open):
+        with pytest.raises(Tampered, match="longer than any blob"):
+            look(NAME)
+    owner(where).put_object(Bucket=where.bucket, Key=_key(NAME), Body=bytes(MOST_BYTES))
+    assert len(blobs.get(NAME)) == MOST_BYTES
 
 
 @pytest.mark.parametrize("lock", [False, True])

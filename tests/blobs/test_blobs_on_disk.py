@@ -53,6 +53,15 @@ def test_wrong_content_under_a_blobs_name_is_an_alarm_and_is_kept(blobs: FileBlo
     assert path.read_bytes() == wrong
 
 
+def test_a_file_longer_than_any_blob_is_an_alarm_and_takes_no_memory(blobs: FileBlobs) -> None:
+    blobs.put(DATA, name=NAME)
+    os.truncate(blobs._path(NAME), 1 << 42)
+    for look in (blobs.get, blobs.check, lambda name: blobs.put(DATA, name=name)):
+        with pytest.raises(Tampered, match="longer than any blob"):
+            look(NAME)
+    assert blobs.start(NAME, 6) == DATA[:6]
+
+
 def test_bytes_that_are_not_those_of_the_name_are_refused(blobs: FileBlobs) -> None:
     with pytest.raises(Refused, match=NAME):
         blobs.put(DATA + b"x", name=NAME)

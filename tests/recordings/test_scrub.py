@@ -1,5 +1,6 @@
 """Scrub: every stored blob is verified again and again, without a key, and a bad one is an alarm."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,22 @@ def test_a_lost_a_swapped_and_a_cut_blob_are_found(world: Installation) -> None:
     _path(world, cut.blob).write_bytes(_path(world, cut.blob).read_bytes()[:-1])
     assert len(_whole(world).bad) == 3
     assert list(Chunk.objects.filter(quarantined_at__isnull=True)) == [good]
+
+
+def test_a_blob_that_became_endless_takes_no_memory_and_hides_no_other(world: Installation) -> None:
+    session = archived.sealed(world, segments=3)
+    endless, rotten, good = Chunk.objects.order_by("sequence")
+    right = _path(world, endless.blob).read_bytes()
+    os.truncate(_path(world, endless.blob), 1 << 42)
+    _path(world, rotten.blob).write_bytes(b"rotten")
+    _age(3)
+    assert len(scrub.tick(world).bad) == 2
+    assert list(Chunk.objects.filter(quarantined_at__isnull=True)) == [good]
+    assert len(verification.verify(session).findings) == 2
+    assert _whole(world, replicas=[lambda _: right]).repaired == [endless.blob]
+    assert world.blobs.check(endless.blob) == len(right)
+    (aside,) = (world.blobs_root / "quarantine").iterdir()
+    assert aside.read_bytes().startswith(right)
 
 
 def test_a_bad_blob_is_an_alarm_once_and_stays_in_quarantine(world: Installation) -> None:
