@@ -215,7 +215,7 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         """The object is gone with every version of it; one that was not there is gone already."""
-        with self._blaming("delete", key), suppress(_Absent):
+        with suppress(_Absent), self._blaming("delete", key):
             if not self._keeps_versions:
                 self.client.delete_object(**self._named(key))
                 return
@@ -235,8 +235,8 @@ class Bucket:
         return [one["VersionId"] for one in every if one["Key"] == self.where.prefix + key]
 
     def set_hold(self, key: str, status: str) -> None:
-        """The service itself refuses to delete the object (`ON`), or no longer does (`OFF`)."""
-        with self._blaming("lock", key), suppress(_Absent):
+        """The service refuses to delete the object (`ON`), or no longer does (`OFF`), if there is one."""
+        with suppress(_Absent), self._blaming("lock", key):
             self.client.put_object_legal_hold(**self._named(key), LegalHold={"Status": status})
 
     def abandon_uploads(self, *, before: datetime) -> int:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import structlog
 
-from lucid_sessions.blobs import S3Blobs
+from lucid_sessions.blobs import Blobs, S3Blobs
+from lucid_sessions.errors import Retryable
 
 from . import upkeep
 from .installation import Installation
@@ -21,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 NAME = "locks"
 THREADS = 8
+# Noted before a session's blobs are touched: who dies then may have locked some, and they are seen to again.
+UNDER_WAY = -1
 
 
 def tick(world: Installation) -> int:
@@ -34,12 +37,18 @@ def tick(world: Installation) -> int:
         wanted = len(blobs) if session.active_holds else 0
         if known.get(str(session.pk), 0) == wanted:
             continue
-        _each(world.blobs.lock if wanted else world.blobs.unlock, blobs)
+        known = _noted(known, session.pk, UNDER_WAY)
+        _each(blobs, world.blobs.lock if wanted else world.blobs.unlock, store=world.blobs)
         log.info("blobs of a session", session=str(session.pk), locked=wanted)
         changed += len(blobs)
-        known = {**known, str(session.pk): wanted}
-        upkeep.note(NAME, {"sessions": {pk: count for pk, count in known.items() if count}})
+        known = _noted(known, session.pk, wanted)
     return changed
+
+
+def _noted(known: dict[str, int], session: UUID, count: int) -> dict[str, int]:
+    known = {**known, str(session): count}
+    upkeep.note(NAME, {"sessions": {pk: locked for pk, locked in known.items() if locked}})
+    return known
 
 
 def _blobs(session: UUID) -> list[str]:
@@ -47,6 +56,15 @@ def _blobs(session: UUID) -> list[str]:
     return list(stored.values_list("blob", flat=True))
 
 
-def _each(act: Callable[[str], None], names: list[str]) -> None:
+def _each(names: list[str], act: Callable[[str], None], *, store: Blobs) -> None:
+    def see_to(name: str) -> None:
+        try:
+            act(name)
+        except Retryable:
+            if store.exists(name):
+                raise
+            # Scrub sounds the alarm. It must not keep the others from their locks.
+            log.warning("a blob that is missing cannot be locked", blob=name)
+
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(act, names))
+        list(pool.map(see_to, names))

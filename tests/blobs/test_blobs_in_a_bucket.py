@@ -232,6 +232,15 @@ def test_a_refusal_names_bucket_key_and_fix_and_repeats_nothing(status: str, cod
     assert CREDENTIALS.secret not in str(caught.value) + repr(blobs.bucket)
 
 
+def test_an_object_that_is_missing_is_neither_locked_nor_in_the_way_of_its_deletion() -> None:
+    with _answering(_refusal("404 Not Found", "NoSuchKey")) as url:
+        bucket = Bucket(Where("b", endpoint=url, region="us-east-1", lock=True), CREDENTIALS)
+        vars(bucket)["_keeps_versions"] = False
+        bucket.set_hold("k", "ON")
+        bucket.set_hold("k", "OFF")
+        bucket.delete("k")
+
+
 def _flipped(_command: str, _path: str, body: bytes) -> bytes:
     """One byte of what is written is another."""
     changed = bytearray(body)

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 
 from lucid_sessions.blobs import FileBlobs, S3Blobs, Where
-from lucid_sessions.errors import Refused
+from lucid_sessions.errors import Refused, Retryable
 from lucid_sessions.recordings import holds, locks, moving, shredding, verification
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.installation import Installation
@@ -28,6 +28,14 @@ def moved(world: Installation, bucket: Where) -> Installation:
     """The world after its settings were changed: new blobs to the bucket, old ones still on the disk."""
     S3Blobs.create(bucket, world.credentials)
     return replace(world, blobs_url=address_of(bucket), also=(str(world.blobs_root),))
+
+
+@pytest.fixture
+def locked(world: Installation, s3_service: str) -> Installation:
+    """The world with its blobs in a bucket that has Object Lock."""
+    where = new_bucket(s3_service, lock=True)
+    S3Blobs.create(where, world.credentials)
+    return replace(world, blobs_url=address_of(where))
 
 
 @contextmanager
@@ -140,12 +148,7 @@ def test_blobs_of_old_sessions_go_to_the_store_for_them(
     assert list(tiered.layers[-1].names()) == []
 
 
-def test_held_sessions_are_locked_in_the_bucket_too(
-    world: Installation, s3_service: str, settings: pytest.FixtureRequest
-) -> None:
-    where = new_bucket(s3_service, lock=True)
-    S3Blobs.create(where, world.credentials)
-    locked = replace(world, blobs_url=address_of(where))
+def test_held_sessions_are_locked_in_the_bucket_too(locked: Installation) -> None:
     session = archived.sealed(locked, segments=2)
     name = min(locked.blobs.names())
     hold = holds.place(session, by=person("officer"), why="case 17")
@@ -155,6 +158,43 @@ def test_held_sessions_are_locked_in_the_bucket_too(
         locked.blobs.delete(name)
     holds.release(session, hold["id"], by=person("deputy"), why="closed")
     assert locks.tick(locked) == 2
+    shredding.begin(session, cause="shred")
+    assert archived.finish(session, locked).status == Status.DELETED
+    assert list(locked.blobs.names()) == []
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_held_blob_that_is_missing_keeps_no_other_from_its_lock(locked: Installation, bad: int) -> None:
+    sessions = [archived.sealed(locked, name=name) for name in ("a", "b")]
+    for session in sessions:
+        holds.place(session, by=person(f"officer of {session.name}"), why="case 17")
+    lost, *others = Chunk.objects.order_by("session" if bad else "-session", "sequence")
+    locked.blobs.delete(lost.blob)
+    assert locks.tick(locked) == 4
+    assert locks.tick(locked) == 0
+    for chunk in others:
+        with pytest.raises(Retryable, match="AccessDenied"):
+            locked.blobs.delete(chunk.blob)
+
+
+class _Dying(S3Blobs):
+    """A store whose caller is killed when it has locked a blob."""
+
+    def lock(self, name: str) -> None:
+        super().lock(name)
+        raise SystemExit("killed")
+
+
+def test_what_one_who_was_killed_had_locked_can_be_shredded_once_it_is_released(locked: Installation) -> None:
+    session = archived.sealed(locked)
+    hold = holds.place(session, by=person("officer"), why="case 17")
+    dying = replace(locked)
+    vars(dying)["front"] = _Dying(Where.parse(locked.blobs_url), locked.credentials)
+    with pytest.raises(SystemExit):
+        locks.tick(dying)
+    holds.release(session, hold["id"], by=person("deputy"), why="closed")
+    assert locks.tick(locked) == 2
+    assert locks.tick(locked) == 0
     shredding.begin(session, cause="shred")
     assert archived.finish(session, locked).status == Status.DELETED
     assert list(locked.blobs.names()) == []
