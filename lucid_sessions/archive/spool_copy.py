@@ -1,4 +1,7 @@
-"""A second copy of a segment or marker, sealed to the recorders: whoever stores it reads nothing."""
+"""A second copy of a segment or marker, sealed to the recorders: whoever stores it reads nothing.
+
+It is not signed. Whoever has the recorders' public key, and knows where a copy belongs, can seal another.
+"""
 
 from typing import Final
 from uuid import UUID
@@ -16,7 +19,7 @@ def seal_copy(content: bytes, *, repository: bytes, session: UUID, name: str, to
 
 
 def open_copy(sealed: bytes, *, repository: bytes, session: UUID, name: str, by: Identity) -> bytes:
-    """What was sealed under that name for that session; Tampered when it was not, or by none of us."""
+    """What was sealed under that name for that session, by whomever; Tampered for anything else."""
     try:
         return open_sealed(sealed, by=by, info=_info(repository, session, name=name, to=by.recipient))
     except Tampered as error:

@@ -107,7 +107,10 @@ class SpoolMirror:
         self.bucket.put(copy.key, sealed)
 
     def get(self, copy: Copy) -> bytes:
-        """What was copied; Tampered when it is not what a recorder sealed. Needs the recorders' key."""
+        """What was sealed under the copy's name; Tampered when nothing was. Needs the recorders' key.
+
+        That a recorder sealed it, the copy does not show: see limit 16 of docs/threat-model.md.
+        """
         ring = self.world.keys
         sealed = self.bucket.get(copy.key) or b""
         return archive.open_copy(
