@@ -205,12 +205,12 @@ class Intake:
         mine = Chunk.objects.filter(spool=self.spool.identity, state=State.ANCHORED, path__gt="")
         good = mine.filter(quarantined_at__isnull=True).only("pk", "session_id", "path")
         freed = self._let_go(good.filter(pk__in=self._kept)) if self._kept else []
+        self._kept = [pk for pk in self._kept if pk not in freed]
         newest = _newest_applied()
         if newest <= self._released:
             return len(freed)
         fresh = {"record__gte": self._released, "record__lt": newest}
-        kept = mine.filter(**fresh, quarantined_at__isnull=False).exclude(pk__in=self._kept)
-        bad = list(kept.values_list("pk", flat=True)[:limit])
+        bad = list(mine.filter(**fresh, quarantined_at__isnull=False).values_list("pk", flat=True)[:limit])
         found = good.filter(**fresh)[:limit]
         gone = self._let_go(found)
         if len(found) < limit and len(gone) == len(found) and len(self._kept) + len(bad) < limit:
