@@ -88,14 +88,33 @@ def _adopt(copy: Copy, done: Adopted, *, world: Installation, mirror: SpoolMirro
     if copy.name.endswith(".json"):
         gap = copy.name.startswith("gap_")
         marker: intake.Marker = read_marker(path, GapMarker) if gap else read_marker(path, ClosedMarker)
-        spool_files.require_sound(marker, path, session=copy.session, take=int(copy.take.split(".")[0]))
+        spool_files.require_sound(marker, path, session=copy.session, take=_take_of(copy))
         intake.file_marker(marker)
         done.markers += 1
     else:
-        _file(SegmentName.parse(copy.name), path, world=world, lost=copy.spool)
+        _file(_segment_name(copy, path), path, world=world, lost=copy.spool)
         done.segments += 1
     failpoints.reach("adopt.filed")
     mirror.forget(copy)
+
+
+def _take_of(copy: Copy) -> int:
+    try:
+        return int(copy.take.split(".")[0])
+    except ValueError as error:
+        raise Unreadable(f"{copy.take!r} is no take") from error
+
+
+def _segment_name(copy: Copy, path: Path) -> SegmentName:
+    """Unreadable unless the copy can be the segment that its name tells of."""
+    take = _take_of(copy)
+    try:
+        name = SegmentName.parse(copy.name)
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+    if problem := spool_files.problem(path, name, session=copy.session, take=take):
+        raise Unreadable(problem)
+    return name
 
 
 def _file(name: SegmentName, path: Path, *, world: Installation, lost: str) -> None:

@@ -193,6 +193,26 @@ def test_a_forged_copy_is_named_and_the_others_are_adopted(
     assert first.name in done.problems[0]
 
 
+def test_a_copy_that_can_be_no_segment_is_named_and_kept_and_the_others_are_adopted(
+    host: Installation, tmp_path: Path
+) -> None:
+    session = _recorded(host)
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    lost, number = host.spool.identity, 2**21
+    beyond = factories.acknowledge(session, host, counter=1, number=number)
+    name = beyond.name.removesuffix(".held")
+    odd = [Copy(lost, session.pk, str(number), name), Copy(lost, session.pk, "1", "a-note.txt")]
+    odd.append(Copy(lost, session.pk, "first", name))
+    for copy in odd:
+        mirror.put(copy, beyond.read_bytes())
+    done = adoption.adopt(_another(host, tmp_path), lost)
+    assert (done.segments, len(done.problems)) == (3, 3)
+    assert Chunk.objects.count() == 3
+    assert set(odd) <= set(mirror.copies(lost))
+
+
 def test_shredding_waits_for_the_copies_and_removes_them(host: Installation, bucket: Where) -> None:
     session = _recorded(host)
     mirror = mirror_of(host)
