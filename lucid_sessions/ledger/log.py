@@ -96,6 +96,11 @@ class Log:
         """
         self._required_sealer().check(self.tree())
 
+    @property
+    def signed(self) -> int:
+        """How many records were signed, by the pin: after a death they may not all be published yet."""
+        return self._required_sealer().signed()
+
     def adopt(self) -> Checkpoint | None:
         """The published checkpoint, now pinned: for an operator who lost the pin and vouches for the ledger.
 

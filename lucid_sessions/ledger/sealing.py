@@ -53,6 +53,11 @@ class Sealer:
         """Nothing, when the tree is what was signed last; else what `extend` without records would raise."""
         self._require_one_history(tree, Growth(tree, []))
 
+    def signed(self) -> int:
+        """The size that the pin names; 0 before the first."""
+        found = read_checkpoint(self._pin, self._key.vkey)
+        return found[1].size if found else 0
+
     def adopt(self, tree: Tree) -> None:
         """The tree's checkpoint becomes the pin, which must not exist yet. Call it `alone`."""
         if self._pin.exists() or not tree.size:

@@ -71,13 +71,13 @@ def _gather(
     The one that was vouched for outside since the seal, in as many ways as any; without one, the newest.
     """
     log = ProvenLog(world)
-    number = log.index.seals.get(str(session.pk))
-    if number is None:
+    numbers = log.seals(str(session.pk))
+    if not numbers:
         raise Refused(f'Session "{session.name}" is not sealed yet: there is nothing to prove it by.')
-    anchors = log.ledger.anchors.covering(number)
+    anchors = log.ledger.anchors.covering(numbers[-1])
     if anchors:
         log.stand_at(anchors[0].note)
-    sealed = _proven(log, number)
+    sealed = _proven(log, numbers[-1])
     blobs = [leaf["blob"] for leaf in json.loads(sealed.body)["leaves"]]
     batches = set(Chunk.objects.filter(session=session, blob__in=blobs).values_list("record", flat=True))
     return archive.Evidence(
@@ -88,7 +88,7 @@ def _gather(
         anchors={one.file: one.proof for one in anchors},
         sealed=sealed,
         batches=[_proven(log, one) for one in sorted(one for one in batches if one is not None)],
-        writers=[_proven(log, one) for one in log.index.writers if one < log.tree.size],
+        writers=[_proven(log, one) for one in sorted(log.index.writers) if one < log.tree.size],
         blobs=blobs,
         read_blob=world.blobs.get,
         media=media,

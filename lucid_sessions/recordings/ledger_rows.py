@@ -16,10 +16,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from lucid_sessions import archive
-from lucid_sessions.errors import LucidError
+from lucid_sessions.errors import LucidError, Refused
 from lucid_sessions.ledger import Log
 
-from . import failpoints, tombstones
+from . import failpoints, observation, tombstones
 from .events import CHANGED
 from .leaves import hash_of
 from .lifecycle import ENDED, UNFINISHED, State, Status, sources_of
@@ -28,14 +28,31 @@ from .models import Chunk, LedgerRecord, LedgerRequest, Session
 log = structlog.get_logger(__name__)
 
 
+# In place of a record's index: what was asked for may not be, so it is set aside and keeps nothing waiting.
+REFUSED = -1
+
+
 class Overtaken(LucidError):
     """Another sealer appended first: read the tail again and start over."""
 
 
 def request(kind: str, *, key: str, facts: dict[str, Any]) -> LedgerRequest:
-    """Ask the sealer to append a record; asking again under the same key changes nothing."""
-    row, _created = LedgerRequest.objects.get_or_create(key=key, defaults={"kind": kind, "facts": facts})
+    """Ask the sealer to append a record; asking again under the same key changes nothing.
+
+    What was refused is asked for anew: the reason may be gone.
+    """
+    row, created = LedgerRequest.objects.get_or_create(key=key, defaults={"kind": kind, "facts": facts})
+    if not created:
+        refused = LedgerRequest.objects.filter(pk=row.pk, record=REFUSED)
+        refused.update(kind=kind, facts=facts, record=None)
     return row
+
+
+def set_aside(kind: str, key: str, error: Refused) -> None:
+    """What cannot be recorded keeps nothing else waiting; if a row asked for it, that is not tried again."""
+    log.error("not recorded; others go on", kind=kind, key=key, reason=str(error))
+    observation.tell(observation.StageDone("anchor", 0.0, "quarantined", 0, type(error).__name__))
+    LedgerRequest.objects.filter(key=key, record__isnull=True).update(record=REFUSED)
 
 
 def requested(keys: set[str]) -> set[str]:
@@ -71,8 +88,10 @@ def append(ledger: Log, draft: Draft, *, index: int) -> LedgerRecord:
         failpoints.reach("seal.body-written")
     now = timezone.now()
     time_us = int(now.timestamp() * 1_000_000)
+    # A batch of the audit has its body in the ledger already, and names it.
+    digest = digest or draft.facts.get("body", "")
     named = {"v": 1, "kind": draft.kind, "key": draft.key, "time_us": time_us, "body": digest}
-    entry = archive.canonical_json({**named, **draft.facts}).decode()
+    entry = archive.canonical_json({**draft.facts, **named}).decode()
     try:
         row = LedgerRecord.objects.create(
             index=index, kind=draft.kind, key=draft.key, entry=entry, body=digest, created_at=now

@@ -29,10 +29,10 @@ def record_proof(log: ProvenLog, index: int) -> dict[str, Any]:
 def of_session(session: Session, *, world: Installation) -> dict[str, Any]:
     """The session's newest seal with its body, proven. Refused: it is not sealed below a checkpoint yet."""
     log = ProvenLog(world)
-    index = log.index.seals.get(str(session.pk))
-    if index is None:
+    numbers = log.seals(str(session.pk))
+    if not numbers:
         raise Refused(f'Session "{session.name}" is not sealed yet: there is nothing to prove it by.')
-    proof = record_proof(log, index)
+    proof = record_proof(log, numbers[-1])
     return {
         "session": str(session.pk),
         "repository": world.keys.repository.hex(),

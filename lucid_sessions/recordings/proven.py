@@ -5,6 +5,8 @@ everything here is read from the log at one checkpoint, and each record is shown
 """
 
 import json
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,8 +25,8 @@ class Index:
     """The records of a log that others are found by, up to a size."""
 
     size: int = 0
-    # Session id to the index of its newest seal.
-    seals: dict[str, int] = field(default_factory=dict)
+    # Session id to the indices of its seals, oldest first.
+    seals: dict[str, list[int]] = field(default_factory=dict)
     shredded: dict[str, int] = field(default_factory=dict)
     # Index of each `writer-added` record, with the writer's public key.
     writers: dict[int, bytes] = field(default_factory=dict)
@@ -33,17 +35,20 @@ class Index:
     # Index of each batch of the audit to the heads and bodies that records name for it (several only
     # where an older database was restored and went on).
     audits: dict[int, set[tuple[str, str]]] = field(default_factory=dict)
+    _growing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def grow(self, tree: Tree) -> "Index":
-        """Take in the records from `size` to the tree's."""
-        for number in range(self.size, tree.size):
-            self._note(number, json.loads(tree.record(number)))
-        self.size = max(self.size, tree.size)
+    def grow(self, tree: Tree, *, most: int | None = None) -> "Index":
+        """Take in the records from `size` to the tree's, at most so many; of an older tree there are none."""
+        with self._growing:
+            end = tree.size if most is None else min(tree.size, self.size + most)
+            for number in range(self.size, end):
+                self._note(number, json.loads(tree.record(number)))
+                self.size = number + 1
         return self
 
     def _note(self, number: int, facts: dict[str, Any]) -> None:
         if facts["kind"] == "sealed":
-            self.seals[facts["session"]] = number
+            self.seals.setdefault(facts["session"], []).append(number)
         elif facts["kind"] == "shredded":
             self.shredded[facts["session"]] = number
         elif facts["kind"] == "writer-added":
@@ -79,8 +84,15 @@ class ProvenLog:
     @cached_property
     def index(self) -> Index:
         """Where the seals and writers are."""
-        known = Index() if self._fresh else _index(self.world.ledger_root, self.world.keys.log_vkey)
-        return known.grow(self.tree)
+        return self._known().grow(self.tree)
+
+    def walk(self, most: int) -> "ProvenLog":
+        """This, with an index that may not reach the end yet: it has come on by at most so many records."""
+        self.index = self._known().grow(self.tree, most=most)
+        return self
+
+    def _known(self) -> Index:
+        return Index() if self._fresh else _index(self.world.ledger_root, self.world.keys.log_vkey)
 
     def record(self, number: int) -> dict[str, Any]:
         """What a record says; Tampered unless it is in the log."""
@@ -95,11 +107,22 @@ class ProvenLog:
         content: dict[str, Any] = json.loads(self.ledger.read_body(facts["body"]))
         return content
 
+    def seals(self, session: str, *, also: Iterable[int] = ()) -> list[int]:
+        """The indices of a session's seals at this checkpoint, oldest first.
+
+        `also` are further places to look at, for whoever has not walked the whole log.
+        """
+        known = self.index.seals.get(session, [])
+        looked = [n for n in also if 0 <= n < self.tree.size and _seals(self.record(n), session)]
+        return sorted({*looked, *(number for number in known if number < self.tree.size)})
+
     def seal(self, session: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The newest seal of a session and its body, which make the same root; None when there is none."""
-        number = self.index.seals.get(session)
-        if number is None:
-            return None
+        numbers = self.seals(session)
+        return self.seal_at(numbers[-1]) if numbers else None
+
+    def seal_at(self, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The seal at this index of the log and its body, which make the same root."""
         facts = self.record(number)
         body = self.body(facts)
         root = archive.merkle_root([leaves.hash_of(leaf) for leaf in body["leaves"]]).hex()
@@ -124,7 +147,7 @@ class ProvenLog:
         A revoked writer's chunks count only below the size that its revocation names.
         """
         known = {archive.key_id(public): public for public in self._named()}
-        for key_id, size in self.index.revoked.items():
+        for key_id, size in list(self.index.revoked.items()):
             if record is None or record >= size:
                 known.pop(key_id, None)
         return known
@@ -133,6 +156,10 @@ class ProvenLog:
         # The installation's own writer is pinned in its configuration, so that a new log can begin.
         own = [bytes.fromhex(one["public"]) for one in self.world.keys.public["writers"]]
         return [*own, *self.index.writers.values()]
+
+
+def _seals(facts: dict[str, Any], session: str) -> bool:
+    return facts["kind"] == "sealed" and facts["session"] == session
 
 
 def _batch(log: ProvenLog, number: int) -> frozenset[bytes]:

@@ -16,15 +16,11 @@ from typing import IO
 from uuid import UUID
 
 import structlog
-from django.db.models import F
-from django.utils import timezone
 
-from lucid_sessions import archive
 from lucid_sessions.durable import blaming, make_directory
-from lucid_sessions.errors import Refused, Retryable
-from lucid_sessions.ledger import Log
+from lucid_sessions.errors import Refused, Retryable, Tampered
 
-from . import completeness, events, failpoints, leaves, ledger_rows, observation
+from . import admission, completeness, drafts, failpoints, ledger_rows, observation
 from .installation import Installation
 from .ledger_rows import Draft
 from .lifecycle import State, Status
@@ -32,8 +28,6 @@ from .models import Checkpoint, Chunk, LedgerRecord, LedgerRequest, Session
 
 log = structlog.get_logger(__name__)
 
-# Leaves of any sessions in one batch: bounds the proof and the time that one append takes.
-MOST_LEAVES = 1024
 # Group commit: at most one round in this many seconds.
 ROUND_SECONDS = 1.0
 LOCK_SECONDS = 30.0
@@ -88,15 +82,14 @@ def seal(world: Installation) -> int:
 
 
 def _round(world: Installation) -> int:
-    ledger = world.log_for_appending()
-    ledger_rows.replay(ledger)
+    ledger_rows.replay(world.log_for_appending())
     # First what a dead sealer left; it also shows that the ledger there is the one signed last, before
     # bodies are written into the mount point of another, or into an emptied directory.
-    _publish(ledger)
+    _publish(world)
     try:
-        return _append_due(ledger)
+        return _append_due(world)
     finally:
-        _publish(ledger)
+        _publish(world)
 
 
 @contextmanager
@@ -130,30 +123,31 @@ def _lock(lock: IO[str]) -> None:
             time.sleep(0.05)
 
 
-def _append_due(ledger: Log) -> int:
+def _append_due(world: Installation) -> int:
     """How many records were appended: requests first, then batches, then the seals of sessions."""
     appended = 0
     for request in LedgerRequest.objects.filter(record__isnull=True).order_by("created_at")[:MOST_REQUESTS]:
-        appended += _append(ledger, partial(_request_draft, request))
-    while _anchor_batch(ledger):
+        appended += _append(world, partial(drafts.requested, request.pk, world))
+    while _anchor_batch(world):
         appended += 1
     for pk in list(Session.objects.filter(status=Status.PROCESSING).values_list("pk", flat=True)):
         if completeness.may_be_settled(pk):
-            appended += _append(ledger, partial(_seal_draft, pk))
+            appended += _append(world, partial(drafts.seal, pk, world))
     return appended
 
 
-def _anchor_batch(ledger: Log) -> bool:
+def _anchor_batch(world: Installation) -> bool:
     """True when stored chunks were anchored; the stage took as long as their batch did, told once a batch."""
     began = time.perf_counter()
-    if not _append(ledger, _batch_draft):
+    if not _append(world, partial(drafts.batch, world)):
         return False
     observation.tell(observation.StageDone("anchor", time.perf_counter() - began, "success", 0))
     return True
 
 
-def _append(ledger: Log, draft_of: Callable[[], Draft | None]) -> bool:
+def _append(world: Installation, draft_of: Callable[[], Draft | None]) -> bool:
     """True when what was due has been appended and applied; False when nothing was, or it cannot be."""
+    ledger = world.log_for_appending()
     for _ in range(MOST_TRIES):
         # In this order: what is appended by then is applied before anything is selected, and what another
         # sealer appends after that takes the index, so the selection is made anew.
@@ -168,76 +162,19 @@ def _append(ledger: Log, draft_of: Callable[[], Draft | None]) -> bool:
             log.info("sealer starts over", reason=str(error))
             continue
         except Refused as error:
-            log.error("not recorded; others go on", kind=draft.kind, key=draft.key, reason=str(error))
+            ledger_rows.set_aside(draft.kind, draft.key, error)
             return False
         # Published first: whoever sees the effect, a session that is completed, can prove and play it.
-        _publish(ledger)
+        _publish(world)
         ledger_rows.apply_all(ledger)
         return True
     return False
 
 
-def _request_draft(request: LedgerRequest) -> Draft | None:
-    due = LedgerRequest.objects.filter(pk=request.pk, record__isnull=True).first()
-    return Draft(due.kind, due.key, due.facts) if due else None
-
-
-def _batch_draft() -> Draft | None:
-    stored = Chunk.objects.filter(state=State.STORED, quarantined_at__isnull=True).order_by(
-        "created_at", "pk"
-    )
-    chunks = [chunk for chunk in stored[:MOST_LEAVES] if _is_sound(chunk)]
-    if not chunks:
-        return None
-    facts = [leaves.facts_of(chunk) for chunk in chunks]
-    root = archive.merkle_root([leaves.hash_of(one) for one in facts]).hex()
-    failpoints.reach("seal.selected")
-    named = {"root": root, "count": len(chunks)}
-    return Draft("batch", f"batch:{root}", named, {"leaves": facts})
-
-
-def _is_sound(chunk: Chunk) -> bool:
-    """False for a row that contradicts itself, now in quarantine: in a batch it would spoil the others."""
-    if chunk.leaf == leaves.hash_of(leaves.facts_of(chunk)).hex():
-        return True
-    reason = "anchor: the row's leaf is not the hash of its facts; the row was changed after it was stored"
-    rows = Chunk.objects.filter(pk=chunk.pk, fence=chunk.fence)
-    foretold = events.foretell(events.QUARANTINED, chunk, reason)
-    changes = {"quarantined_at": timezone.now(), "reason": reason, "token": "", "fence": F("fence") + 1}
-    events.came(foretold, true=rows.update(**changes) == 1)
-    log.error("chunk quarantined", chunk=str(chunk.pk), reason=reason)
-    return False
-
-
-def _seal_draft(pk: UUID) -> Draft | None:
-    session = Session.objects.filter(pk=pk, status=Status.PROCESSING).first()
-    verdict = completeness.judge(session) if session else completeness.UNSETTLED
-    if session is None or not verdict.settled:
-        return None
-    body = {
-        "leaves": [leaves.facts_of(chunk) for chunk in verdict.chunks],
-        "gaps": list(verdict.gaps),
-        "missing": list(verdict.missing),
-    }
-    facts = {
-        "session": str(session.pk),
-        "revision": session.sealed_revision + 1,
-        "previous": session.sealed_record,
-        "outcome": verdict.outcome,
-        "root": archive.merkle_root([leaves.hash_of(leaf) for leaf in body["leaves"]]).hex(),
-        "count": len(verdict.chunks),
-        "gaps": len(verdict.gaps),
-        "missing": len(verdict.missing),
-    }
-    return Draft("sealed", f"sealed:{session.pk}:{facts['revision']}", facts, body)
-
-
-def _publish(ledger: Log) -> None:
+def _publish(world: Installation) -> None:
     """Tiles and checkpoint cover every record; the checkpoint's row follows its file."""
-    fresh = (
-        LedgerRecord.objects.filter(index__gte=ledger.size).order_by("index").values_list("entry", flat=True)
-    )
-    entries = [entry.encode() for entry in fresh]
+    ledger = world.log_for_appending()
+    entries = _fresh(world, since=ledger.size)
     if entries:
         ledger.extend(entries)
         failpoints.reach("seal.published")
@@ -248,3 +185,19 @@ def _publish(ledger: Log) -> None:
         Checkpoint.objects.get_or_create(
             size=newest.size, defaults={"root": newest.root.hex(), "note": ledger.checkpoint_text() or ""}
         )
+
+
+def _fresh(world: Installation, *, since: int) -> list[bytes]:
+    """The records from this index on; Tampered when one is not what a sealer may have appended.
+
+    What was signed before a death, and not published, was looked at then.
+    """
+    rows = list(LedgerRecord.objects.filter(index__gte=since).order_by("index"))
+    signed = world.log_for_appending().signed if rows else 0
+    known = drafts.known_log(world) if since + len(rows) > signed else None
+    for index, row in enumerate(rows, start=since):
+        if row.index != index:
+            raise Tampered(f"Not signed: there is a row of record {row.index}, and none of record {index}")
+        if known and index >= signed:
+            admission.require_record(row, log=known)
+    return [row.entry.encode() for row in rows]

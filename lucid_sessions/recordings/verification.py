@@ -15,7 +15,7 @@ from uuid import UUID
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
 
-from . import anchoring, leaves
+from . import anchoring, leaves, seals
 from .installation import Installation, identity, installation
 from .lifecycle import State, Status
 from .models import Chunk, LedgerRecord, Session
@@ -143,6 +143,8 @@ class _Examination:
         facts, body = found
         report.sealed, report.revision = True, facts["revision"]
         report.missing, report.gaps = body["missing"], body["gaps"]
+        for leaf, problem in seals.contradictions(self._log, str(self.session.pk)):
+            report.findings.append(Finding(name_of(leaf, None), problem))
         sealed: list[dict[str, Any]] = body["leaves"]
         return sealed
 

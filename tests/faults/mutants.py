@@ -45,8 +45,8 @@ def _without_reconciler() -> None:
 
 
 def _select_before_apply() -> None:
-    def append(ledger: Any, draft_of: Callable[[], Any]) -> bool:
-        draft = draft_of()
+    def append(world: Any, draft_of: Callable[[], Any]) -> bool:
+        ledger, draft = world.log_for_appending(), draft_of()
         if draft is None:
             return False
         ledger_rows.append(ledger, draft, index=ledger_rows.tail())

@@ -1,15 +1,19 @@
 """Sealed sessions of any age, and what is left of them when they go."""
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
-from lucid_sessions.recordings import reconcile, sealing, shredding
+from lucid_sessions import archive
+from lucid_sessions.recordings import leaves, ledger_rows, reconcile, sealing, shredding
 from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.ledger_rows import Draft
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Chunk, Session
+from lucid_sessions.recordings.proven import ProvenLog
 from tests import factories
 
 
@@ -58,3 +62,35 @@ def finish(session: Session, world: Installation) -> Session:
         sealing.seal(world)
     session.refresh_from_db()
     return session
+
+
+def revoke(writer: dict[str, str], world: Installation, *, size: int) -> None:
+    """Whoever has the keys' directory says that the writer counts only below this size; the log has it."""
+    path = world.keys_root / "repository.json"
+    facts = {"key_id": writer["key_id"], "size": size}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "revoked": [facts]}))
+    ledger_rows.request("writer-revoked", key=f"writer-revoked:{writer['key_id']}", facts=facts)
+    sealing.seal(world)
+
+
+def shorter_seal(session: Session, world: Installation, *, without: int) -> Draft:
+    """A further seal that leaves out the chunk of this number."""
+    found = ProvenLog(world, fresh=True).seal(str(session.pk))
+    assert found is not None
+    facts, body = found
+    kept = [leaf for leaf in body["leaves"] if leaf["sequence"] & 0xFFFFFFFF != without]
+    root = archive.merkle_root([leaves.hash_of(leaf) for leaf in kept]).hex()
+    said = {
+        name: value for name, value in facts.items() if name not in ("v", "kind", "key", "time_us", "body")
+    }
+    said |= {"revision": facts["revision"] + 1, "root": root, "count": len(kept)}
+    key = f"sealed:{session.pk}:{said['revision']}"
+    return Draft("sealed", key, said, {**body, "leaves": kept})
+
+
+def sign(draft: Draft, world: Installation) -> None:
+    """The log has this record, as one by an earlier release, or by a thief of the log's key, may be."""
+    ledger = world.log_for_appending()
+    row = ledger_rows.append(ledger, draft, index=ledger_rows.tail())
+    ledger.extend([row.entry.encode()])
+    ledger_rows.apply_all(ledger)

@@ -108,10 +108,10 @@ def test_a_time_beyond_what_the_ledger_can_name_is_set_aside(world: Installation
 
 
 def test_a_request_whose_key_is_in_the_log_already_blocks_nothing(world: Installation) -> None:
-    ledger_rows.request("writer-added", key="writer-added:x", facts={"public": "00"})
+    ledger_rows.request("audit", key="audit:x", facts={})
     sealing.seal(world)
     LedgerRequest.objects.all().delete()
-    ledger_rows.request("writer-added", key="writer-added:x", facts={"public": "00"})
+    ledger_rows.request("audit", key="audit:x", facts={})
     session = factories.recorded_session(world, segments=1)
     reconcile.work_inline(world)
     session.refresh_from_db()

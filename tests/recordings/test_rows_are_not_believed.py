@@ -21,6 +21,7 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session
 from lucid_sessions.recordings.proven import ProvenLog
 from tests import factories
+from tests.recordings.archived import revoke
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,9 +88,7 @@ def test_a_revoked_writers_chunks_count_only_below_the_size_of_its_revocation(
 ) -> None:
     (own,) = world.keys.public["writers"]
     size = world.log().size
-    facts = {"key_id": own["key_id"], "size": size}
-    ledger_rows.request("writer-revoked", key=f"writer-revoked:{own['key_id']}", facts=facts)
-    sealing.seal(world)
+    revoke(own, world, size=size)
     log = ProvenLog(world)
     assert bytes.fromhex(own["key_id"]) in log.writers(size - 1)
     assert bytes.fromhex(own["key_id"]) not in log.writers(size)
@@ -99,9 +98,9 @@ def test_a_revoked_writers_chunks_count_only_below_the_size_of_its_revocation(
 def test_evidence_made_while_the_log_grows_holds(session: Session, world: Installation) -> None:
     log = ProvenLog(world)
     for number in range(3):
-        ledger_rows.request("writer-added", key=f"more:{number}", facts={"public": "11" * 32, "key_id": "00"})
+        ledger_rows.request("audit", key=f"audit:{number}", facts={})
         sealing.seal(world)
-    old = evidence._proven(log, log.index.seals[str(session.pk)])
+    old = evidence._proven(log, log.seals(str(session.pk))[-1])
     checkpoint = archive.open_checkpoint(log.note, world.keys.log_vkey)
     archive.verify_inclusion(
         archive.leaf_hash(old.entry),

@@ -74,7 +74,9 @@ class Command(Base):
 
 
 def _make_known(ring: keyring.Keyring) -> None:
-    """The store of blobs is there, and the log admits the writers that the public description names."""
+    """The store of blobs is there, and the log admits, and revokes, whom the public description names."""
     installation().create_front()
     for writer in ring.public["writers"]:
         ledger_rows.request("writer-added", key=f"writer-added:{writer['key_id']}", facts=writer)
+    for writer in ring.public.get("revoked", []):
+        ledger_rows.request("writer-revoked", key=f"writer-revoked:{writer['key_id']}", facts=writer)
