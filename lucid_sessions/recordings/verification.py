@@ -7,6 +7,7 @@ are checked; `deep` also decrypts and compares with the hash of what was recorde
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,11 +15,12 @@ from uuid import UUID
 
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
+from lucid_sessions.ledger import Log
 
 from . import anchoring, leaves, seals
 from .installation import Installation, identity, installation
 from .lifecycle import State, Status
-from .models import Chunk, LedgerRecord, Session
+from .models import Checkpoint, Chunk, LedgerRecord, Session
 from .playback import session_identity
 from .proven import ProvenLog
 
@@ -100,6 +102,7 @@ class _Examination:
             self._log.tree.verify()
             size = self._log.tree.size
             report.checkpoint_size, report.root = size, self._log.tree.root(size).hex()
+            report.findings += _rolled_back(self._log.ledger)
             report.shredded = self._log.index.shredded.get(str(self.session.pk))
             sealed = self._sealed_leaves(report)
         except LucidError as error:
@@ -196,6 +199,7 @@ def verify_log(world: Installation | None = None) -> Report:
         log = ProvenLog(world or installation())
         tree = log.tree
         tree.verify()
+        report.findings += _rolled_back(log.ledger)
         report.findings += [Finding("the ledger", problem) for problem in anchoring.findings(log.ledger)]
         report.checkpoint_size, report.root = tree.size, tree.root(tree.size).hex()
         rows = iter(LedgerRecord.objects.filter(index__lt=tree.size).order_by("index").iterator())
@@ -209,6 +213,20 @@ def verify_log(world: Installation | None = None) -> Report:
     except Tampered as error:
         report.findings.append(Finding("the ledger", str(error)))
     return report
+
+
+def _rolled_back(ledger: Log) -> Iterator[Finding]:
+    """A finding if the newest signed checkpoint that the database has is not of this log's past."""
+    for note in Checkpoint.objects.order_by("-size").values_list("note", flat=True).iterator():
+        if not note.startswith(f"{ledger.origin}\n"):
+            continue  # of a log that this one continues
+        with suppress(Tampered):
+            archive.open_checkpoint(note, ledger.vkey)
+            try:
+                ledger.at(note.encode())
+            except Tampered as error:
+                yield Finding("the ledger", str(error))
+            return
 
 
 def name_of(leaf: dict[str, Any], row: Chunk | None) -> str:
