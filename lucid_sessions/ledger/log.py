@@ -70,7 +70,10 @@ class Log:
 
     def at(self, note: bytes) -> Tree:
         """The log at an older checkpoint of its own; Tampered when it has another past than that says."""
-        checkpoint = open_checkpoint(note.decode(), self.vkey)
+        try:
+            checkpoint = open_checkpoint(note.decode(), self.vkey)
+        except UnicodeDecodeError as error:
+            raise Tampered(f"a checkpoint of the ledger {self.root} is not text") from error
         tree = self.tree()
         if checkpoint.size > tree.size or tree.root(checkpoint.size) != checkpoint.root:
             raise Tampered(

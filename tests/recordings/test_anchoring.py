@@ -228,3 +228,17 @@ def _said(action: str, *, code: int = 0) -> str:
         ended = int(end.code or 0)
     assert ended == code
     return out.getvalue()
+
+
+def test_an_anchored_note_that_is_not_text_any_more_is_a_finding(
+    world: Installation, stamper: Stamper, tmp_path: Path
+) -> None:
+    session = sealed(world)
+    anchoring.tick(world)
+    (anchor,) = world.log().anchors.all()
+    path = world.log().anchors.root / str(anchor.size) / "checkpoint"
+    path.write_bytes(b"\x80" + path.read_bytes()[1:])
+    (finding,) = verification.verify_log(world).findings
+    assert "not text" in finding.problem
+    with pytest.raises(Tampered, match="not text"):
+        evidence.write(session, tmp_path / "evidence.zip")
