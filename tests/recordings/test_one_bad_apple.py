@@ -137,6 +137,18 @@ def test_a_row_that_was_changed_after_it_was_stored_spoils_no_batch(world: Insta
     assert session.chunks.filter(state=State.ANCHORED).count() == 1
 
 
+def test_a_number_that_the_log_cannot_write_spoils_no_batch(world: Installation) -> None:
+    good = factories.recorded_session(world, segments=1, name="good")
+    bad = factories.recorded_session(world, segments=0, name="bad")
+    factories.take(bad, world, number=2**21)
+    factories.acknowledge(bad, world, counter=1, number=2**21)
+    factories.file_spool(world)
+    pipeline.run(STEPS, list(Chunk.objects.values_list("pk", flat=True)), world=world)
+    sealing.seal(world)
+    assert good.chunks.get().state == State.ANCHORED
+    assert "canonical JSON" in bad.chunks.get(quarantined_at__isnull=False).reason
+
+
 def test_chunks_of_paused_sessions_and_full_queues_hide_no_others(world: Installation) -> None:
     paused = factories.recorded_session(world, segments=3, name="paused")
     Session.objects.filter(pk=paused.pk).update(processing_paused=True)
