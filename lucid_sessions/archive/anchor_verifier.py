@@ -9,7 +9,8 @@ account signed it. That proves no time, for the log's operator has that account'
 any node that you trust for the transaction, with the command that is printed, and compare its block.
 Time-stamps (NAME.tsr) are checked with OpenSSL: see README.txt. verify.py, beside this, checks the rest.
 
-Exit code: 0 everything holds, 1 something does not, 2 wrong usage.
+Exit code: 0 everything holds, 1 something does not, or nothing is there by a witness or an account that you
+named, 2 wrong usage.
 """
 
 import base64
@@ -221,7 +222,7 @@ def _time(seconds):
 
 def check(bundle, keys, accounts, tools):
     """Every check on the anchors; yields a line for each thing that holds."""
-    checkpoint = bundle.read("checkpoint")
+    checkpoint, said = bundle.read("checkpoint"), []
     for name in sorted(one for one in bundle.json("manifest.json")["files"] if one.startswith("anchors/")):
         proof = bundle.read(name)
         lines = [name + ": see README.txt (openssl)"]
@@ -229,7 +230,18 @@ def check(bundle, keys, accounts, tools):
             lines = check_transaction(checkpoint, proof, accounts, tools["must"])
         elif name.endswith(".cosigned"):
             lines = check_cosigned(checkpoint, proof, keys, tools["must"], tools["ed25519_holds"])
-        yield from lines
+        for line in lines:
+            said.append(line)
+            yield line
+    for account in accounts:
+        signed = any(line.endswith("signed by " + account) for line in said)
+        tools["must"](signed, "there is no transaction signed by " + account)
+    for key in keys:
+        name = key.partition("+")[0]
+        cosigned = any(line.startswith("cosigned by " + name + " at ") for line in said)
+        tools["must"](cosigned, "there is no cosignature by " + name)
+    if not said:
+        yield "nobody vouches for this checkpoint: no anchors are in the bundle"
 
 
 def main(arguments):

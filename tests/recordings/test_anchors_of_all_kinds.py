@@ -93,6 +93,29 @@ def test_one_bundle_holds_the_word_of_all_three_and_is_checked_without_us(
     _check_forgeries(tmp_path / "bundle", observer)
 
 
+def test_what_was_asked_for_and_is_not_in_the_bundle_does_not_hold(
+    world: Installation, stamper: Stamper, tmp_path: Path
+) -> None:
+    session = sealed(world)
+    anchoring.tick(world)
+    evidence.write(session, tmp_path / "evidence.zip")
+    bundle = tmp_path / "bundle"
+    with zipfile.ZipFile(tmp_path / "evidence.zip") as members:
+        members.extractall(bundle)
+    account, key = "0x" + "1" * 40, A_WITNESS
+    for taken_out in (False, True):
+        assert f"no transaction signed by {account}" in _run(
+            bundle, "verify_anchors.py", "--account", account, code=1
+        )
+        assert "no cosignature by " + key.partition("+")[0] in _run(
+            bundle, "verify_anchors.py", "--witness-key", key, code=1
+        )
+        assert ("nobody vouches" in _run(bundle, "verify_anchors.py", code=0)) == taken_out
+        manifest = json.loads((bundle / "manifest.json").read_text())
+        kept = {name: one for name, one in manifest["files"].items() if not name.startswith("anchors/")}
+        (bundle / "manifest.json").write_text(json.dumps({**manifest, "files": kept}))
+
+
 def test_each_stands_for_itself(
     world: Installation, node: Anvil, observer: Observer, stamper: Stamper, settings: Any
 ) -> None:
