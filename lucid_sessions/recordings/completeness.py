@@ -56,6 +56,17 @@ def judge(session: Session) -> Verdict:
     )
 
 
+def tells_more(session: Session, body: dict[str, Any]) -> bool:
+    """True when rows know of a gap, or of a missing chunk, that the body of a seal does not."""
+    if any(gap not in body["gaps"] for gap in _gaps(session)):
+        return True
+    ends_unknown = [one for one in body["missing"] if one["reason"] == NEVER_CLOSED]
+    listed = [one for one in (*body["leaves"], *body["missing"]) if one not in ends_unknown]
+    known = {(one["track"], one["sequence"]) for one in listed}
+    missing = [one for one in judge(session).missing if one["reason"] != NEVER_CLOSED]
+    return any((one["track"], one["sequence"]) not in known for one in missing)
+
+
 def _gaps(session: Session) -> list[dict[str, Any]]:
     return [
         {

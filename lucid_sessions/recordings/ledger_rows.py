@@ -19,7 +19,7 @@ from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused
 from lucid_sessions.ledger import Log
 
-from . import failpoints, observation, tombstones
+from . import completeness, failpoints, observation, tombstones
 from .events import CHANGED
 from .leaves import hash_of
 from .lifecycle import ENDED, UNFINISHED, State, Status, sources_of
@@ -171,13 +171,18 @@ def _adopt(record: LedgerRecord, leaves: list[dict[str, Any]]) -> None:
             log.warning("a chunk follows the log", record=record.index, **place)
 
 
-def _seal_session(record: LedgerRecord, facts: dict[str, Any], _ledger: Log) -> None:
+def _seal_session(record: LedgerRecord, facts: dict[str, Any], ledger: Log) -> None:
     sealed = Session.objects.filter(pk=facts["session"], sealed_revision__lt=facts["revision"])
     sealed.update(sealed_revision=facts["revision"], sealed_record=record.index, **CHANGED)
     ended = Session.objects.filter(pk=facts["session"], status=Status.PROCESSING)
     if not facts["count"]:
         ended.filter(reason="").update(reason="Nothing was recorded before it ended.")
     ended.update(status=facts["outcome"], **CHANGED)
+    # Who filed a gap after its rows were read, and before this, did not find a session to be sealed again.
+    rows = Session.objects.filter(pk=facts["session"], status__in=ENDED, sealed_revision=facts["revision"])
+    for session in rows:
+        if completeness.tells_more(session, read_body(ledger, record)):
+            rows.update(status=Status.PROCESSING, **CHANGED)
 
 
 def _bury_session(_record: LedgerRecord, facts: dict[str, Any], _ledger: Log) -> None:
