@@ -7,6 +7,7 @@ docs/archive-format.md describes every byte, so that anyone may write another ve
 
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -32,8 +33,12 @@ anchors/         what others say of the checkpoint, if there are any:
 records/         the ledger records that speak of this session, each with its RFC 6962 inclusion proof
 bodies/          what those records name by SHA-256: leaves, gaps, what is missing
 blobs/           the encrypted segments, named by SHA-256 (LSC1 chunks)
-media/           the decrypted recording, if it was asked for
-keys/            the session's private keys, if they were asked for: with them anyone can decrypt blobs/
+media/           the decrypted recording, if it was asked for. Only manifest.json binds it, which nobody
+                 signed: another film with its hash put there would pass. To check it, decrypt blobs/ with
+                 keys/ (ask for a bundle with them): each blob that the seal lists is one piece of the film
+                 and plays alone. What they show is what was recorded, and the film has to show the same.
+keys/            the session's private keys, if they were asked for: with them anyone can decrypt blobs/, by
+                 section 3 of the published archive format (docs/archive-format.md)
 manifest.json    the SHA-256 of every file here
 """
 
@@ -60,6 +65,9 @@ class Evidence:
     sealed: Proven
     batches: Sequence[Proven]
     writers: Sequence[Proven]
+    # Records that revoke writers, and the session's seals before the newest.
+    revoked: Sequence[Proven]
+    earlier: Sequence[Proven]
     blobs: Sequence[str]
     read_blob: Callable[[str], bytes]
     media: Sequence[Path] = ()
@@ -86,6 +94,10 @@ def write_bundle(out: IO[bytes], evidence: Evidence) -> None:
         bundle.writestr(_entry("manifest.json"), _manifest(evidence, files), zipfile.ZIP_DEFLATED)
 
 
+def _further(evidence: Evidence) -> Iterable[Proven]:
+    return (*evidence.batches, *evidence.writers, *evidence.revoked, *evidence.earlier)
+
+
 def _entry(name: str) -> zipfile.ZipInfo:
     # A fixed date: the same evidence makes the same bytes.
     return zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
@@ -93,14 +105,14 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def _small_files(evidence: Evidence) -> Iterable[tuple[str, bytes]]:
     yield "README.txt", README.encode()
-    yield "verify.py", (Path(__file__).parent / "verifier.py").read_bytes()
+    yield "verify.py", _verifier().encode()
     if evidence.anchors:
         yield "verify_anchors.py", (Path(__file__).parent / "anchor_verifier.py").read_bytes()
     yield "checkpoint", evidence.checkpoint.encode()
     for name, proof in evidence.anchors.items():
         yield f"anchors/{name}", proof
     bodies = {}
-    for record in (evidence.sealed, *evidence.batches, *evidence.writers):
+    for record in (evidence.sealed, *_further(evidence)):
         yield f"records/{record.index}.json", record.entry
         yield f"records/{record.index}.proof.json", json.dumps([one.hex() for one in record.proof]).encode()
         if record.body_name:
@@ -109,6 +121,14 @@ def _small_files(evidence: Evidence) -> Iterable[tuple[str, bytes]]:
         yield f"bodies/{name}.json", body
     for track, key in evidence.keys.items():
         yield f"keys/{track}.x25519", key.hex().encode() + b"\n"
+
+
+def _verifier() -> str:
+    """One file that needs nothing of ours: what it imports from beside it stands in the import's place."""
+    here = Path(__file__).parent
+    proofs = (here / "plain_proofs.py").read_text(encoding="utf-8").partition("import hashlib\n")[2]
+    text = (here / "verifier.py").read_text(encoding="utf-8")
+    return re.sub(r"^from lucid_sessions\S+ import .*\n", lambda _: proofs, text, flags=re.MULTILINE)
 
 
 def _manifest(evidence: Evidence, files: dict[str, str]) -> bytes:
@@ -120,6 +140,8 @@ def _manifest(evidence: Evidence, files: dict[str, str]) -> bytes:
         "sealed": evidence.sealed.index,
         "batches": [record.index for record in evidence.batches],
         "writers": [record.index for record in evidence.writers],
+        "revoked": [record.index for record in evidence.revoked],
+        "earlier": [record.index for record in evidence.earlier],
         "files": files,
     }
     return json.dumps(content, indent=1, sort_keys=True).encode() + b"\n"

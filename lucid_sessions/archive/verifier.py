@@ -5,8 +5,9 @@
 
 It checks, from the signed checkpoint down: the log's signature (C2SP signed note, Ed25519), that every
 record stands in the log (RFC 6962), that bodies are what the records name, that the leaves make the roots,
-that each blob is what its leaf names, and that a writer whom the log names signed it. Pass --log-key with
-the verifier key that you were given by another way: the one inside the bundle proves only consistency.
+that each blob is what its leaf names, and that a writer whom the log names, and has not revoked, signed it;
+that earlier seals of the session held nothing else. What it cannot show it says. Pass --log-key with the
+verifier key that you were given by another way: the one inside the bundle proves only consistency.
 
 Exit code: 0 everything holds, 1 something does not, 2 wrong usage.
 """
@@ -18,105 +19,21 @@ import struct
 import sys
 import uuid
 import zipfile
+import zlib
 from pathlib import Path
+
+# In a bundle's verify.py what is imported here stands in the place of this import.
+from lucid_sessions.archive.plain_proofs import ed25519_holds, leaf_hash, merkle_root, root_from_proof
 
 FIXED = struct.Struct(">8sBBBBI16s32sQQQQ8s8s8s")
 HEADER, TAG, SIGNATURE = 232, 16, 64
-
-# --- Ed25519 verification, RFC 8032 section 5.1.7, in plain integers ----------------------------------
-P = 2**255 - 19
-L = 2**252 + 27742317777372353535851937790883648493
-D = -121665 * pow(121666, P - 2, P) % P
-
-
-def _recover_x(y, sign):
-    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    if (x * x - square) % P:
-        x = x * pow(2, (P - 1) // 4, P) % P
-    if y >= P or (x * x - square) % P or (x == 0 and sign):
-        return None
-    return P - x if x & 1 != sign else x
-
-
-def _point(encoded):
-    number = int.from_bytes(encoded, "little")
-    y, sign = number & ((1 << 255) - 1), number >> 255
-    x = _recover_x(y, sign)
-    return None if x is None else (x, y, 1, x * y % P)
-
-
-def _add(one, two):
-    a = (one[1] - one[0]) * (two[1] - two[0]) % P
-    b = (one[1] + one[0]) * (two[1] + two[0]) % P
-    c = 2 * one[3] * two[3] * D % P
-    d = 2 * one[2] * two[2] % P
-    e, f, g, h = b - a, d - c, d + c, b + a
-    return (e * f % P, g * h % P, f * g % P, e * h % P)
-
-
-def _multiply(scalar, point):
-    total = (0, 1, 1, 0)
-    while scalar:
-        if scalar & 1:
-            total = _add(total, point)
-        point, scalar = _add(point, point), scalar >> 1
-    return total
-
-
-BASE_Y = 4 * pow(5, P - 2, P) % P
-BASE = (_recover_x(BASE_Y, 0), BASE_Y, 1, _recover_x(BASE_Y, 0) * BASE_Y % P)
-
-
-def ed25519_holds(public, signature, message):
-    """True when `signature` (64 bytes) of `message` was made with the private half of `public` (32 bytes)."""
-    key, nonce = _point(public), _point(signature[:32])
-    scalar = int.from_bytes(signature[32:], "little")
-    if len(signature) != 64 or key is None or nonce is None or scalar >= L:
-        return False
-    digest = hashlib.sha512(signature[:32] + public + message).digest()
-    left = _multiply(scalar, BASE)
-    right = _add(nonce, _multiply(int.from_bytes(digest, "little") % L, key))
-    same_x = (left[0] * right[2] - right[0] * left[2]) % P == 0
-    return same_x and (left[1] * right[2] - right[1] * left[2]) % P == 0
-
-
-# --- Merkle trees, RFC 6962 ------------------------------------------------------------------------------
-def leaf_hash(entry):
-    """The hash of a leaf."""
-    return hashlib.sha256(b"\0" + entry).digest()
-
-
-def node_hash(left, right):
-    """The hash of an inner node."""
-    return hashlib.sha256(b"\1" + left + right).digest()
-
-
-def merkle_root(leaves):
-    """The root over leaf hashes."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    level = list(leaves)
-    while len(level) > 1:
-        paired = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = paired + level[len(level) & ~1 :]
-    return level[0]
-
-
-def root_from_proof(leaf, index, size, proof):
-    """The root that an inclusion proof leads to (RFC 9162, 2.1.3.2); None when it has no such shape."""
-    node, last = leaf, size - 1
-    for sibling in proof:
-        if last == 0:
-            return None
-        if index & 1 or index == last:
-            node = node_hash(sibling, node)
-            while index & 1 == 0 and index:
-                index, last = index >> 1, last >> 1
-        else:
-            node = node_hash(node, sibling)
-        index, last = index >> 1, last >> 1
-    return node if last == 0 else None
+# The most that is read into memory of one member: of a chunk by its format; of JSON this, or, since hashes
+# hardly compress, so many times what it takes up in the bundle.
+LARGEST_CHUNK, LARGEST_JSON, EXPANSION = (64 << 20) + 344, 16 << 20, 8
+PIECE = 1 << 20
+NOT_SHOWN = "NOT SHOWN:"
+OF_SHAPE = (ValueError, TypeError, KeyError, AttributeError, RuntimeError)
+UNREADABLE = (*OF_SHAPE, EOFError, OSError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
 # --- The bundle ------------------------------------------------------------------------------------------
@@ -131,22 +48,47 @@ def must(holds, problem):
 
 
 class Bundle:
-    """A directory or zip file, read by name."""
+    """A directory or zip file, read by name; what it may be made of costs no more memory than it should."""
 
     def __init__(self, place):
         self.zip = zipfile.ZipFile(place) if zipfile.is_zipfile(place) else None
         self.root = Path(place)
 
-    def read(self, name):
-        """The bytes of one member."""
-        try:
-            return self.zip.read(name) if self.zip else (self.root / name).read_bytes()
-        except (KeyError, OSError):
-            raise Failure(name + " is missing from the bundle") from None
+    def read(self, name, most=LARGEST_CHUNK):
+        """The bytes of one member, which has no more than so many."""
+        with self.open(name)[0] as member:
+            content = member.read(most + 1)
+        must(len(content) <= most, name + " is larger than it can be")
+        return content
+
+    def digest(self, name):
+        """The SHA-256 of one member, hexadecimal."""
+        digest = hashlib.sha256()
+        with self.open(name)[0] as member:
+            for piece in iter(lambda: member.read(PIECE), b""):
+                digest.update(piece)
+        return digest.hexdigest()
 
     def json(self, name):
         """One member as JSON."""
-        return json.loads(self.read(name))
+        member, packed = self.open(name)
+        member.close()
+        return json.loads(self.read(name, max(LARGEST_JSON, EXPANSION * packed)))
+
+    def open(self, name):
+        """One member as a file, and what it takes up; its name leads nowhere outside of the bundle."""
+        parts = name.replace("\\", "/").split("/")
+        must(not {"", ".", ".."}.intersection(parts) and ":" not in name, name + " is no name in a bundle")
+        try:
+            if self.zip:
+                info = self.zip.getinfo(name)
+                must(info.compress_type in (0, 8), name + " is packed in another way than bundles are")
+                return self.zip.open(info), info.compress_size
+            path = (self.root / name).resolve(strict=True)
+            must(self.root.resolve() in path.parents and path.is_file(), name + " is no file of the bundle")
+            return path.open("rb"), path.stat().st_size
+        except (KeyError, OSError):
+            raise Failure(name + " is missing from the bundle") from None
 
 
 def open_checkpoint(note, vkey):
@@ -165,12 +107,13 @@ def open_checkpoint(note, vkey):
     raise Failure("the checkpoint is not signed by the log's key")
 
 
-def check_record(bundle, index, size, root):
-    """The record at this index of the log, its place shown by its proof; and its body, if it has one."""
+def check_record(bundle, index, kind, size, root):
+    """The record of this kind at this index of the log, shown by its proof; and its body, if it has one."""
     entry = bundle.read("records/%d.json" % index)
     proof = [bytes.fromhex(one) for one in bundle.json("records/%d.proof.json" % index)]
     must(root_from_proof(leaf_hash(entry), index, size, proof) == root, "record %d is not in the log" % index)
     facts = json.loads(entry)
+    must(facts["kind"] == kind, f"record {index} is not of kind {kind}")
     if not facts.get("body"):
         return facts, None
     body = bundle.read("bodies/{}.json".format(facts["body"]))
@@ -196,7 +139,7 @@ def check_blob(blob, leaf, repository, writers):
     must(head[0] == b"\x89LSC\r\n\x1a\n" and head[5] == HEADER, "it is no LSC1 chunk")
     must(head[6:9] == (repository, binding, leaf["sequence"]), "it was sealed for another place")
     public = writers.get(head[13].hex())
-    must(public is not None, "its writer is not one that the log names")
+    must(public is not None, "its writer is not one that the log names, or was revoked before")
     signed = b"lucid/1 chunk sig\0" + hashlib.sha256(blob[:-SIGNATURE]).digest()
     must(ed25519_holds(public, blob[-SIGNATURE:], signed), "its signature does not hold")
 
@@ -208,62 +151,111 @@ def names(checkpoint, proof):
 
 
 def check(bundle, log_key):
-    """Every check on the bundle; yields a line for each thing that holds."""
+    """Every check on the bundle; yields a line for each thing that holds, or that is not shown by it."""
     manifest = bundle.json("manifest.json")
     must(manifest["format"] == "lucid/1 evidence", "this is not an evidence bundle of version 1")
     for name, digest in manifest["files"].items():
-        found = hashlib.sha256(bundle.read(name)).hexdigest()
-        must(found == digest, f"{name} is not what the manifest lists")
+        must(bundle.digest(name) == digest, f"{name} is not what the manifest lists")
     size, root = open_checkpoint(bundle.read("checkpoint").decode(), log_key or manifest["log_key"])
     yield f"checkpoint of {size} records, root {root.hex()}, signed by the log"
     for name in sorted(name for name in manifest["files"] if name.startswith("anchors/")):
         must(names(bundle.read("checkpoint"), bundle.read(name)), name + " is of another checkpoint")
         yield name + " names this checkpoint; whether it holds, and since when: see README.txt"
-    writers = check_writers(bundle, manifest["writers"], size, root)
+    writers = check_writers(bundle, manifest, size, root)
     yield f"{len(writers)} writers named by the log"
-    in_batches = check_batches(bundle, manifest["batches"], size, root)
-    facts, sealed = check_record(bundle, manifest["sealed"], size, root)
-    hashes = [chunk_leaf(leaf) for leaf in sealed["leaves"]]
-    must(facts["session"] == manifest["session"], "the seal is of another session")
-    must(merkle_root(hashes).hex() == facts["root"], "the seal has another root than its leaves")
-    must(in_batches.issuperset(hashes), "a chunk of the seal is in no batch of the log")
-    yield f"seal, revision {facts['revision']}: {len(hashes)} chunks, root {facts['root']}"
-    check_blobs(bundle, sealed["leaves"], bytes.fromhex(manifest["repository"]), writers)
-    yield f"{len(hashes)} blobs: hashes, places and signatures hold"
+    anchored = check_batches(bundle, manifest["batches"], size, root)
+    facts, sealed = check_seal(bundle, manifest["sealed"], manifest["session"], size, root)
+    leaves = sealed["leaves"]
+    must(
+        all(chunk_leaf(leaf) in anchored for leaf in leaves), "a chunk of the seal is in no batch of the log"
+    )
+    yield f"seal, revision {facts['revision']}: {len(leaves)} chunks, root {facts['root']}"
+    yield from check_earlier(bundle, manifest, facts, leaves, size, root)
+    check_blobs(bundle, leaves, bytes.fromhex(manifest["repository"]), writers, anchored)
+    yield f"{len(leaves)} blobs: hashes, places and signatures hold"
     for lost in sealed["missing"]:
         yield f"MISSING, and listed as such: {chunk_name(lost)}: {lost['reason']}"
     for gap in sealed["gaps"]:
         span = f"{gap['from_us'] / 1e6:.3f} s to {gap['to_us'] / 1e6:.3f} s"
         yield f"gap, recorded as such: {span}: {gap['reason']}"
+    yield from not_shown(manifest)
 
 
-def check_writers(bundle, indices, size, root):
-    """Key id to public key of every writer that the log's records name."""
+def not_shown(manifest):
+    """What nobody can see by this bundle alone."""
+    yield f"{NOT_SHOWN} whether the log revoked a writer, or sealed this session again, and this was left out"
+    for name in sorted(manifest["files"]):
+        if name.startswith("media/"):
+            yield f"{NOT_SHOWN} {name} is bound by the manifest only, which nobody signed: see README.txt"
+
+
+def check_writers(bundle, manifest, size, root):
+    """Key id to public key, and to the size from which it is revoked, of every writer that the log names."""
     writers = {}
-    for index in indices:
-        facts, _ = check_record(bundle, index, size, root)
-        must(facts["kind"] == "writer-added", f"record {index} adds no writer")
+    for index in manifest["writers"]:
+        facts, _ = check_record(bundle, index, "writer-added", size, root)
         public = bytes.fromhex(facts["public"])
-        writers[hashlib.sha256(b"lucid/1 kid\0" + public).hexdigest()[:16]] = public
+        writers[hashlib.sha256(b"lucid/1 kid\0" + public).hexdigest()[:16]] = public, size
+    for index in sorted(manifest.get("revoked", [])):
+        facts, _ = check_record(bundle, index, "writer-revoked", size, root)
+        if facts["key_id"] in writers:
+            writers[facts["key_id"]] = writers[facts["key_id"]][0], facts["size"]
     return writers
 
 
 def check_batches(bundle, indices, size, root):
-    """The hashes of all leaves that the log's batches anchor."""
-    anchored = set()
-    for index in indices:
-        facts, body = check_record(bundle, index, size, root)
+    """The hash of each leaf that the log's batches anchor, to the index of the first that does."""
+    anchored: "dict[bytes, int]" = {}
+    for index in sorted(indices):
+        facts, body = check_record(bundle, index, "batch", size, root)
         hashes = [chunk_leaf(leaf) for leaf in body["leaves"]]
         must(merkle_root(hashes).hex() == facts["root"], f"batch {index} has another root than its leaves")
-        anchored.update(hashes)
+        for leaf in hashes:
+            anchored.setdefault(leaf, index)
     return anchored
 
 
-def check_blobs(bundle, leaves, repository, writers):
+def check_seal(bundle, index, session, size, root):
+    """A seal of this session, and its body."""
+    facts, body = check_record(bundle, index, "sealed", size, root)
+    leaves = body["leaves"]
+    of_session = all(leaf["session"] == session for leaf in leaves) and facts["session"] == session
+    must(of_session, f"the seal of record {index} is of another session")
+    hashes = [chunk_leaf(leaf) for leaf in leaves]
+    must(merkle_root(hashes).hex() == facts["root"], "the seal has another root than its leaves")
+    places = {(leaf["track"], leaf["sequence"]) for leaf in leaves}
+    must(len(places) == len(leaves), f"the seal of record {index} has one place twice")
+    return facts, body
+
+
+def check_earlier(bundle, manifest, newest, leaves, size, root):
+    """The newest seal holds all that those before it held; yields a line for them, and for one not there."""
+    held = {chunk_leaf(leaf) for leaf in leaves}
+    found = {}
+    for index in manifest.get("earlier", []):
+        facts, body = check_seal(bundle, index, manifest["session"], size, root)
+        lost = [leaf for leaf in body["leaves"] if chunk_leaf(leaf) not in held]
+        must(
+            not lost,
+            f"{chunk_name(lost[0])} was sealed by record {index}, and not by the newest" if lost else "",
+        )
+        found[index] = facts
+    if found:
+        yield f"{len(found)} earlier seals: the newest holds all that they held"
+    before = newest["previous"]
+    while before in found:
+        before = found.pop(before)["previous"]
+    if before is not None:
+        yield f"{NOT_SHOWN} what record {before} sealed before: it is not in the bundle"
+
+
+def check_blobs(bundle, leaves, repository, writers, anchored):
     """Every blob that the seal lists is there and holds."""
     for leaf in leaves:
+        batch = anchored[chunk_leaf(leaf)]
+        known = {key_id: public for key_id, (public, until) in writers.items() if batch < until}
         try:
-            check_blob(bundle.read("blobs/" + leaf["blob"]), leaf, repository, writers)
+            check_blob(bundle.read("blobs/" + leaf["blob"]), leaf, repository, known)
         except Failure as failure:
             raise Failure(f"{chunk_name(leaf)}: {failure}") from None
 
@@ -286,10 +278,10 @@ def main(arguments):
         return print(__doc__) or 2
     try:
         for line in check(Bundle(arguments[0] if arguments else Path(__file__).parent), log_key):
-            print("ok   " + line)
+            print(line if line.startswith(NOT_SHOWN) else "ok   " + line)
     except Failure as failure:
         return print("FAIL " + str(failure)) or 1
-    except (ValueError, TypeError, KeyError, struct.error, zipfile.BadZipFile, OSError) as error:
+    except UNREADABLE as error:
         return print(f"FAIL the bundle cannot be read: {error!r}") or 1
     if log_key is None:
         print("note the log's key was taken from the bundle: compare it with the one that you were given")

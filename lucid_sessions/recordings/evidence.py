@@ -68,13 +68,15 @@ def _gather(
 ) -> archive.Evidence:
     """Everything at one checkpoint: a log that grows meanwhile must not mix proofs to several roots.
 
-    The one that was vouched for outside since the seal, in as many ways as any; without one, the newest.
+    The one that was vouched for outside since the seal and the last revocation of a writer, in as many ways
+    as any; without one, the newest.
     """
     log = ProvenLog(world)
     numbers = log.seals(str(session.pk))
     if not numbers:
         raise Refused(f'Session "{session.name}" is not sealed yet: there is nothing to prove it by.')
-    anchors = log.ledger.anchors.covering(numbers[-1])
+    # What revokes a writer has to be shown by the same checkpoint as the seal.
+    anchors = log.ledger.anchors.covering(max([numbers[-1], *log.index.revocations]))
     if anchors:
         log.stand_at(anchors[0].note)
     sealed = _proven(log, numbers[-1])
@@ -89,6 +91,8 @@ def _gather(
         sealed=sealed,
         batches=[_proven(log, one) for one in sorted(one for one in batches if one is not None)],
         writers=[_proven(log, one) for one in sorted(log.index.writers) if one < log.tree.size],
+        revoked=[_proven(log, one) for one in sorted(log.index.revocations)],
+        earlier=[_proven(log, one) for one in numbers[:-1]],
         blobs=blobs,
         read_blob=world.blobs.get,
         media=media,

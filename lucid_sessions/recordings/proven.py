@@ -32,6 +32,8 @@ class Index:
     writers: dict[int, bytes] = field(default_factory=dict)
     # Key id of a revoked writer to the log size from which its blobs no longer count.
     revoked: dict[bytes, int] = field(default_factory=dict)
+    # Index of each record that says so.
+    revocations: list[int] = field(default_factory=list)
     # Index of each batch of the audit to the heads and bodies that records name for it (several only
     # where an older database was restored and went on).
     audits: dict[int, set[tuple[str, str]]] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Index:
             self.writers[number] = bytes.fromhex(facts["public"])
         elif facts["kind"] == "writer-revoked":
             self.revoked[bytes.fromhex(facts["key_id"])] = int(facts["size"])
+            self.revocations.append(number)
         elif facts["kind"] == "audit" and "batch" in facts:
             self.audits.setdefault(facts["batch"], set()).add((facts["head"], facts["body"]))
 

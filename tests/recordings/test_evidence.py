@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import resource
 import subprocess
 import sys
 import zipfile
@@ -13,13 +14,14 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lucid_sessions.archive import LogKey, verifier
+from lucid_sessions.archive import LogKey, plain_proofs
 from lucid_sessions.errors import Refused
-from lucid_sessions.recordings import evidence, ledger_rows, reconcile
+from lucid_sessions.recordings import evidence, ledger_rows, reconcile, sealing
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 from tests import factories
 from tests.archive.independent_reader import Expected, open_chunk
+from tests.recordings.archived import revoke, sealed, shorter_seal, sign
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,12 +38,21 @@ def bundle(world: Installation, tmp_path: Path) -> Path:
     return tmp_path / "evidence.zip"
 
 
-def _verified(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _verified(
+    place: Path, *arguments: str, most_memory: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """The verifier as its user runs it: the file from the bundle, in an isolated interpreter."""
     script = place.parent / "verify.py"
     script.write_bytes(zipfile.ZipFile(place).read("verify.py"))
     argv = [sys.executable, "-I", str(script), str(place), *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    def bound() -> None:
+        if most_memory:
+            resource.setrlimit(resource.RLIMIT_AS, (most_memory, most_memory))
+
+    return subprocess.run(
+        argv, capture_output=True, text=True, timeout=PATIENCE, check=False, preexec_fn=bound
+    )
 
 
 def test_a_bundle_verifies_with_nothing_but_python(bundle: Path, world: Installation) -> None:
@@ -89,6 +100,106 @@ def test_with_the_keys_anyone_can_decrypt_by_the_published_format(bundle: Path, 
         assert content == factories.segment_bytes(number)
 
 
+def test_it_says_what_it_cannot_show(bundle: Path) -> None:
+    said = [line for line in _verified(bundle).stdout.splitlines() if line.startswith("NOT SHOWN")]
+    assert len(said) == 2
+    assert "revoked a writer, or sealed this session again" in said[0]
+    assert "media/session.mp4 is bound by the manifest only" in said[1]
+    with zipfile.ZipFile(bundle) as members:
+        assert "another film with its hash put there would pass" in members.read("README.txt").decode()
+
+
+def test_chunks_that_a_writer_signed_after_its_revocation_do_not_count(
+    world: Installation, bundle: Path, tmp_path: Path
+) -> None:
+    (own,) = world.keys.public["writers"]
+    before = Session.objects.get()
+    revoke(own, world, size=world.log().size)
+    evidence.write(before, tmp_path / "before.zip")
+    assert _verified(tmp_path / "before.zip").returncode == 0
+    evidence.write(sealed(world, name="after"), tmp_path / "after.zip")
+    result = _verified(tmp_path / "after.zip")
+    assert result.returncode == 1
+    assert "its writer is not one that the log names, or was revoked before" in result.stdout
+
+
+def test_earlier_seals_are_in_it_and_the_newest_holds_what_they_held(
+    world: Installation, bundle: Path, tmp_path: Path
+) -> None:
+    session = Session.objects.get()
+    factories.gap(session, world, from_us=1, to_us=2, reason="paused")
+    factories.file_spool(world)
+    sealing.seal(world)
+    evidence.write(session, tmp_path / "again.zip")
+    result = _verified(tmp_path / "again.zip")
+    assert (result.returncode, "1 earlier seals" in result.stdout) == (0, True), result.stdout
+    _rewrite(tmp_path / "again.zip", change=_keep, manifest={"earlier": []})
+    assert "NOT SHOWN: what record 2 sealed before" in _verified(tmp_path / "again.zip").stdout
+
+
+def test_a_seal_that_leaves_out_what_an_earlier_one_held_is_found(
+    world: Installation, bundle: Path, tmp_path: Path
+) -> None:
+    session = Session.objects.get()
+    sign(shorter_seal(session, world, without=2), world)
+    evidence.write(session, tmp_path / "cut.zip")
+    result = _verified(tmp_path / "cut.zip")
+    assert (result.returncode, "chunk 2 of take 1" in result.stdout) == (1, True), result.stdout
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        ({"sealed": 1}, "record 1 is not of kind sealed"),
+        ({"batches": [0]}, "record 0 is not of kind batch"),
+        ({"revoked": [0]}, "record 0 is not of kind writer-revoked"),
+        ({"writers": [1]}, "record 1 is not of kind writer-added"),
+        ({"session": "0197a5a0-0000-7000-8000-000000000000"}, "is of another session"),
+    ],
+)
+def test_a_record_counts_only_as_what_it_is(bundle: Path, manifest: dict[str, object], why: str) -> None:
+    _rewrite(bundle, change=_keep, manifest=manifest)
+    result = _verified(bundle)
+    assert (result.returncode, why in result.stdout) == (1, True), result.stdout
+
+
+def test_a_member_that_expands_beyond_all_measure_costs_no_memory(bundle: Path) -> None:
+    bomb = b"[" + b"[]," * (30 << 20) + b"[]]"
+    for name in ("manifest.json", "checkpoint"):
+        _rewrite(bundle, change=lambda one, content, name=name: bomb if one == name else content)
+        result = _verified(bundle, most_memory=400 << 20)
+        assert (result.returncode, result.stderr) == (1, ""), result.stderr[-500:]
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/hostname", "../../secret", "blobs/../../secret", "C:secret", "a\\..\\b"]
+)
+def test_no_name_leads_out_of_a_bundle(bundle: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "one" / "two"
+    zipfile.ZipFile(bundle).extractall(folder)
+    (tmp_path / "secret").write_text("s")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "files": {name: "00" * 32}}))
+    result = subprocess.run(
+        [sys.executable, "-I", "verify.py"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (1, f"FAIL {name} is no name in a bundle\n")
+
+
+def test_no_link_leads_out_of_a_bundle(bundle: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(bundle).extractall(tmp_path / "folder")
+    (tmp_path / "folder" / "README.txt").unlink()
+    (tmp_path / "folder" / "README.txt").symlink_to("/etc/hostname")
+    result = subprocess.run(
+        [sys.executable, "-I", "verify.py"],
+        cwd=tmp_path / "folder",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "FAIL README.txt is no file of the bundle\n")
+
+
 def test_an_unsealed_session_gives_no_bundle_and_leaves_no_file(world: Installation, tmp_path: Path) -> None:
     session = factories.recorded_session(world)
     with pytest.raises(Refused, match="not sealed"):
@@ -103,12 +214,12 @@ def test_the_verifiers_signatures_agree_with_another_implementation() -> None:
     for length in (0, 1, 100):
         message = bytes(length)
         signature = key.sign(message)
-        assert verifier.ed25519_holds(public, signature, message)
+        assert plain_proofs.ed25519_holds(public, signature, message)
         for place in (0, 31, 32, 63):
             forged = bytearray(signature)
             forged[place] ^= 1
-            assert not verifier.ed25519_holds(public, bytes(forged), message)
-        assert not verifier.ed25519_holds(public, signature, message + b"x")
+            assert not plain_proofs.ed25519_holds(public, bytes(forged), message)
+        assert not plain_proofs.ed25519_holds(public, signature, message + b"x")
 
 
 def _flipped(content: bytes) -> bytes:
@@ -117,16 +228,31 @@ def _flipped(content: bytes) -> bytes:
     return bytes(changed)
 
 
-def _rewrite(bundle: Path, *, change: Callable[[str, bytes], bytes], agree: bool = False) -> None:
-    """The bundle again with its files changed; with `agree` the manifest lists them as they now are."""
+def _keep(_name: str, content: bytes) -> bytes:
+    return content
+
+
+def _rewrite(
+    bundle: Path,
+    *,
+    change: Callable[[str, bytes], bytes],
+    agree: bool = False,
+    manifest: dict[str, object] | None = None,
+) -> None:
+    """The bundle again with its files changed; with `agree` the manifest lists them as they now are.
+
+    What `manifest` says stands in the place of what it said.
+    """
     with zipfile.ZipFile(bundle) as members:
         files = {name: change(name, members.read(name)) for name in members.namelist()}
     if agree:
-        manifest = json.loads(files["manifest.json"])
-        manifest["files"] = {name: hashlib.sha256(files[name]).hexdigest() for name in manifest["files"]}
-        files["manifest.json"] = json.dumps(manifest).encode()
+        said = json.loads(files["manifest.json"])
+        said["files"] = {name: hashlib.sha256(files[name]).hexdigest() for name in said["files"]}
+        files["manifest.json"] = json.dumps(said).encode()
+    if manifest:
+        files["manifest.json"] = json.dumps({**json.loads(files["manifest.json"]), **manifest}).encode()
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as members:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as members:
         for name, content in files.items():
             members.writestr(name, content)
     bundle.write_bytes(out.getvalue())
