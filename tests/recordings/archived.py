@@ -1,10 +1,13 @@
 """Sealed sessions of any age, and what is left of them when they go."""
 
+import io
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.core.management import call_command
 from django.utils import timezone
 
 from lucid_sessions import archive
@@ -69,7 +72,8 @@ def revoke(writer: dict[str, str], world: Installation, *, size: int) -> None:
     path = world.keys_root / "repository.json"
     facts = {"key_id": writer["key_id"], "size": size}
     path.write_text(json.dumps({**json.loads(path.read_text()), "revoked": [facts]}))
-    ledger_rows.request("writer-revoked", key=f"writer-revoked:{writer['key_id']}", facts=facts)
+    with suppress(SystemExit):
+        call_command("keys", "announce", stdout=io.StringIO())
     sealing.seal(world)
 
 

@@ -79,4 +79,5 @@ def _make_known(ring: keyring.Keyring) -> None:
     for writer in ring.public["writers"]:
         ledger_rows.request("writer-added", key=f"writer-added:{writer['key_id']}", facts=writer)
     for writer in ring.public.get("revoked", []):
-        ledger_rows.request("writer-revoked", key=f"writer-revoked:{writer['key_id']}", facts=writer)
+        key = f"writer-revoked:{writer['key_id']}:{writer['size']}"
+        ledger_rows.request("writer-revoked", key=key, facts=writer)
