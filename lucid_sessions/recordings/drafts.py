@@ -77,9 +77,10 @@ def _is_sound(chunk: Chunk, sealed: admission.Sealed) -> bool:
 def _problem(chunk: Chunk, sealed: admission.Sealed) -> str:
     try:
         archive.canonical_json(leaves.facts_of(chunk))
-    except Refused as error:
-        return str(error)
-    if chunk.leaf != leaves.hash_of(leaves.facts_of(chunk)).hex():
+        leaf = leaves.hash_of(leaves.facts_of(chunk)).hex()
+    except (Refused, ValueError) as error:
+        return f"the log cannot say this of it: {error}"
+    if chunk.leaf != leaf:
         return "the row's leaf is not the hash of its facts; the row was changed after it was stored"
     if sealed.otherwise(leaves.facts_of(chunk)):
         return "its place is sealed with another blob; the row was changed after that"

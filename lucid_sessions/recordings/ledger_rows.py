@@ -51,8 +51,8 @@ def request(kind: str, *, key: str, facts: dict[str, Any]) -> LedgerRequest:
 def set_aside(kind: str, key: str, error: Refused) -> None:
     """What cannot be recorded keeps nothing else waiting; if a row asked for it, that is not tried again."""
     log.error("not recorded; others go on", kind=kind, key=key, reason=str(error))
-    observation.tell(observation.StageDone("anchor", 0.0, "quarantined", 0, type(error).__name__))
-    LedgerRequest.objects.filter(key=key, record__isnull=True).update(record=REFUSED)
+    if LedgerRequest.objects.filter(key=key, record__isnull=True).update(record=REFUSED):
+        observation.tell(observation.StageDone("anchor", 0.0, "quarantined", 0, type(error).__name__))
 
 
 def requested(keys: set[str]) -> set[str]:

@@ -127,13 +127,24 @@ def test_a_request_that_is_too_large_blocks_nothing(world: Installation) -> None
     assert session.status == Status.COMPLETED
 
 
-def test_a_row_that_was_changed_after_it_was_stored_spoils_no_batch(world: Installation) -> None:
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"leaf": "00" * 32}, "changed after it was stored"),
+        ({"blob": "no hash"}, "the log cannot say this of it"),
+        ({"track": "No Track"}, "the log cannot say this of it"),
+        ({"blob_length": -1}, "the log cannot say this of it"),
+    ],
+)
+def test_a_row_that_was_changed_after_it_was_stored_spoils_no_batch(
+    world: Installation, changes: dict[str, object], why: str
+) -> None:
     session = factories.recorded_session(world, segments=2)
     pipeline.run(STEPS, [chunk.pk for chunk in session.chunks.all()], world=world)
-    session.chunks.filter(sequence=(1 << 32) + 1).update(leaf="00" * 32)
+    session.chunks.filter(sequence=(1 << 32) + 1).update(**changes)
     sealing.seal(world)
     bad = Chunk.objects.get(quarantined_at__isnull=False)
-    assert "changed after it was stored" in bad.reason
+    assert why in bad.reason
     assert session.chunks.filter(state=State.ANCHORED).count() == 1
 
 
