@@ -137,6 +137,17 @@ def test_earlier_seals_are_in_it_and_the_newest_holds_what_they_held(
     assert "NOT SHOWN: what record 2 sealed before" in _verified(tmp_path / "again.zip").stdout
 
 
+def test_a_bundle_of_the_first_releases_is_still_read(bundle: Path) -> None:
+    def older(name: str, content: bytes) -> bytes:
+        if name != "manifest.json":
+            return content
+        said = json.loads(content)
+        return json.dumps({key: said[key] for key in said if key not in ("revoked", "earlier")}).encode()
+
+    _rewrite(bundle, change=older)
+    assert _verified(bundle).returncode == 0
+
+
 def test_a_seal_that_leaves_out_what_an_earlier_one_held_is_found(
     world: Installation, bundle: Path, tmp_path: Path
 ) -> None:
