@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.wsgi import get_wsgi_application
+from django.core.handlers.wsgi import WSGIHandler
 from django.test import RequestFactory
 
 from lucid_sessions.access.incoming import Incoming
@@ -36,7 +36,7 @@ def ask(world: Installation, settings: Any) -> Callable[..., Answer]:
     """A function that asks the application as a server does: the path, the method and what is sent."""
     assert world.spool.identity
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = MOST
-    application = Incoming(get_wsgi_application())
+    application = Incoming(WSGIHandler())
     token = client_of(person("session_manager"))._credentials["HTTP_AUTHORIZATION"]
 
     def asked(path: str, *, method: str = "GET", body: Any = None, **headers: str) -> Answer:
