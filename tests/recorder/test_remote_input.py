@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -129,7 +130,7 @@ def test_what_is_copied_on_a_remote_desktop_is_told_by_length_and_hash_over_rdp(
         with copying(server.display, COPIED) as copy:
             # The clipboard's channel opens a while after the picture: copied until it is told. What is copied
             # while the last is still being fetched takes its place, so a slow machine is left ever more time.
-            pauses = iter(range(1, 30))
+            pauses = count(1)
             until(lambda: copy() or time.sleep(next(pauses) / 2) or told(child))
             assert child.end() == 0
     assert (len(COPIED), hashlib.sha256(COPIED).hexdigest()) in {
