@@ -5,10 +5,24 @@ from pathlib import Path
 import av
 import pytest
 
-from .stage import draw_video
+from recorder.spool import Spool
+
+from .stage import MemoryView, draw_video
 
 SECONDS = 8  # whole numbers of pictures, key frames and packets of sound
 TIMES = 4
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """An empty spool."""
+    return Spool(tmp_path / "spool", reserve_bytes=4096)
+
+
+@pytest.fixture
+def view() -> MemoryView:
+    """What a supervisor is told to record, and what it says of that."""
+    return MemoryView()
 
 
 @pytest.fixture(scope="session")

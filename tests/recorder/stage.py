@@ -21,6 +21,7 @@ from uuid import UUID, uuid4
 import av
 import numpy as np
 
+from recorder.names import GapMarker
 from recorder.orders import Orders
 from recorder.probe import probe
 from recorder.settings import Settings
@@ -174,6 +175,12 @@ def segments(spool: Spool, directory: Path, *, track: str = "screen") -> list[tu
         assert (facts.start_us, facts.start_us + facts.duration_us) == (name.start_us, name.end_us)
         assert facts.starts_with_key
     return found
+
+
+def gaps_of(spool: Spool, session: UUID) -> list[GapMarker]:
+    """The gaps of all takes of a session, by track and time."""
+    found = [gap for *_, folder in spool.takes_of(session) for gap in spool.gaps(folder)]
+    return sorted(found, key=lambda gap: (gap.track, gap.from_us))
 
 
 def assert_gapless(names: list[Any]) -> None:

@@ -152,6 +152,17 @@ def test_a_display_that_names_its_sound_server_is_heard_there_whatever_the_recor
 
 
 @contextmanager
+def hearing(spool: Spool) -> Iterator[tuple[Child, PrivateSound]]:
+    """A recording of a display whose sound is heard by now, and the server that it comes from."""
+    settings = replace(HEARD, frame_rate=10)
+    with display() as shown, private_sound() as sound:
+        publish(shown, sound)
+        with Child(spool, f"x11://{shown.name}", settings=settings) as child:
+            until(lambda: [1 for _, name in spool.segments() if name.track == "audio"])
+            yield child, sound
+
+
+@contextmanager
 def frozen(sound: PrivateSound) -> Iterator[None]:
     """The sound server stands still."""
     os.kill(sound._process.pid, signal.SIGSTOP)
@@ -164,14 +175,9 @@ def frozen(sound: PrivateSound) -> Iterator[None]:
 @pytest.mark.parametrize("seconds", [1.7, 4.5], ids=["just before the end", "long before the end"])
 def test_a_sound_server_that_freezes_is_a_gap_from_then_on(seconds: float, tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
-    settings = replace(HEARD, frame_rate=10)
-    with display() as shown, private_sound() as sound:
-        publish(shown, sound)
-        with Child(spool, f"x11://{shown.name}", settings=settings) as child:
-            until(lambda: [1 for _, name in spool.segments() if name.track == "audio"])
-            with frozen(sound):
-                time.sleep(seconds)
-                assert child.end() == 0
+    with hearing(spool) as (child, sound), frozen(sound):
+        time.sleep(seconds)
+        assert child.end() == 0
     (gap,) = spool.gaps(child.directory)
     assert (gap.track, gap.from_us) == (
         "audio",
@@ -184,15 +190,11 @@ def test_a_sound_server_that_freezes_is_a_gap_from_then_on(seconds: float, tmp_p
 
 def test_a_sound_server_that_goes_on_after_it_froze_is_heard_again(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
-    settings = replace(HEARD, frame_rate=10)
-    with display() as shown, private_sound() as sound:
-        publish(shown, sound)
-        with Child(spool, f"x11://{shown.name}", settings=settings) as child:
-            until(lambda: [1 for _, name in spool.segments() if name.track == "audio"])
-            with frozen(sound):
-                time.sleep(4)
-            until(lambda: [1 for _, name in spool.segments() if name.track == "audio" and name.epoch == 2])
-            assert child.end() == 0
+    with hearing(spool) as (child, sound):
+        with frozen(sound):
+            time.sleep(4)
+        until(lambda: [1 for _, name in spool.segments() if name.track == "audio" and name.epoch == 2])
+        assert child.end() == 0
     (gap,) = spool.gaps(child.directory)
     heard = [name for _, name in segments(spool, child.directory, track="audio")]
     assert gap.from_us in [name.end_us for name in heard if name.epoch == 1]

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
-import pytest
-
 from recorder.clock import boot_id
 from recorder.continuation import account_for_the_end
 from recorder.names import ClosedMarker, GapMarker
@@ -19,7 +17,7 @@ from recorder.take import Stamp
 from tests.waiting import until
 
 from .remote import ALLOWED, Server, xvnc
-from .stage import QUICK, SMALL, MemoryView, segments, supervising
+from .stage import QUICK, SMALL, MemoryView, gaps_of, segments, supervising
 
 SECOND = 1_000_000
 SESSION = UUID(int=7)
@@ -29,23 +27,8 @@ PATIENT = Policy(first_backoff=60, longest_backoff=60, allowed_targets=ALLOWED)
 PLAIN = Settings(frame_rate=10, quality="low", segment_seconds=0.5, poster_width=160)
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool", reserve_bytes=4096)
-
-
-@pytest.fixture
-def view() -> MemoryView:
-    return MemoryView()
-
-
 def address(server: Server) -> str:
     return f"vnc://127.0.0.1:{server.port}"
-
-
-def gaps(spool: Spool, session: UUID) -> list[GapMarker]:
-    found = [gap for *_, folder in spool.takes_of(session) for gap in spool.gaps(folder)]
-    return sorted(found, key=lambda gap: (gap.track, gap.from_us))
 
 
 def interrupted(spool: Spool, *, tracks: tuple[str, ...] = ("screen",), end_us: int = 4 * SECOND) -> None:
@@ -67,7 +50,7 @@ def test_a_session_that_is_stopped_after_its_server_died_has_a_gap_to_the_end(
         time.sleep(1)
         view.desire(session, "stop")
         ended = until(lambda: view.last(session, "ended"))
-    (gap,) = gaps(spool, session)
+    (gap,) = gaps_of(spool, session)
     assert (gap.track, gap.from_us, gap.reason) == ("screen", closed.end_us, closed.reason)
     assert gap.to_us - gap.from_us > SECOND
     assert not gap.uncertain
@@ -83,8 +66,8 @@ def test_a_session_that_is_given_up_has_a_gap_to_the_end(spool: Spool, view: Mem
         os.kill(supervisor.children[session], signal.SIGKILL)
         until(lambda: view.last(session, "failed"))
     first = segments(spool, spool.take_directory(session, 1))
-    assert gaps(spool, session)[0].from_us == first[-1][1].end_us
-    assert gaps(spool, session)[-1].reason == "the recorder was killed by SIGKILL"
+    assert gaps_of(spool, session)[0].from_us == first[-1][1].end_us
+    assert gaps_of(spool, session)[-1].reason == "the recorder was killed by SIGKILL"
 
 
 def test_a_session_that_is_refused_when_it_would_go_on_has_a_gap_to_the_end(
@@ -100,7 +83,7 @@ def test_a_session_that_is_refused_when_it_would_go_on_has_a_gap_to_the_end(
         with xvnc(tmp_path, port=server.port, password=True):
             failed = until(lambda: view.last(session, "failed"))
     assert "asks for a password" in failed.reason
-    (gap,) = gaps(spool, session)
+    (gap,) = gaps_of(spool, session)
     assert gap.from_us == segments(spool, spool.take_directory(session, 1))[-1][1].end_us
     assert gap.to_us > gap.from_us
 
@@ -117,7 +100,7 @@ def test_a_session_whose_recorder_died_in_a_pause_and_that_is_stopped_was_paused
         closed = until(lambda: spool.closed(spool.take_directory(session, 1)).get("screen"))
         view.desire(session, "stop")
         until(lambda: view.last(session, "ended"))
-    (gap,) = gaps(spool, session)
+    (gap,) = gaps_of(spool, session)
     assert (gap.from_us, gap.reason) == (closed.end_us, "paused")
     assert "SIGKILL" in closed.reason
 
@@ -135,7 +118,7 @@ def test_a_server_that_is_dead_when_its_session_goes_on_is_missing_to_the_end(
         closed = until(lambda: spool.closed(spool.take_directory(session, 1)).get("screen"))
         view.desire(session, "stop")
         until(lambda: view.last(session, "ended"))
-    paused, lost = gaps(spool, session)
+    paused, lost = gaps_of(spool, session)
     assert (paused.reason, lost.reason) == ("paused", closed.reason)
     assert paused.to_us == lost.from_us == closed.end_us
 
@@ -144,7 +127,7 @@ def test_all_that_a_session_has_beside_the_screen_is_missing_too(spool: Spool) -
     interrupted(spool, tracks=("screen", "input", "thumb"))
     spool.write_gap(GapMarker(SESSION, "audio", 1, 1, 0, SECOND, "there was no sound server"))
     assert account_for_the_end(spool, STOPPED, take=1) == "it was lost"
-    last = [gap for gap in gaps(spool, SESSION) if gap.to_us > SECOND]
+    last = [gap for gap in gaps_of(spool, SESSION) if gap.to_us > SECOND]
     assert [(gap.track, gap.from_us) for gap in last] == [
         (track, 4 * SECOND) for track in ("audio", "input", "screen")
     ]
@@ -154,11 +137,11 @@ def test_all_that_a_session_has_beside_the_screen_is_missing_too(spool: Spool) -
 def test_a_supervisor_that_dies_in_between_writes_no_gap_twice(spool: Spool) -> None:
     interrupted(spool, tracks=("screen", "input"))
     account_for_the_end(spool, STOPPED, take=1)
-    before = gaps(spool, SESSION)
+    before = gaps_of(spool, SESSION)
     lost = spool.take_directory(SESSION, 1) / before[1].filename
     lost.unlink()  # it died before this one
     assert account_for_the_end(spool, STOPPED, take=1) == "it was lost"
-    assert gaps(spool, SESSION) == before
+    assert gaps_of(spool, SESSION) == before
 
 
 def test_what_ended_as_wished_has_no_gap_to_its_end(spool: Spool) -> None:
@@ -167,7 +150,7 @@ def test_what_ended_as_wished_has_no_gap_to_its_end(spool: Spool) -> None:
     Stamp(boot_id(), time.monotonic_ns() - 10_000_000_000, 1_000, "here").write(folder)
     spool.write_closed(ClosedMarker(SESSION, "screen", 2, 1, 8 * SECOND, "stopped"))
     assert account_for_the_end(spool, replace(STOPPED, take=2), take=2) == ""
-    assert gaps(spool, SESSION) == []
+    assert gaps_of(spool, SESSION) == []
 
 
 def test_after_a_reboot_or_on_another_host_the_gap_to_the_end_is_uncertain(spool: Spool) -> None:
@@ -176,7 +159,7 @@ def test_after_a_reboot_or_on_another_host_the_gap_to_the_end_is_uncertain(spool
     began = time.time_ns() // 1_000_000 - 60_000
     wanted = replace(STOPPED, take=3, started_wall_ms=began)
     assert account_for_the_end(spool, wanted, take=3)
-    (gap,) = gaps(spool, SESSION)
+    (gap,) = gaps_of(spool, SESSION)
     assert (gap.from_us, gap.to_us // SECOND, gap.uncertain) == (9 * SECOND, 60, True)
 
 

@@ -3,36 +3,18 @@
 import json
 import os
 import signal
-from pathlib import Path
 from uuid import UUID
 
-import pytest
-
 from recorder.continuation import orders_for
-from recorder.names import ClosedMarker, GapMarker
+from recorder.names import ClosedMarker
 from recorder.spool import Spool
 from recorder.supervisor import Supervisor, Tenure, Wanted
 from recorder.take import Stamp
 from tests.waiting import until
 
-from .stage import QUICK, SMALL, MemoryView, segments, supervising
+from .stage import QUICK, SMALL, MemoryView, gaps_of, segments, supervising
 
 SECOND = 1_000_000
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool", reserve_bytes=4096)
-
-
-@pytest.fixture
-def view() -> MemoryView:
-    return MemoryView()
-
-
-def gaps(spool: Spool, session: UUID) -> list[GapMarker]:
-    found = [gap for *_, folder in spool.takes_of(session) for gap in spool.gaps(folder)]
-    return sorted(found, key=lambda gap: gap.from_us)
 
 
 def paused(view: MemoryView) -> UUID:
@@ -60,7 +42,7 @@ def test_a_pause_in_which_the_recorder_is_killed_is_a_pause(spool: Spool, view: 
         session = paused(view)
         kill(supervisor, spool, session)
         resume(view, session)
-    (gap,) = gaps(spool, session)
+    (gap,) = gaps_of(spool, session)
     first, second = (segments(spool, folder) for *_, folder in spool.takes_of(session))
     assert (gap.from_us, gap.to_us) == (first[-1][1].end_us, second[0][1].start_us)
     assert (gap.reason, gap.uncertain) == ("paused", False)
@@ -71,7 +53,7 @@ def test_a_pause_over_an_orderly_restart_is_a_pause(spool: Spool, view: MemoryVi
         session = paused(view)
     with supervising(spool, view):
         resume(view, session)
-    before, after = gaps(spool, session)
+    before, after = gaps_of(spool, session)
     assert (before.reason, after.reason) == ("paused", "paused")
     assert before.to_us == after.from_us
 
@@ -86,7 +68,7 @@ def test_what_dies_after_a_pause_is_no_pause(spool: Spool, view: MemoryView) -> 
         until(lambda: view.kinds(session).count("recording") == 3)
         view.desire(session, "stop")
         until(lambda: view.last(session, "ended"))
-    assert [gap.reason for gap in gaps(spool, session)] == ["paused", "the recorder was killed by SIGKILL"]
+    assert [gap.reason for gap in gaps_of(spool, session)] == ["paused", "the recorder was killed by SIGKILL"]
 
 
 def test_what_cannot_go_on_after_a_pause_says_both(spool: Spool) -> None:

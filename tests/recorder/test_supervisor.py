@@ -25,16 +25,6 @@ from tests.waiting import until
 from .stage import QUICK, ROOT, SMALL, WHOLE, MemoryView, assert_gapless, segments, supervising
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool", reserve_bytes=4096)
-
-
-@pytest.fixture
-def view() -> MemoryView:
-    return MemoryView()
-
-
 def takes(spool: Spool, session: UUID) -> list[Path]:
     return [directory for _, _, directory in spool.takes_of(session)]
 
