@@ -25,6 +25,7 @@ KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
 MOVES_EVERY_MS = 100
 EVENT_BYTES = 32
 CLIPBOARD_LARGEST = 4 * 1024 * 1024
+TARGETS_MOST = 1024
 Fact = tuple[int, dict[str, Any]]  # CLOCK_MONOTONIC nanoseconds, and what happened then
 
 
@@ -165,7 +166,8 @@ class _Clipboard:
 
     def __init__(self, x: Any) -> None:
         self._x = x
-        self._atoms = {name: _atom(x, name) for name in ("CLIPBOARD", "UTF8_STRING", "LUCID_CLIP", "INCR")}
+        names = "CLIPBOARD", "TARGETS", "UTF8_STRING", "LUCID_CLIP", "INCR"
+        self._atoms = {name: _atom(x, name) for name in names}
         screen = x.get_setup().roots[x.pref_screen]
         self._window = x.generate_id()
         only_input = 2
@@ -178,15 +180,22 @@ class _Clipboard:
     def notice(self, event: Any) -> Iterator[Fact]:
         """The fact in an event, if there is one."""
         if isinstance(event, xcffib.xfixes.SelectionNotifyEvent) and event.owner:
-            names = self._atoms["CLIPBOARD"], self._atoms["UTF8_STRING"], self._atoms["LUCID_CLIP"]
-            self._x.core.ConvertSelection(self._window, *names, event.selection_timestamp)
-            self._x.flush()
+            self._ask("UTF8_STRING", event.selection_timestamp)
         elif isinstance(event, xcffib.xproto.SelectionNotifyEvent):
-            yield time.monotonic_ns(), {"k": "clip", **self._facts(event.property)}
+            text = event.target == self._atoms["UTF8_STRING"]
+            if text and not event.property:
+                # Refused: there is no text, or cannot be had (an RDP client that still waits for one).
+                self._ask("TARGETS", event.time)
+            else:
+                facts = self._text(event.property) if text else self._offered(event.property)
+                yield time.monotonic_ns(), {"k": "clip", **facts}
 
-    def _facts(self, name: int) -> dict[str, Any]:
-        if not name:
-            return {"text": False}
+    def _ask(self, target: str, at: int) -> None:
+        names = (self._atoms[name] for name in ("CLIPBOARD", target, "LUCID_CLIP"))
+        self._x.core.ConvertSelection(self._window, *names, at)
+        self._x.flush()
+
+    def _text(self, name: int) -> dict[str, Any]:
         found = self._x.core.GetProperty(True, self._window, name, 0, 0, CLIPBOARD_LARGEST // 4).reply()
         from hashlib import sha256  # 2 MB, for those that copy
 
@@ -194,6 +203,14 @@ class _Clipboard:
         if found.type == self._atoms["INCR"] or found.bytes_after:
             return {"text": True, "length": None}  # too long to be looked at
         return {"text": True, "length": len(content), "sha256": sha256(content).hexdigest()}
+
+    def _offered(self, name: int) -> dict[str, Any]:
+        """What is known of a text that was not handed out: whether there is one."""
+        if not name:
+            return {"text": False}
+        found = self._x.core.GetProperty(True, self._window, name, 0, 0, TARGETS_MOST).reply()
+        offered = found.value.to_atoms() if found.format == 32 else ()
+        return {"text": True, "length": None} if self._atoms["UTF8_STRING"] in offered else {"text": False}
 
 
 def _atom(x: Any, name: str) -> int:

@@ -23,7 +23,7 @@ from recorder.sources.rdp_client import client
 from recorder.sources.reach import Endpoint
 from tests.ports import free_port
 from tests.programs import lacking, needed, needed_root
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 USER, PASSWORD = "operator", "Kerguelen-4711-cabbage"
 # MD4 of the password in UTF-16, which Python's hashlib does not always have.
@@ -221,7 +221,14 @@ def xrdp(folder: Path, *, sound: bool = False) -> Iterator[Server]:
             section += f"chansrvport=DISPLAY({desktop.display[1:]})\n"
             SOCKETS.mkdir(parents=True, exist_ok=True)
             homes = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "DISPLAY": desktop.display}
-            stack.enter_context(running("xrdp-chansrv", **homes))
+            listens = SOCKETS / f"xrdp_chansrv_socket_{desktop.display[1:]}"
+            listens.unlink(missing_ok=True)  # of one that was killed
+            channels = stack.enter_context(running("xrdp-chansrv", **homes))
+            # Asked to end, it takes its file system out of the tree again.
+            stack.callback(channels.wait, PATIENCE)
+            stack.callback(channels.terminate)
+            # xrdp looks for it at a log-on, gives up after a second, and then has no channels at all.
+            until(listens.exists)
         port, process = stack.enter_context(_xrdp_to(section, folder))
         yield Server(port, desktop.display, process, [desktop.process])
 

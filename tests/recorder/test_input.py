@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy as np
 import pytest
 import xcffib
 import xcffib.xkb
-import xcffib.xproto
 import xcffib.xtest
 
 from recorder.keys import printed
@@ -24,6 +24,7 @@ from recorder.settings import Settings
 from recorder.spool import Spool
 from tests.waiting import until
 
+from .clipboard import COPIED, copying, told
 from .displays import Display, display, program
 from .stage import WHOLE, Child
 
@@ -215,30 +216,21 @@ def test_buttons_and_at_most_ten_moves_a_second(tmp_path: Path) -> None:
 
 def test_the_clipboard_is_told_by_length_and_hash(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    with display() as shown, recorded(shown, spool):
-        _offer(shown, b"correct horse battery")
-        time.sleep(0.5)
+    with display() as shown, recorded(shown, spool) as child, copying(shown.name, COPIED) as copy:
+        copy()
+        until(lambda: told(child))
     (copied,) = lines(spool, "clip")
-    assert copied["length"] == 21
-    assert len(copied["sha256"]) == 64
+    assert (copied["length"], copied["sha256"]) == (len(COPIED), sha256(COPIED).hexdigest())
     assert not [path for path, _ in spool.segments() if b"horse" in path.read_bytes()]
 
 
-def _offer(shown: Display, content: bytes) -> None:
-    """Own the clipboard and answer who asks for it."""
-    x: Any = xcffib.Connection(display=shown.name)
-    root, window = x.get_setup().roots[0].root, x.generate_id()
-    x.core.CreateWindow(0, window, root, 0, 0, 1, 1, 0, 2, 0, 0, [])
-    clipboard = x.core.InternAtom(False, 9, "CLIPBOARD").reply().atom
-    x.core.SetSelectionOwner(window, clipboard, 0)
-    x.flush()
-    asked = x.wait_for_event()
-    x.core.ChangeProperty(0, asked.requestor, asked.property, asked.target, 8, len(content), content)
-    facts = asked.time, asked.requestor, asked.selection, asked.target, asked.property
-    answer = xcffib.xproto.SelectionNotifyEvent.synthetic(*facts)
-    x.core.SendEvent(False, asked.requestor, 0, answer.pack())
-    x.core.GetInputFocus().reply()
-    x.disconnect()
+def test_a_text_that_is_not_handed_out_is_still_told_to_be_one(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, recorded(shown, spool) as child, copying(shown.name, b"", gives=False) as copy:
+        copy()
+        until(lambda: told(child))
+    (copied,) = lines(spool, "clip")
+    assert (copied["text"], copied["length"], copied.get("sha256")) == (True, None, None)
 
 
 def test_input_is_cut_with_the_screen_and_misses_what_the_screen_misses(tmp_path: Path) -> None:
