@@ -23,12 +23,6 @@ pytestmark = pytest.mark.django_db
 URL = "/api/v1"
 
 
-@pytest.fixture
-def auditor(world: Installation, settings: Any, tmp_path: Any) -> Any:
-    settings.LUCID_RESULTS_PATH = tmp_path / "results"
-    return client_of(person("auditor"))
-
-
 def asked(client: Any, session: Session, kind: str, **body: Any) -> str:
     answer = client.post(f"{URL}/sessions/{session.pk}/{kind}", body, format="json")
     assert (answer.status_code, answer.json()["status"]) == (202, "pending"), answer.content

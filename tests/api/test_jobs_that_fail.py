@@ -17,17 +17,10 @@ from lucid_sessions.recordings.models import Session
 
 from ..factories import acknowledge, end, file_spool, segment_bytes, take
 from .archive_of_one import STAGES, sealed_session
-from .people import client_of, person
 
 pytestmark = pytest.mark.django_db
 
 URL = "/api/v1"
-
-
-@pytest.fixture
-def auditor(world: Installation, settings: Any, tmp_path: Any) -> Any:
-    settings.LUCID_RESULTS_PATH = tmp_path / "results"
-    return client_of(person("auditor"))
 
 
 def asked(client: Any, session: Session, kind: str) -> str:

@@ -16,8 +16,7 @@ from ..jobs import EVIDENCE, EXPORT
 from ..lifecycle import State, Status
 from ..models import Chunk, Session
 from ..tags import tagged
-from .pagination import PAGING
-from .strict import VISIBLE, only
+from .strict import VISIBLE
 
 IN_ANY_CASE = "in any case; on SQLite that is so for A to Z only."
 FORMS = {
@@ -39,8 +38,11 @@ class Narrowing(django_filters.FilterSet):
     """Filters that refuse what they would otherwise pass over: a list that is too long misleads."""
 
     def is_valid(self) -> bool:
-        """True when only filters and paging are given, each in its documented form; else ValidationError."""
-        given = only([*self.filters, *sorted(PAGING)], cast(QueryDict, self.data))
+        """True when every filter is in its documented form; ValidationError for one that is not.
+
+        What is no filter, or is given twice, is refused by whoever knows what else may be given (`only`).
+        """
+        given = cast(QueryDict, self.data)
         for name in self.filters.keys() & given.keys():
             form, why = FORMS.get(type(self.filters[name]), (None, ""))
             if form is not None and not form.fullmatch(str(given[name])):
