@@ -98,7 +98,8 @@ def _write_cookie(path: Path) -> None:
 def _start(width: int, height: int, *, authority: Path, home: Path) -> tuple[subprocess.Popen[str], str]:
     reading, writing = os.pipe()
     argv = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{width}x{height}x24"]
-    argv += ["-nolisten", "tcp", "-noreset", "-auth", str(authority), "-extension", "GLX"]
+    # No backing store: no window covers another, and it would be one more picture of the whole screen.
+    argv += ["-nolisten", "tcp", "-noreset", "-auth", str(authority), "-extension", "GLX", "-bs"]
     server = subprocess.Popen(
         [*WITH_US, *argv],
         pass_fds=[writing],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
+from functools import partial
 from subprocess import Popen
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,11 @@ from recorder.sources.certificate import Certificate, check_certificate
 from recorder.sources.rdp_client import HEARD, UNHEARD, client
 from recorder.sources.rdp_exit import why_ended
 from recorder.sources.reach import Endpoint, resolve
+from recorder.sources.surface import OneWindow
 from recorder.sources.target import Access, Target, parse
 from recorder.sources.watchdog import Watchdog
-from recorder.sources.x11 import X11Source, connect
+from recorder.sources.x11 import X11Source
+from recorder.sources.x11_connection import connect
 from recorder.sources.x11_input import InputListener
 from recorder.xvfb import PrivateDisplay
 
@@ -132,7 +135,10 @@ class RdpSource:
         _say(self._client, access.secret)
         self._window = self._wait_for_window()
         self._screen = X11Source(
-            self._display.name, cursor=settings.cursor, window=self._window, authority=self._display.authority
+            self._display.name,
+            cursor=settings.cursor,
+            surface=partial(OneWindow, window=self._window, alone=True),
+            authority=self._display.authority,
         )
         self._watchdog = Watchdog(
             self._target.place,

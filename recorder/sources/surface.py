@@ -57,12 +57,16 @@ class WholeScreen:
 class OneWindow:
     """One window with what is inside it, whether or not others cover it or it reaches beyond the screen.
 
+    To that end the server keeps its pixels apart. One that is `alone` on its display is read off the screen
+    as long as all of it is there: that saves the server a picture, and a copy of what is drawn.
+
     While a window is iconified there is nothing to be seen: that ends it, as closing it does.
     """
 
-    def __init__(self, x: Any, window: int) -> None:
-        self._x, self.watched, self.drawable = x, window, 0
+    def __init__(self, x: Any, window: int, *, alone: bool = False) -> None:
+        self._x, self.watched, self.drawable = x, window, window
         self._root = x.get_setup().roots[x.pref_screen].root
+        self._alone, self._apart = alone, False
         self.origin, self.border = (0, 0), 0
         name = "Composite"
         if not x.core.QueryExtension(len(name), name).reply().present:
@@ -72,8 +76,7 @@ class OneWindow:
         try:
             state = x.core.GetWindowAttributes(window).reply().map_state
             mask = xcffib.xproto.EventMask.StructureNotify
-            x.core.ChangeWindowAttributes(window, xcffib.xproto.CW.EventMask, [mask])
-            self._composite.RedirectWindowChecked(window, xcffib.composite.Redirect.Automatic).check()
+            x.core.ChangeWindowAttributesChecked(window, xcffib.xproto.CW.EventMask, [mask]).check()
         except xcffib.XcffibException as error:
             raise BadSource(
                 f"There is no window {window:#x} on this display. List them: xwininfo -tree -root."
@@ -82,25 +85,49 @@ class OneWindow:
             raise BadSource(f"Window {window:#x} is not shown. Open it first.")
 
     def renew(self) -> tuple[int, int]:
-        """The window's size; its pixels now are a new pixmap."""
-        if self.drawable:
-            self._x.core.FreePixmap(self.drawable)
-        self.drawable = self._x.generate_id()
-        self._composite.NameWindowPixmapChecked(self.watched, self.drawable).check()
-        size = self._x.core.GetGeometry(self.drawable).reply()
-        place = self._x.core.TranslateCoordinates(self.watched, self._root, 0, 0).reply()
-        self.origin = place.dst_x, place.dst_y
-        self.border = self._x.core.GetGeometry(self.watched).reply().border_width
-        self._size = size.width, size.height
-        return self._size
+        """The size of its pixels now, which may be elsewhere than before."""
+        inside = self._x.core.GetGeometry(self.watched).reply()
+        self._size, self.origin = (inside.width, inside.height), self._place()
+        if self._is_in_sight():
+            self._put_back()
+            return self._size
+        self._keep_apart()
+        self.border = inside.border_width
+        pixels = self._x.core.GetGeometry(self.drawable).reply()
+        return pixels.width, pixels.height
 
     def is_resized_by(self, event: Any) -> bool:
-        """The window has another size, or moved; `SourceLost` when it is gone."""
+        """It has another size, or has to be read elsewhere where it is now; `SourceLost` when it is gone."""
         if isinstance(event, xcffib.xproto.DestroyNotifyEvent | xcffib.xproto.UnmapNotifyEvent):
             if event.window == self.watched:
                 raise SourceLost(f"Window {self.watched:#x} was closed.")
         elif isinstance(event, xcffib.xproto.ConfigureNotifyEvent) and event.window == self.watched:
-            place = self._x.core.TranslateCoordinates(self.watched, self._root, 0, 0).reply()
-            self.origin = place.dst_x, place.dst_y
-            return (event.width, event.height) != self._size
+            resized = (event.width, event.height) != self._size
+            self._size, self.origin = (event.width, event.height), self._place()
+            return resized or self._is_in_sight() == self._apart
         return False
+
+    def _place(self) -> tuple[int, int]:
+        place = self._x.core.TranslateCoordinates(self.watched, self._root, 0, 0).reply()
+        return place.dst_x, place.dst_y
+
+    def _is_in_sight(self) -> bool:
+        """Whether nothing is missing of it on the screen."""
+        screen = self._x.core.GetGeometry(self._root).reply()
+        (left, top), (width, height) = self.origin, self._size
+        within = left + width <= screen.width and top + height <= screen.height
+        return self._alone and min(left, top) >= 0 and within
+
+    def _put_back(self) -> None:
+        if self._apart:
+            self._x.core.FreePixmap(self.drawable)
+            self._composite.UnredirectWindow(self.watched, xcffib.composite.Redirect.Automatic)
+        self._apart, self.drawable, self.border = False, self.watched, 0
+
+    def _keep_apart(self) -> None:
+        if self._apart:
+            self._x.core.FreePixmap(self.drawable)
+        else:
+            self._composite.RedirectWindowChecked(self.watched, xcffib.composite.Redirect.Automatic).check()
+        self._apart, self.drawable = True, self._x.generate_id()
+        self._composite.NameWindowPixmapChecked(self.watched, self.drawable).check()

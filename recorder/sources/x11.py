@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -18,7 +18,6 @@ import xcffib
 import xcffib.damage
 import xcffib.shm
 import xcffib.xfixes
-import xcffib.xproto
 
 from recorder.errors import BadSource, SourceLost
 from recorder.keys import InputPolicy
@@ -28,6 +27,7 @@ from recorder.sources.cursor import Cursor
 from recorder.sources.server_time import monotonic_ns
 from recorder.sources.shared_image import SharedImage
 from recorder.sources.surface import OneWindow, Surface, WholeScreen
+from recorder.sources.x11_connection import connect
 from recorder.sources.x11_input import InputListener
 
 if TYPE_CHECKING:
@@ -40,10 +40,15 @@ NEEDED = ("DAMAGE", "MIT-SHM", "XFIXES", "RANDR")
 
 
 class X11Source:
-    """The screen of one display, or a window of it. Reads nothing while nothing changes."""
+    """The screen of one display, or another surface of it. Reads nothing while nothing changes."""
 
     def __init__(
-        self, display: str, *, cursor: bool, window: int | None = None, authority: Path | None = None
+        self,
+        display: str,
+        *,
+        cursor: bool,
+        surface: Callable[[Any], Surface] = WholeScreen,
+        authority: Path | None = None,
     ) -> None:
         self._display, self._authority = display, authority
         self._dirty, self._resized = True, False
@@ -55,7 +60,7 @@ class X11Source:
         self._x = connect(display, authority=authority)
         try:
             with self._watched():
-                self._set_up(window, cursor=cursor)
+                self._set_up(surface, cursor=cursor)
         except (SourceLost, OSError) as error:
             self.close()
             raise BadSource(f"Display {display} cannot be recorded: {error}") from error
@@ -138,7 +143,7 @@ class X11Source:
         with suppress(xcffib.XcffibException):
             self._x.disconnect()
 
-    def _set_up(self, window: int | None, *, cursor: bool) -> None:
+    def _set_up(self, surface: Callable[[Any], Surface], *, cursor: bool) -> None:
         _check_extensions(self._x, self._display)
         screen = self._x.get_setup().roots[self._x.pref_screen]
         if screen.root_depth not in (24, 32):
@@ -150,7 +155,7 @@ class X11Source:
         self._damage.QueryVersion(1, 1).reply()
         self._shm.QueryVersion().reply()
         fixes.QueryVersion(5, 0).reply()
-        self._surface: Surface = WholeScreen(self._x) if window is None else OneWindow(self._x, window)
+        self._surface = surface(self._x)
         self._cursor = Cursor(self._x, fixes, root=screen.root) if cursor else None
         self._attach()
         self._damage_id = self._x.generate_id()
@@ -251,7 +256,9 @@ def _options(url: str) -> dict[str, str]:
 
 def open_x11(url: str, settings: Settings) -> X11Source:
     """The display at an address; `BadSource` when there is none or it lacks an extension."""
-    return X11Source(display_of(url), cursor=settings.cursor, window=window_of(url))
+    window = window_of(url)
+    surface = WholeScreen if window is None else partial(OneWindow, window=window)
+    return X11Source(display_of(url), cursor=settings.cursor, surface=surface)
 
 
 def check(url: str) -> None:
@@ -264,34 +271,6 @@ def check(url: str) -> None:
         raise BadSource(f"Display {display} does not answer. Check that its server runs.") from error
     finally:
         x.disconnect()
-
-
-def connect(display: str, *, authority: Path | None = None) -> Any:
-    """A connection to a display; `BadSource` when it lets nobody in. `authority` is a file of cookies."""
-    dial: Any = xcffib.Connection
-    try:
-        with _cookies_of(authority):
-            return dial(display=display)
-    except xcffib.XcffibException as error:
-        raise BadSource(
-            f"There is no display {display} that lets us in. Check that its server runs, and XAUTHORITY."
-        ) from error
-
-
-@contextmanager
-def _cookies_of(authority: Path | None) -> Iterator[None]:
-    """The library looks for its cookie where the environment says, and xcffib passes none of ours on."""
-    if authority is None:
-        yield
-        return
-    before = os.environ.get("XAUTHORITY")
-    os.environ["XAUTHORITY"] = str(authority)
-    try:
-        yield
-    finally:
-        del os.environ["XAUTHORITY"]
-        if before is not None:
-            os.environ["XAUTHORITY"] = before
 
 
 def _check_extensions(x: Any, display: str) -> None:

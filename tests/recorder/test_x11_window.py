@@ -1,15 +1,18 @@
 """One window of a real display is recorded, covered or not, until it is closed."""
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 import xcffib
+import xcffib.res
 import xcffib.xproto
 
 from recorder.errors import BadSource, SourceLost
 from recorder.settings import Settings
 from recorder.sources import open_source
+from recorder.sources.surface import OneWindow
 from recorder.sources.x11 import X11Source
 from tests.waiting import until
 
@@ -56,7 +59,7 @@ def test_of_a_window_too_only_rows_that_changed_are_read(border: int) -> None:
     with display() as shown:
         x = xcffib.Connection(display=shown.name)
         window = shown_window(x, 0x0000FF, (10, 10, 100, 80), border=border)
-        source = X11Source(shown.name, cursor=False, window=window)
+        source = X11Source(shown.name, cursor=False, surface=partial(OneWindow, window=window))
         source.grab(0)
         before_ns = time.monotonic_ns()
         x.core.ClearArea(False, window, 0, 30, 100, 5)
@@ -76,6 +79,34 @@ def test_of_a_window_too_only_rows_that_changed_are_read(border: int) -> None:
         assert (np.delete(seen, range(50, 55), axis=0) == (255, 0, 0)).all()
         source.close()
         x.disconnect()
+
+
+def test_a_window_that_is_alone_is_read_off_the_screen_while_all_of_it_is_there() -> None:
+    with display("-screen", "0", "320x200x24") as shown:
+        x = xcffib.Connection(display=shown.name)
+        window = shown_window(x, 0x0000FF, (10, 10, 100, 80), border=7)
+        source = X11Source(shown.name, cursor=False, surface=partial(OneWindow, window=window, alone=True))
+        assert kept(x) == 0
+        assert (source.grab(0)[..., :3] == (255, 0, 0)).all()
+        x.core.ConfigureWindow(window, xcffib.xproto.ConfigWindow.X, [250])  # it reaches beyond the screen
+        x.flush()
+        until(lambda: source.wait(0.1) and source.grab(1).shape == (94, 114, 4))
+        assert (source.grab(2)[7:87, 7:107, :3] == (255, 0, 0)).all()
+        assert kept(x) > 0
+        x.core.ConfigureWindow(window, xcffib.xproto.ConfigWindow.X, [10])
+        x.flush()
+        until(lambda: source.wait(0.1) and source.grab(3).shape == (80, 100, 4))
+        assert (source.grab(4)[..., :3] == (255, 0, 0)).all()
+        assert kept(x) == 0
+        source.close()
+        x.disconnect()
+
+
+def kept(x: xcffib.Connection) -> int:
+    """Bytes of pixels that the server keeps apart from its screen."""
+    resources = x(xcffib.res.key)
+    clients = resources.QueryClients().reply().clients
+    return sum(resources.QueryClientPixmapBytes(one.resource_base).reply().bytes for one in clients)
 
 
 @pytest.mark.parametrize("window", ["0x7fffff", "first", ""])
