@@ -13,6 +13,7 @@ from pathlib import Path
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from lucid_sessions import lean as lean
 from lucid_sessions.anchor_settings import *  # noqa: F403  all of them are Django's settings
 from lucid_sessions.environment import (
     DEFAULT_REDIS_URL,

@@ -3,11 +3,8 @@
 from typing import Any
 
 from recorder.errors import RecorderError
-from recorder.export import split_init
 from recorder.input import pressed_in
 from recorder.lines import check_lines
-from recorder.probe import probe
-from recorder.thumb import read_thumb
 
 from . import setbacks
 from .models import Chunk
@@ -22,6 +19,8 @@ def facts_of(chunk: Chunk, raw: bytes) -> dict[str, Any]:
             check_lines(raw, start_us=chunk.start_us, end_us=chunk.end_us)
             return {"activity": float(pressed_in(raw))}
         if chunk.path.endswith(".webp"):
+            from recorder.thumb import read_thumb
+
             thumb = read_thumb(raw)
             return {"frames": thumb.frames, "activity": thumb.changed}
     except RecorderError as error:
@@ -30,6 +29,10 @@ def facts_of(chunk: Chunk, raw: bytes) -> dict[str, Any]:
 
 
 def _of_media(chunk: Chunk, raw: bytes) -> dict[str, Any]:
+    # FFmpeg's libraries and numpy are 40 MB in memory, for those that look into pictures.
+    from recorder.export import split_init
+    from recorder.probe import probe
+
     found, init = probe(raw), split_init(raw)[0]
     if chunk.track == "screen" and not found.starts_with_key:
         raise setbacks.Final(f"{chunk.path} does not begin with a key frame.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
@@ -13,7 +14,6 @@ from django.db.models import Count
 from lucid_sessions import archive
 from lucid_sessions.blobs import blob_name
 from lucid_sessions.errors import Refused, Tampered
-from recorder.export import Sound, write_mp4
 
 from . import leaves
 from .installation import Installation, identity, installation
@@ -21,6 +21,9 @@ from .lifecycle import ENDED, State, Status
 from .models import Checkpoint, Chunk, Session, SessionKey
 from .opened import Opened
 from .proven import ProvenLog
+
+if TYPE_CHECKING:
+    from recorder.export import Sound
 
 HLS_VERSION = 7
 # From a segment's head to its rest, and from the first of many viewers to the last, takes no longer.
@@ -179,6 +182,8 @@ def export(session: Session, out: Path, *, passed: Passed = lambda: None) -> lis
     Every chunk is verified and decrypted on the way. Each file appears whole or not at all. `passed` is
     called for each chunk, and may raise to end it there.
     """
+    from recorder.export import write_mp4  # FFmpeg's libraries, for those that export
+
     written = []
     for number, epoch in enumerate(epochs_of(session), start=1):
         target = out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
@@ -188,8 +193,10 @@ def export(session: Session, out: Path, *, passed: Passed = lambda: None) -> lis
     return written
 
 
-def sound_of(session: Session, epoch: Epoch, *, passed: Passed) -> Sound | None:
+def sound_of(session: Session, epoch: Epoch, *, passed: Passed) -> "Sound | None":
     """An epoch's sound, ready to be written; None where there is none."""
+    from recorder.export import Sound
+
     heard = epoch.heard
     return Sound(opened(session, heard, passed=passed), until_us=epoch.until_us) if heard else None
 
