@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lucid_sessions.errors import Retryable
@@ -47,41 +47,17 @@ def write_durably(path: Path, data: Bytes, *, check: Callable[[int], None] | Non
     `check` gets the descriptor of the synced file before it takes its name; what it raises undoes the write.
     """
     with blaming("write", path):
-        _place(path.absolute(), data, by=_rename, check=check)
+        _place(path.absolute(), data, by=_rename, check=check, settle=_settle)
 
 
-def write_together(directory: Path, files: Mapping[str, Bytes]) -> None:
-    """The directory holds all of these files, by name, as `write_durably` leaves one.
+def create_durably(path: Path, data: Bytes, *, of_many: bool = False) -> bool:
+    """True if the file is new and holds these bytes; False if the name was taken (that file is untouched).
 
-    Each file is synced; the names reach the disk by one sync of the directory for all of them.
+    `of_many`: its directory may be new, and there are many like it, so it is not remembered itself.
     """
-    with blaming("write", directory):
-        place = directory.absolute()
-        if not place.is_dir():
-            _mkdir(place)
-        written: dict[str, str] = {}
-        try:
-            for name, data in files.items():
-                written[name] = f"{place}/.{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
-                _write_synced(Path(written[name]), data, check=None)
-            for name, temporary in written.items():
-                os.rename(temporary, f"{place}/{name}")  # noqa: PTH104  as above
-        except BaseException:
-            for temporary in written.values():
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)  # noqa: PTH108  as above
-            raise
-        _sync(place)
-        # The directory may be new; there are many like it, so it is not remembered itself.
-        _sync(place.parent)
-        _settle(place.parent)
-
-
-def create_durably(path: Path, data: Bytes) -> bool:
-    """True if the file is new and holds these bytes; False if the name was taken (that file is untouched)."""
     with blaming("write", path):
         try:
-            _place(path.absolute(), data, by=_link, check=None)
+            _place(path.absolute(), data, by=_link, check=None, settle=_settle_new if of_many else _settle)
         except FileExistsError:
             sync_name(path)
             return False
@@ -132,7 +108,12 @@ def blaming(action: str, path: Path) -> Iterator[None]:
 
 
 def _place(
-    path: Path, data: Bytes, *, by: Callable[[Path, Path], None], check: Callable[[int], None] | None
+    path: Path,
+    data: Bytes,
+    *,
+    by: Callable[[Path, Path], None],
+    check: Callable[[int], None] | None,
+    settle: Callable[[Path], None],
 ) -> None:
     directory = path.parent
     temporary = directory / f".{os.urandom(8).hex()}{TEMPORARY_SUFFIX}"
@@ -144,7 +125,7 @@ def _place(
             temporary.unlink()
         raise
     _sync(directory)
-    _settle(directory)  # last: the sync above has just committed the journal, so this is cheap
+    settle(directory)  # last: the sync above has just committed the journal, so this is cheap
 
 
 def _rename(temporary: Path, path: Path) -> None:
@@ -196,6 +177,11 @@ def _settle(directory: Path) -> None:
         chain.append(directory)
         directory = directory.parent
     _settled.update(chain)
+
+
+def _settle_new(directory: Path) -> None:
+    _sync(directory.parent)
+    _settle(directory.parent)
 
 
 def _sync(directory: Path) -> None:

@@ -28,8 +28,8 @@ from uuid import UUID
 
 from lucid_sessions import archive
 from lucid_sessions.access.turns import aside
-from lucid_sessions.durable import blaming, sync_directory, write_durably, write_together
-from lucid_sessions.errors import Refused, Retryable
+from lucid_sessions.durable import blaming, create_durably, sync_directory, write_durably
+from lucid_sessions.errors import Refused, Retryable, Tampered
 
 from . import session_keys
 
@@ -157,7 +157,10 @@ class Keyring:
                 yield (self.root / "slots" / f"{recipient.key_id.hex()}.lsk").read_bytes()
 
     def new_session_keys(self, session: UUID, tracks: Iterable[str]) -> dict[str, archive.Statement]:
-        """Signed statements of fresh keys by track; private halves go durably to every recipient first."""
+        """Signed statements of fresh keys by track; private halves go durably to every recipient first.
+
+        Of two who make them for one session at once both get those of who was first.
+        """
         statements, born = {}, []
         for track in tracks:
             identity = archive.Identity.generate()
@@ -169,10 +172,19 @@ class Keyring:
             }
             # Public, and in the database too: without that, the sealed keys alone would open nothing.
             born.append(session_keys.Born(statement.to_bytes(), sealed))
-        name = session_keys.name_of(statements)
+        path = self._directory(session) / session_keys.name_of(statements)
         with aside():  # the disk is waited for
-            write_together(self._directory(session), {name: session_keys.to_bytes(born)})
-        return statements
+            new = create_durably(path, session_keys.to_bytes(born), of_many=True)
+        return statements if new else self._born_before(path, session)
+
+    def _born_before(self, path: Path, session: UUID) -> dict[str, archive.Statement]:
+        """What this file says of the session's keys, whose private halves are in it; Tampered if not so."""
+        found = [archive.Statement.from_bytes(one.statement) for one in session_keys.read(path)]
+        for statement in found:
+            statement.verify(self.creator_public)
+            if (statement.repository, statement.session) != (self.repository, session):
+                raise Tampered(f"{path} holds keys of session {statement.session}, which is another one.")
+        return {statement.track: statement for statement in found}
 
     def session_identity(self, statement: archive.Statement, *, by: archive.Identity) -> archive.Identity:
         """The private half of a session key, opened by the repository's identity; Refused once shredded."""

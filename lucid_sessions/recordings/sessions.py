@@ -188,7 +188,7 @@ def start(session: Session) -> Session:
         events.note_if_wanted(events.REFUSED, key, facts=facts)
         raise
     started = _move(session, (Status.CREATED,), status=Status.STARTING, desired=Desired.RECORD)
-    _complete_keys(started)  # only who won the start: a second pair would overwrite the first
+    _complete_keys(started)  # only who won the start: a track has one key
     return started
 
 

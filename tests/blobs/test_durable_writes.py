@@ -13,7 +13,6 @@ from lucid_sessions.durable import (
     remove_stray,
     sync_directory,
     write_durably,
-    write_together,
 )
 from lucid_sessions.errors import Retryable
 from tests.blobs.deaths import die_at_step
@@ -34,22 +33,6 @@ def test_a_written_file_holds_the_bytes_and_makes_its_private_directories(tmp_pa
         0o700,
     ]
     assert _names(path.parent) == ["c"]
-
-
-def test_files_that_are_written_together_are_whole_however_far_it_came(tmp_path: Path) -> None:
-    files = {"one": b"1" * 9999, "two": b"2" * 9999}
-    step, seen, died = 1, set(), True
-    while died:
-        place = tmp_path / f"{step}" / "new"
-        died = die_at_step(step, lambda p=place: write_together(p, files), below=tmp_path)
-        there = {path.name: path.read_bytes() for path in place.glob("[!.]*")} if place.is_dir() else {}
-        assert there.items() <= files.items()
-        seen.add(len(there))
-        write_together(place, files)
-        remove_stray(place, older_than_seconds=0)
-        assert {path.name: path.read_bytes() for path in place.iterdir()} == files
-        step += 1
-    assert seen == {0, 1, 2}
 
 
 def test_a_name_that_is_written_once_keeps_its_first_bytes(tmp_path: Path) -> None:
@@ -76,17 +59,23 @@ def test_a_write_that_dies_at_any_step_leaves_the_old_bytes_or_the_new(tmp_path:
     assert seen == {b"old", b"new"}
 
 
-def test_a_creation_that_dies_at_any_step_can_be_repeated(tmp_path: Path) -> None:
-    step = 1
-    while die_at_step(
-        step, lambda s=step: create_durably(tmp_path / str(s) / "x" / "file", b"whole" * 9), below=tmp_path
-    ):
+@pytest.mark.parametrize("of_many", [False, True])
+def test_a_creation_that_dies_at_any_step_can_be_repeated(tmp_path: Path, of_many: bool) -> None:
+    def create(path: Path) -> bool:
+        return create_durably(path, b"whole" * 9, of_many=of_many)
+
+    step, seen = 1, set()
+    while die_at_step(step, lambda s=step: create(tmp_path / str(s) / "x" / "file"), below=tmp_path):
         path = tmp_path / str(step) / "x" / "file"
+        seen.add(path.exists())
         assert not path.exists() or path.read_bytes() == b"whole" * 9
-        create_durably(path, b"whole" * 9)
+        create(path)
         assert path.read_bytes() == b"whole" * 9
+        remove_stray(path.parent, older_than_seconds=0)
+        assert _names(path.parent) == ["file"]
         step += 1
     assert step > 5
+    assert seen == {False, True}
 
 
 def test_a_failed_check_leaves_neither_the_name_nor_the_temporary_file(tmp_path: Path) -> None:

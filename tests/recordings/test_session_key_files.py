@@ -48,9 +48,34 @@ def test_the_files_of_earlier_releases_open(
 def test_a_key_of_another_pair_does_not_stand_in_for_one_that_is_gone(
     world: Installation, statements: dict[str, archive.Statement]
 ) -> None:
+    world.keys.shred(SESSION)
     world.keys.new_session_keys(SESSION, ["screen", "thumb"])
     with pytest.raises(Refused, match="is not there"):
         world.keys.session_identity(statements["screen"], by=playback.identity())
+
+
+def test_who_comes_second_to_make_the_keys_of_a_session_gets_those_of_the_first(
+    world: Installation, statements: dict[str, archive.Statement]
+) -> None:
+    assert world.keys.new_session_keys(SESSION, ["screen", "thumb"]) == statements
+    for statement in statements.values():
+        assert world.keys.session_identity(statement, by=playback.identity())
+
+
+def test_keys_that_are_there_are_taken_only_when_they_were_born_as_this_sessions(
+    world: Installation, statements: dict[str, archive.Statement]
+) -> None:
+    (path,) = world.keys.sealed_keys(SESSION)
+    other = uuid4()
+    place = path.parent.with_name(str(other))
+    place.mkdir()
+    (place / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(Tampered, match=str(other)):
+        world.keys.new_session_keys(other, ["screen", "thumb"])
+    forged = [session_keys.Born(one.statement[:-1] + b"\0", one.sealed) for one in session_keys.read(path)]
+    path.write_bytes(session_keys.to_bytes(forged))
+    with pytest.raises(Tampered, match="signature"):
+        world.keys.new_session_keys(SESSION, ["screen", "thumb"])
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"format": "lucid/2 session keys"}', b"\xff"])

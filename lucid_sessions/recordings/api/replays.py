@@ -38,15 +38,16 @@ def once(request: Request, make: Callable[[UUID], Response], *, secret: bool = F
     if not mine:
         tell(request, made=row.made, facts={"replayed": True, "made": str(row.made)})
         return _again(row)
+    # Whoever takes over a request that seems dead begins anew: from then on the row is not ours.
+    ours = Replay.objects.filter(pk=row.pk, status=0, begun_at=row.begun_at)
     try:
         answer = make(row.made)
     except Exception:
         # Nothing was made: the key is free for another try.
-        Replay.objects.filter(pk=row.pk, status=0).delete()
+        ours.delete()
         raise
     text = "" if secret else json.dumps(answer.data, default=str)
-    rows = Replay.objects.filter(pk=row.pk)
-    rows.update(status=answer.status_code, answer=text, location=answer.headers.get("Location", ""))
+    ours.update(status=answer.status_code, answer=text, location=answer.headers.get("Location", ""))
     return answer
 
 
@@ -64,8 +65,9 @@ def _claimed(key: str, *, body: str) -> tuple[Replay, bool]:
         raise Problem(KEY_REUSED, "This Idempotency-Key was used with another body. Take a new key.")
     if row.status:
         return row, False
-    taken = Replay.objects.filter(pk=key, status=0, begun_at__lt=now - ABANDONED).update(begun_at=now)
-    return (row, True) if taken else _busy()
+    dead = Replay.objects.filter(pk=key, status=0, begun_at__lt=now - ABANDONED)
+    row.begun_at = now
+    return (row, True) if dead.update(begun_at=now) else _busy()
 
 
 def _busy() -> Any:

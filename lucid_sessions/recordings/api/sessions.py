@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -122,16 +123,24 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         if "Idempotency-Key" in request.headers:  # without one the id was drawn just now
             session = Session.objects.filter(pk=made).first()
         if session is None:
-            body = NewSession.of(request.data)
-            body.is_valid(raise_exception=True)
-            event = event_beside(request, deed=self.deeds["create"], session=made)
-            with refused_as(INVALID):
-                session = sessions.create(**body.arguments(), owner=request.user, id=made, beside=[event])
-            written(request)
-            session.created_at = known.as_kept(session.created_at)
+            session = self._new(request, made)
         tell(request, made=made)
         location = {"Location": request.build_absolute_uri(f"{request.path}/{session.pk}")}
         return Response(rendering.one_session(session), 201, headers=location | tag_of(session))
+
+    def _new(self, request: Request, made: UUID) -> Session:
+        body = NewSession.of(request.data)
+        body.is_valid(raise_exception=True)
+        event = event_beside(request, deed=self.deeds["create"], session=made)
+        try:
+            with refused_as(INVALID):
+                session = sessions.create(**body.arguments(), owner=request.user, id=made, beside=[event])
+        except IntegrityError:
+            # An earlier request under the same key was slow, not dead, and made it meanwhile; or a later one.
+            return Session.objects.get(pk=made)
+        written(request)
+        session.created_at = known.as_kept(session.created_at)
+        return session
 
     @extend_schema(
         parameters=[IF_NONE_MATCH], responses={200: SessionBody, **NOT_MODIFIED, **ONE_SESSION_ERRORS}
