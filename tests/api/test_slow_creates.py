@@ -1,18 +1,22 @@
-"""A create that was slow, not dead, while its client asked again under the same Idempotency-Key."""
+"""A create whose answer is slow or lost, so that its client asks again under the same Idempotency-Key."""
 
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from lucid_sessions.access.models import Replay
-from lucid_sessions.errors import Refused
-from lucid_sessions.recordings import playback, sessions
+from lucid_sessions.errors import Refused, Retryable
+from lucid_sessions.recordings import holds, playback, sessions
+from lucid_sessions.recordings.api import rendering
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 
+from .archive_of_one import sealed_session
 from .people import client_of, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,3 +85,54 @@ def test_one_that_fails_late_does_not_free_the_key_that_another_has_taken_over(
     assert create(operator).status_code == 400
     row = Replay.objects.get()
     assert (row.status, abs(row.begun_at - taken) < timedelta(milliseconds=1)) == (0, True)
+
+
+def failing_once(patch: pytest.MonkeyPatch, place: Any, name: str, *, error: Exception) -> None:
+    """What `name` does fails the next time, and then no more."""
+
+    def fail() -> None:
+        raise error
+
+    slow_at(patch, place, name, meanwhile=fail)
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("away"), Retryable("The disk is full."), RuntimeError("a defect")]
+)
+def test_a_session_whose_answer_failed_is_found_when_it_is_asked_for_again(
+    operator: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    operator.raise_request_exception = False
+    failing_once(monkeypatch, rendering, "one_session", error=error)
+    assert create(operator).status_code in (500, 503)
+    (made,) = Session.objects.all()
+    again = create(operator)
+    assert (again.status_code, again.json()["id"]) == (201, str(made.pk))
+    assert Session.objects.count() == 1
+    assert create(operator)["Idempotent-Replayed"] == "true"
+
+
+def test_an_answer_that_could_not_be_kept_is_given_again_at_once(
+    operator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose_the_next_update() -> None:
+        failing_once(monkeypatch, QuerySet, "update", error=OperationalError("away"))
+
+    slow_at(monkeypatch, rendering, "one_session", meanwhile=lose_the_next_update)
+    assert create(operator).status_code == 503
+    assert create(operator).json()["id"] == str(Session.objects.get().pk)
+
+
+def test_a_hold_whose_ledger_request_failed_is_found_when_it_is_asked_for_again(
+    world: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, manager = sealed_session(world), client_of(person("session_manager"))
+
+    def place() -> Any:
+        address = f"{URL}/{session.pk}/hold"
+        return manager.post(address, {"reason": "case 7"}, format="json", HTTP_IDEMPOTENCY_KEY="k")
+
+    failing_once(monkeypatch, holds, "_ask", error=OperationalError("away"))
+    assert place().status_code == 503
+    (hold,) = Session.objects.get(pk=session.pk).holds
+    assert [one["id"] for one in place().json()["holds"]] == [hold["id"]]

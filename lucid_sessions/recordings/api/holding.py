@@ -80,7 +80,8 @@ class Holding(Witnessed, ViewSet):
             with refused_as(HELD):
                 hold = holds.place(session, by=_person(request), why=why, id=made)
             tell(request, facts={"hold": hold["id"]})
-            return _shown(session_of(request.user, session_id), status=201)
+            session.refresh_from_db()
+            return _shown(session, status=201)
 
         return once(request, make)
 

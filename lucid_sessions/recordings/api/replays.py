@@ -3,17 +3,19 @@
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lucid_sessions.access.models import Replay, uuid7
+from lucid_sessions.errors import Refused
 
 from .problems import CONFLICT, IN_PROGRESS, INVALID, KEY_REUSED, Problem
 from .witnessed import tell
@@ -22,14 +24,16 @@ KEPT = timedelta(hours=24)
 LONGEST_KEY = 255
 # A first request that has not answered by then died on the way: the next one may go on.
 ABANDONED = timedelta(seconds=60)
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 def once(request: Request, make: Callable[[UUID], Response], *, secret: bool = False) -> Response:
     """The answer of `make`, or the one that was given before under the same Idempotency-Key.
 
-    `make` is given the id of what it shall create: after a death half-way it is the same id again, so
-    that what was already created is found rather than created twice. 422: the key came with another body.
-    409: it was answered with a `secret`, which is kept nowhere.
+    `make` is given the id of what it shall create: after a failure or a death half-way it is the same id
+    again, so that what was already created is found rather than created twice. What it refuses it must not
+    have made. 422: the key came with another body. 409: it was answered with a `secret`, which is kept
+    nowhere.
     """
     given = request.headers.get("Idempotency-Key")
     if given is None:
@@ -42,12 +46,16 @@ def once(request: Request, make: Callable[[UUID], Response], *, secret: bool = F
     ours = Replay.objects.filter(pk=row.pk, status=0, begun_at=row.begun_at)
     try:
         answer = make(row.made)
-    except Exception:
+        text = "" if secret else json.dumps(answer.data, default=str)
+        ours.update(status=answer.status_code, answer=text, location=answer.headers.get("Location", ""))
+    except (APIException, Refused):
         # Nothing was made: the key is free for another try.
         ours.delete()
         raise
-    text = "" if secret else json.dumps(answer.data, default=str)
-    ours.update(status=answer.status_code, answer=text, location=answer.headers.get("Location", ""))
+    except Exception:
+        # It may have been made, whatever failed then: the next one goes on at once, under the same id.
+        ours.update(begun_at=LONG_AGO)
+        raise
     return answer
 
 
