@@ -9,7 +9,7 @@ Rows stay: they and the ledger go on proving what existed.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,20 +31,26 @@ from .spool_mirror import mirror_of
 
 log = structlog.get_logger(__name__)
 
+Check = Callable[[Session], None]
 ATTEMPTS = 5
 BLOBS_AT_ONCE = 200
 SESSIONS_A_TICK = 50
 BLOBS_A_TICK = 5_000
 
 
-def begin(session: Session, *, cause: str, by: Any = None, why: str = "") -> Session:
-    """The session, now expiring: nothing can hold it any more. Refused while held, live or not sealed."""
+def begin(
+    session: Session, *, cause: str, by: Any = None, why: str = "", check: Check = lambda _: None
+) -> Session:
+    """The session, now expiring: nothing can hold it any more. Refused while held, live or not sealed.
+
+    `check` is shown each state in which it would go; what it raises keeps it.
+    """
     for _ in range(ATTEMPTS):
         session.refresh_from_db()
+        check(session)
         if session.status in tombstones.GONE:
             return session
-        obstacle = obstacle_to(session)
-        if obstacle:
+        if obstacle := obstacle_to(session):
             raise Refused(obstacle)
         if expire(session, cause=cause, by=by, why=why):
             session.refresh_from_db()
@@ -262,8 +268,7 @@ def clear_here(world: Installation) -> int:
 
 def declare_lost(session: Session, *, spool: str = "") -> None:
     """Go on without a spool's confirmation, or (no spool named) without the keys; the record says so."""
-    row = _expiring(session.pk)
-    if row is None:
+    if (row := _expiring(session.pk)) is None:
         raise Refused(f'Session "{session.name}" is {session.status}: nothing of it is waited for.')
     if not spool:
         _note(row, keys=0)

@@ -1,5 +1,6 @@
 """Replacing, deleting, holding: what may go, when, and by whom."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from lucid_sessions.access.models import AuditEvent, Replay
+from lucid_sessions.recordings import shredding
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import LedgerRequest, Session
 
@@ -57,6 +59,43 @@ def test_deleting_wants_a_reason_and_begins_at_once(manager: Any) -> None:
     answer = manager.delete(f"{address}?reason=made+by+mistake")
     assert (answer.status_code, answer.json()["status"]) == (202, "expiring")
     assert Session.objects.get().expiry["why"] == "made by mistake"
+
+
+def meanwhile(patch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
+    """Another one acts when a deletion was let through and is about to begin."""
+    stock = shredding.begin
+
+    def begin(*args: Any, **named: Any) -> Any:
+        patch.setattr(shredding, "begin", stock)
+        act()
+        return stock(*args, **named)
+
+    patch.setattr(shredding, "begin", begin)
+
+
+def test_what_another_changes_while_it_is_deleted_stays_for_who_named_its_version(
+    manager: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = manager.post(URL, NEW, format="json")
+    address = f"{URL}/{made.json()['id']}"
+    meanwhile(monkeypatch, lambda: manager.patch(address, {"name": "wanted"}, format="json"))
+    late = manager.delete(f"{address}?reason=x", HTTP_IF_MATCH=made["ETag"])
+    assert (late.status_code, late.json()["code"]) == (412, "LUCID_ERR_1009")
+    assert manager.get(address).json()["status"] == "created"
+    for header in ({}, {"HTTP_IF_MATCH": "*"}):
+        other = f"{URL}/{manager.post(URL, NEW, format='json').json()['id']}"
+        meanwhile(monkeypatch, lambda to=other: manager.patch(to, {"name": "m"}, format="json"))
+        assert manager.delete(f"{other}?reason=x", **header).status_code == 202
+
+
+def test_a_hold_that_is_placed_while_it_is_deleted_is_what_the_refusal_names(
+    world: Installation, manager: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"{URL}/{sealed_session(world).pk}"
+    meanwhile(monkeypatch, lambda: manager.post(f"{address}/hold", {"reason": "case 7"}, format="json"))
+    refused = manager.delete(f"{address}?reason=x")
+    assert (refused.status_code, refused.json()["code"]) == (409, "LUCID_ERR_3011")
+    assert "case 7" in refused.json()["detail"]
 
 
 def test_what_is_deleted_does_not_change_any_more(manager: Any) -> None:

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from lucid_sessions.access.roles import sees_all
+from lucid_sessions.errors import Refused
 
 from .. import sessions, shredding
 from ..models import Session
@@ -190,9 +191,11 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         why = given[0].strip()
         tell(request, why=why)
         session = session_of(request.user, session_id)
-        require_match(request, session)
-        with refused_as(HELD if session.active_holds else NOT_IN_STATE):
-            session = shredding.begin(session, cause="api", by=request.user, why=why)
+        check = partial(require_match, request)
+        try:
+            session = shredding.begin(session, cause="api", by=request.user, why=why, check=check)
+        except Refused as error:  # the session is as it was read when it was refused
+            raise Problem(HELD if session.active_holds else NOT_IN_STATE, str(error)) from error
         return _shown(session, status=202)
 
     @_VERB
