@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from django.db import Error as DatabaseFailure
 from django.http import HttpRequest
 
 from . import clients, group_commit
@@ -88,6 +89,18 @@ def event_of(action: str, *, actor: Actor, outcome: str = DONE, **more: Any) -> 
         request_id=actor.request_id,
         **more,
     )
+
+
+def look(action: str, *, actor: Actor, seen: str = "", outcome: str = DONE, **more: Any) -> None:
+    """The event of a look, written unless the same one was within the last minute. `seen`: at what."""
+    same = (actor.user, actor.address, action, more.get("session", ""), seen, outcome, more.get("why", ""))
+    if not is_news(*same):
+        return
+    try:
+        record(action, actor=actor, outcome=outcome, **more)
+    except DatabaseFailure:
+        forget_looks(*same)
+        raise
 
 
 def is_news(*look: str) -> bool:

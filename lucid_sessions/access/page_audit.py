@@ -71,11 +71,11 @@ def _write(
     request: HttpRequest, deed: str, *, actor: audit.Actor | None, outcome: str, facts: Any = None
 ) -> None:
     who = actor or audit.actor_of(request, claimed=(facts or {}).get("username", ""))
-    if request.method in ("GET", "HEAD") and not audit.is_news(
-        who.user, who.address, deed, request.path, outcome
-    ):
-        return
     kwargs: dict[str, Any] = request.resolver_match.kwargs if request.resolver_match else {}
     thing = str(kwargs.get("object_id") or kwargs.get("session_id") or "")
     session = thing if deed.startswith("admin.recordings_session_") else str(kwargs.get("session_id", ""))
-    audit.record(deed, actor=who, outcome=outcome, session=session[:36], item=request.path[:120], facts=facts)
+    what: dict[str, Any] = {"outcome": outcome, "session": session[:36], "item": request.path[:120]}
+    if request.method in ("GET", "HEAD"):
+        audit.look(deed, actor=who, seen=request.path, **what)
+    else:
+        audit.record(deed, actor=who, facts=facts, **what)

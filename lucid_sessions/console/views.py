@@ -24,6 +24,7 @@ from lucid_sessions.recordings.models import Gap, Session
 
 from .figures import rows_of, timeline_of
 from .standing import look
+from .witnessed import is_unexplained, note, question, said
 
 SIGN_IN = reverse_lazy("console:sign-in")
 PAGE = 25
@@ -62,11 +63,22 @@ class SignOut(LogoutView):
 
     next_page = cast(str, SIGN_IN)
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Out, and written down who it was."""
+        actor = audit.actor_of(request)
+        answer = super().post(request, *args, **kwargs)
+        if actor.user:
+            audit.record("signed-out", actor=actor)
+        return answer
+
 
 @require_safe
 @needs("view")
 def home(request: HttpRequest) -> HttpResponse:
     """Every session that the user sees, newest first, and how far its chunks are."""
+    if is_unexplained(request, "sessions.listed"):
+        return question(request)
+    note(request, "sessions.listed")
     wanted = request.GET.get("status", "")
     listed = sessions_of(request.user).prefetch_related("owner")
     if wanted in list(Status):
@@ -76,6 +88,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": rows_of(list(page.object_list)),
         "wanted": wanted,
+        "why": said(request),
         "statuses": [status.value for status in Status],
         "may_steer": request.user.has_perm("recordings.record_session"),
         "full": quota.warnings() if request.user.has_perm("recordings.record_session") else [],
@@ -89,6 +102,9 @@ def pipeline(request: HttpRequest) -> HttpResponse:
     """How the whole installation stands, for those who see every session."""
     if not roles.sees_all(request.user):
         raise PermissionDenied("It tells of everybody's sessions.")
+    if is_unexplained(request, "pipeline.viewed"):
+        return question(request)
+    note(request, "pipeline.viewed")
     standing = look()
     context = {
         "standing": standing,
@@ -102,8 +118,10 @@ def pipeline(request: HttpRequest) -> HttpResponse:
 @needs("view")
 def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """One session: its player, its gaps, what proves it."""
-    session = _visible(request, session_id)
-    _looked(request, "session.viewed", session_id)
+    session = _visible(request, session_id, deed="session.viewed")
+    if is_unexplained(request, "session.viewed", session=str(session_id)):
+        return question(request, session=str(session_id))
+    note(request, "session.viewed", session=str(session_id))
     (row,) = rows_of([session])
     may_play = request.user.has_perm("recordings.play_session")
     asks_why = may_play and reasons.is_missing(
@@ -127,8 +145,11 @@ def timeline(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Segments and gaps, for the player's bar; with `since` only those that end later (microseconds)."""
     since = request.GET.get("since", "")
     since_us = int(since) if MICROSECONDS.fullmatch(since) else 0
-    facts = timeline_of(_visible(request, session_id), since_us=since_us)
-    _looked(request, "session.viewed", session_id)
+    session = _visible(request, session_id, deed="session.viewed")
+    if is_unexplained(request, "session.viewed", session=str(session_id)):
+        return JsonResponse({"detail": "Say on the session's page why."}, status=400)
+    note(request, "session.viewed", session=str(session_id))
+    facts = timeline_of(session, since_us=since_us)
     return JsonResponse(facts, headers={"Cache-Control": "no-store"})
 
 
@@ -136,7 +157,10 @@ def timeline(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @needs("record")
 def steer(request: HttpRequest, session_id: UUID, verb: str) -> HttpResponse:
     """Tell the recorder, and say what came of it."""
-    session = _visible(request, session_id)
+    deed = f"session.{verb}"
+    session = _visible(request, session_id, deed=deed)
+    if is_unexplained(request, deed, session=str(session_id)):
+        return question(request)
     try:
         VERBS[verb](session)
     except LucidError as error:
@@ -145,31 +169,23 @@ def steer(request: HttpRequest, session_id: UUID, verb: str) -> HttpResponse:
     else:
         outcome = audit.DONE
         messages.success(request, f'"{session.name}": {verb}.')
-    actor = audit.actor_of(request)
-    audit.record(f"session.{verb}", actor=actor, outcome=outcome, session=str(session_id))
+    note(request, deed, outcome=outcome, session=str(session_id))
     return redirect("console:session", session_id=session.pk)
 
 
 @require_POST
-@needs("play")
+@needs("view")
 def explain(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """Note why the user wants to see the session; playing asks for that where the policy does."""
-    session = _visible(request, session_id)
-    why = request.POST.get("reason", "").strip()
-    outcome = audit.DONE if why else audit.REFUSED
-    actor = audit.actor_of(request)
-    audit.record(reasons.GIVEN, actor=actor, outcome=outcome, session=str(session_id), why=why)
+    """Note why the user wants to see the session; its page and playing ask for that where the policy does."""
+    session = _visible(request, session_id, deed=reasons.GIVEN)
+    outcome = audit.DONE if said(request) else audit.REFUSED
+    note(request, reasons.GIVEN, outcome=outcome, session=str(session_id))
     return redirect("console:session", session_id=session.pk)
 
 
-def _looked(request: HttpRequest, deed: str, session_id: UUID) -> None:
-    actor = audit.actor_of(request)
-    if audit.is_news(actor.user, actor.address, deed, str(session_id), "", audit.DONE):
-        audit.record(deed, actor=actor, session=str(session_id))
-
-
-def _visible(request: HttpRequest, pk: UUID) -> Session:
+def _visible(request: HttpRequest, pk: UUID, *, deed: str) -> Session:
     session = sessions_of(request.user).filter(pk=pk).first()
     if session is None:
+        note(request, deed, outcome=audit.DENIED, session=str(pk))
         raise Http404("There is no such session, or it is not yours.")
     return session

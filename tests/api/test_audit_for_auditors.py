@@ -137,11 +137,20 @@ def test_refreshing_and_signing_out_are_written_down_and_so_is_a_copied_token(cl
     ]
 
 
-def test_what_is_no_deed_of_its_own_is_written_down_when_it_is_refused(world: Installation) -> None:
-    assert world.spool.identity
-    one = f"{URL}/jobs/{UUID(int=1)}"
-    client_of(person("session_viewer")).get(one)
-    assert seen("action", "outcome", "item") == [("request.refused", "denied", one)]
+def test_looking_at_a_job_is_written_down_once_a_minute_and_so_is_who_may_not(
+    world: Installation, auditor: Any
+) -> None:
+    session = sealed_session(world, segments=1)
+    job = auditor.post(f"{URL}/sessions/{session.pk}/export", {}, format="json").json()["id"]
+    strange = str(UUID(int=1))
+    for one in (job, job, strange, strange):
+        auditor.get(f"{URL}/jobs/{one}")
+    client_of(person("session_viewer")).get(f"{URL}/jobs/{job}")
+    assert seen("action", "outcome", "session", "item")[1:] == [
+        ("job.viewed", "done", str(session.pk), job),
+        ("job.viewed", "denied", "", strange),
+        ("job.viewed", "denied", "", job),
+    ]
 
 
 def test_who_is_not_let_through_to_flower_is_written_down(world: Installation) -> None:

@@ -110,6 +110,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     rates = {"export": "bulk", "evidence": "bulk", "list": "status", "retrieve": "status"}
     deeds = {
         "list": "jobs.listed",
+        "retrieve": "job.viewed",
         "export": "session.export-asked",
         "evidence": "session.evidence-asked",
         "cancel": "job.cancelled",
@@ -161,6 +162,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     def retrieve(self, request: Request, job_id: UUID) -> Response:
         """Look at one job."""
         job = _one(request.user, job_id)
+        tell(request, made=job.session)
         waits = {"Retry-After": "1"} if job.status in jobs.OPEN else {}
         return Response(_body(job), headers=waits)
 

@@ -85,23 +85,13 @@ def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Map
     # Media are fetched in pieces: one event stands for a minute of them.
     seen = "" if deed == "session.played" else item or query
     why = _why(request)
-    look = (actor.user, actor.address, deed, session, seen, outcome, why)
-    if request.method == "GET" and not audit.is_news(*look):
-        return
     facts = getattr(request._request, "_lucid_facts", None)
-    try:
-        audit.record(
-            deed,
-            actor=actor,
-            outcome=outcome,
-            session=session or str(getattr(request._request, "_lucid_made", "")),
-            item=item[:120],
-            why=why,
-            facts=facts,
-        )
-    except DatabaseFailure:
-        audit.forget_looks(*look)
-        raise
+    about: dict[str, Any] = {"outcome": outcome, "item": item[:120], "why": why, "facts": facts}
+    about["session"] = session or str(getattr(request._request, "_lucid_made", ""))
+    if request.method == "GET":
+        audit.look(deed, actor=actor, seen=seen, **about)
+    else:
+        audit.record(deed, actor=actor, **about)
 
 
 def event_beside(request: Request, *, deed: str, session: Any) -> AuditEvent:
