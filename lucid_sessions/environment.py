@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -46,6 +47,17 @@ def pairs(name: str) -> dict[str, str]:
     if not all(known and equals for known, equals, _ in found):
         raise ImproperlyConfigured(f"{name} has to be NAME=VALUE, several of them with commas between.")
     return {known: value for known, _, value in found}
+
+
+def networks(name: str) -> list[str]:
+    """The networks in the variable, several with commas between; ImproperlyConfigured naming what is none."""
+    found = [one.strip() for one in env.str(name, "").split(",") if one.strip()]
+    for one in found:
+        try:
+            ip_network(one)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name}: {one} is no network, such as 10.1.0.0/16.") from error
+    return found
 
 
 def address(name: str, default: str, *schemes: str) -> str:

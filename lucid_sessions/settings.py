@@ -23,6 +23,7 @@ from lucid_sessions.environment import (
     address,
     choice,
     env,
+    networks,
     number,
     pairs,
     path,
@@ -157,7 +158,7 @@ LUCID_MAX_SESSIONS = whole("LUCID_MAX_SESSIONS", 32)
 # Cores that a recorder's host may spend on recordings; 0: most of those that it may use.
 LUCID_RECORDER_CORES = number("LUCID_RECORDER_CORES", 0.0)
 # Networks that recorders may connect to although only this machine, or its cloud, should reach them.
-LUCID_TARGET_ALLOW = env.list("LUCID_TARGET_ALLOW", default=[])
+LUCID_TARGET_ALLOW = networks("LUCID_TARGET_ALLOW")
 # Sealed passwords of desktops: the API writes, recorders open and remove. Empty: `targets` beside the keys.
 LUCID_TARGETS_PATH = env.str("LUCID_TARGETS_PATH", "")
 
@@ -191,7 +192,7 @@ RATE_LIMIT_ENABLED = env.bool("RATE_LIMIT_ENABLED", bool(CACHE_URL))
 LUCID_PLAYBACK_CACHE_MIB = number("LUCID_PLAYBACK_CACHE_MIB", 24.0)
 # Private networks that webhooks may go to (plain http only there); when a dead endpoint is disabled; how
 # long the log of deliveries is kept; how long before a session goes webhooks are told of it (0: not at all).
-LUCID_WEBHOOK_ALLOW: list[str] = env.list("LUCID_WEBHOOK_ALLOW", default=[])
+LUCID_WEBHOOK_ALLOW = networks("LUCID_WEBHOOK_ALLOW")
 LUCID_WEBHOOK_GIVE_UP_DAYS = number("LUCID_WEBHOOK_GIVE_UP_DAYS", 5.0)
 LUCID_WEBHOOK_LOG_DAYS = number("LUCID_WEBHOOK_LOG_DAYS", 30.0)
 LUCID_RETENTION_WARNING_DAYS = number("LUCID_RETENTION_WARNING_DAYS", 7.0)

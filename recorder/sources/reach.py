@@ -32,15 +32,6 @@ class Endpoint:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
-def check_networks(allowed: Sequence[str]) -> None:
-    """`BadSource` naming what in an allow-list is no network."""
-    for one in allowed:
-        try:
-            ip_network(one)
-        except ValueError as error:
-            raise BadSource(f"LUCID_TARGET_ALLOW: {one!r} is no network, such as 127.0.0.0/8.") from error
-
-
 def resolve(target: Target, *, allowed: Sequence[str]) -> Endpoint:
     """The target's address, looked up once. `BadSource` if any address of the name is out of bounds."""
     try:

@@ -1,5 +1,9 @@
 """A setting that cannot be meant is refused by its name."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -40,3 +44,22 @@ def test_an_address_of_another_kind_is_refused_without_its_password(monkeypatch:
     with pytest.raises(ImproperlyConfigured, match=f"{NAME} has to begin with redis:// or rediss://") as said:
         environment.address(NAME, "", "redis", "rediss")
     assert "secret" not in str(said.value)
+
+
+def test_networks_are_checked_by_the_setting_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "127.0.0.0/8, fd00::/8,192.0.2.7")
+    assert environment.networks(NAME) == ["127.0.0.0/8", "fd00::/8", "192.0.2.7"]
+    monkeypatch.setenv(NAME, "")
+    assert environment.networks(NAME) == []
+    for text in ("localhost", "10.0.0.1/8", "10.0.0.0/33"):
+        monkeypatch.setenv(NAME, f"127.0.0.0/8,{text}")
+        with pytest.raises(ImproperlyConfigured, match=f"{NAME}: {text} is no network"):
+            environment.networks(NAME)
+
+
+@pytest.mark.parametrize("name", ["LUCID_TARGET_ALLOW", "LUCID_WEBHOOK_ALLOW"])
+def test_no_program_starts_with_a_network_that_is_none(name: str) -> None:
+    asked = [sys.executable, "-c", "import lucid_sessions.settings"]
+    began = subprocess.run(asked, env=os.environ | {name: "10.0.0.1/8"}, capture_output=True, text=True)
+    assert began.returncode != 0
+    assert f"{name}: 10.0.0.1/8 is no network" in began.stderr

@@ -82,6 +82,11 @@ def test_what_is_allowed_is_open_and_nothing_beside_it() -> None:
             sending.parse(url, allowed=allowed)
 
 
+def test_a_list_that_cannot_be_read_opens_nothing() -> None:
+    with pytest.raises(ValueError, match="host bits set"):
+        sending.parse("https://169.254.169.254/x", allowed=["10.0.0.1/8"])
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with receiving() as found:

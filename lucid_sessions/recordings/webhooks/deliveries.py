@@ -157,9 +157,22 @@ def _attempts(row: WebhookEndpoint, *, keys: Sequence[str], send: Send) -> int:
         claimed = _claim(row)
         if claimed is None:
             return made
-        if not _attempt(row, claimed, keys=keys, send=send):
+        if not _tried(row, claimed, keys=keys, send=send):
             return made + 1
     return A_TURN
+
+
+def _tried(row: WebhookEndpoint, one: WebhookDelivery, *, keys: Sequence[str], send: Send) -> bool:
+    """As `_attempt`; what nobody foresaw is no fault of the endpoint's, and nobody else waits for it."""
+    try:
+        return _attempt(row, one, keys=keys, send=send)
+    except DatabaseFailure:
+        raise
+    except Exception as error:
+        log.exception("webhook not sent", alarm=True, endpoint=str(row.pk), delivery=str(one.pk))
+        reason = f"not sent: {type(error).__name__} here; the log says where"
+        _put_off(one, sending.Answer(0, 0), reason=reason)
+        return False
 
 
 def _claim(row: WebhookEndpoint) -> WebhookDelivery | None:
@@ -207,15 +220,20 @@ def body_of(event: WebhookEvent) -> bytes:
 
 
 def _failed(row: WebhookEndpoint, one: WebhookDelivery, answer: sending.Answer, *, reason: str) -> bool:
+    _put_off(one, answer, reason=reason)
+    log.warning("webhook not delivered", endpoint=str(row.pk), delivery=str(one.pk), reason=reason)
+    _fail_endpoint(row, reason, gone=answer.status == GONE)
+    return False
+
+
+def _put_off(one: WebhookDelivery, answer: sending.Answer, *, reason: str) -> None:
+    """It is tried again after a while, or over when that was its last attempt."""
     facts = {"answer": answer.status, "milliseconds": answer.milliseconds, "reason": reason[:300]}
     if one.attempts > len(WAITS):
         _settle(one, status=DeliveryStatus.FAILED, **facts)
     else:
         wait = _jittered(max(WAITS[one.attempts - 1], min(answer.retry_after, LONGEST_WISH)))
         _settle(one, status=DeliveryStatus.PENDING, next_attempt_at=timezone.now() + wait, **facts)
-    log.warning("webhook not delivered", endpoint=str(row.pk), delivery=str(one.pk), reason=reason)
-    _fail_endpoint(row, reason, gone=answer.status == GONE)
-    return False
 
 
 def _fail_endpoint(row: WebhookEndpoint, reason: str, *, gone: bool = False) -> None:

@@ -1,0 +1,57 @@
+"""What stops webhooks on our side is not held against the endpoint, and stops nothing else."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from lucid_sessions.access.models import WebhookDelivery, WebhookEndpoint
+from lucid_sessions.recordings import events
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.webhooks import deliveries, endpoints, sending
+
+from .receiver import Receiver, receiving
+
+# Deliveries are sent by threads, which see only what is committed.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def receiver(world: Installation, settings: Any) -> Iterator[Receiver]:
+    """Who is told of one event: it is written down, and not sent yet."""
+    assert world.spool.identity
+    settings.LUCID_WEBHOOK_ALLOW = ["127.0.0.0/8"]
+    with receiving() as found:
+        endpoints.create(found.url, kinds=[], description="", by="admin")
+        events.note(events.QUOTA, "once", facts={})
+        deliveries.prepare()
+        yield found
+
+
+def due_now() -> None:
+    """As if the waits after failures were over."""
+    WebhookDelivery.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+
+
+def test_an_error_of_ours_is_on_its_own_delivery_and_is_tried_again(receiver: Receiver) -> None:
+    def send(url: str, body: bytes, **how: Any) -> sending.Answer:
+        # Where there is no network of that name: an error that nobody foresaw.
+        wrong = {"allowed": ["127.0.0.1/8"]} if url == receiver.url else {}
+        return sending.post(url, body, **(how | wrong))
+
+    with receiving() as other:
+        endpoints.create(other.url, kinds=[], description="", by="admin")
+        events.note(events.QUOTA, "another", facts={})
+        assert deliveries.tick(send=send) == 3
+        assert len(other.requests) == 1
+    waiting = WebhookDelivery.objects.filter(status="pending")
+    assert (
+        list(waiting.values_list("reason", "lease_until", "attempts"))
+        == [("not sent: ValueError here; the log says where", None, 1)] * 2
+    )
+    assert not WebhookEndpoint.objects.filter(failures__gt=0).exists()
+    due_now()
+    assert deliveries.tick() == 2
+    assert len(receiver.requests) == 2
