@@ -55,3 +55,19 @@ def test_an_error_of_ours_is_on_its_own_delivery_and_is_tried_again(receiver: Re
     due_now()
     assert deliveries.tick() == 2
     assert len(receiver.requests) == 2
+
+
+def test_without_the_key_deliveries_are_left_to_whoever_has_it(
+    world: Installation, receiver: Receiver
+) -> None:
+    key = world.keys_root / "private" / "webhook.key"
+    key.rename(world.keys_root / "elsewhere")
+    world.keys.__dict__.pop("webhook", None)
+    for _ in range(3):
+        assert deliveries.tick() == 0
+    row = WebhookEndpoint.objects.get()
+    assert (row.failures, row.failing_since, row.quiet_until, row.enabled) == (0, None, None, True)
+    assert WebhookDelivery.objects.get().attempts == 0
+    (world.keys_root / "elsewhere").rename(key)
+    assert deliveries.tick() == 1
+    assert len(receiver.requests) == 1

@@ -25,7 +25,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from lucid_sessions.access.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookEvent
-from lucid_sessions.errors import LucidError, Refused
+from lucid_sessions.errors import LucidError, Refused, Retryable
 
 from .. import events
 from . import endpoints, sending
@@ -143,8 +143,12 @@ def _turn(row: WebhookEndpoint, send: Send) -> int:
     """How many attempts one endpoint had, oldest first, until one failed, none is due or its turn is over."""
     try:
         return _attempts(row, keys=endpoints.secrets_of(row), send=send)
+    except Retryable as error:
+        # No fault of the endpoint's: nothing was claimed, and it is left to whoever has the key.
+        log.warning("webhooks are left to another process", endpoint=str(row.pk), reason=str(error))
+        return 0
     except LucidError as error:
-        # No key, or not ours: this endpoint waits, the others do not.
+        # Sealed to another key: this endpoint waits, the others do not.
         log.error("webhook endpoint cannot be served", endpoint=str(row.pk), reason=str(error))
         _fail_endpoint(row, str(error))
         return 0
