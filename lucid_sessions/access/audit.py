@@ -1,6 +1,7 @@
 """The audit: what was done, by whom, from where, why. Written before the answer is given.
 
-Repeated looks at the same thing by the same user are one event a minute; everything else is one each.
+Repeated looks at the same thing by the same user are one event a minute, and so is one stranger's asking for
+the same in vain; everything else is one each.
 `recordings.audit_batches` chains the events and has the ledger fix them.
 """
 
@@ -8,6 +9,7 @@ import hashlib
 import json
 import threading
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +30,10 @@ MOST_WHY = 500
 LONGEST_NAME = 150
 DONE, REFUSED, DENIED, FAILED = "done", "refused", "denied", "failed"
 
-_looks: dict[tuple[str, ...], float] = {}
+# Looks by their digests, and when each counts again: that of the first is over first.
+_looks: OrderedDict[bytes, float] = OrderedDict()
+# How often strangers were turned away without an event, since the last one that was written.
+_unwritten: OrderedDict[bytes, int] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -103,15 +108,44 @@ def look(action: str, *, actor: Actor, seen: str = "", outcome: str = DONE, **mo
         raise
 
 
+def turned_away(action: str, *, actor: Actor, method: str, facts: Any = None, **more: Any) -> None:
+    """The event of a stranger whom nothing was shown to: once a minute for one address, deed and method.
+
+    The next one's facts say how many were not written since (`unwritten`): nothing else limits strangers.
+    """
+    same = ("turned away", actor.address, action, method)
+    if not is_news(*same):
+        _count_unwritten(same, 1)
+        return
+    with _lock:
+        unwritten = _unwritten.pop(_key(same), 0)
+    if unwritten:
+        facts = {**(facts or {}), "unwritten": unwritten}
+    try:
+        record(action, actor=actor, outcome=DENIED, facts=facts, **more)
+    except DatabaseFailure:
+        forget_looks(*same)
+        _count_unwritten(same, unwritten + 1)
+        raise
+
+
+def _count_unwritten(look: tuple[str, ...], number: int) -> None:
+    with _lock:
+        key = _key(look)
+        _unwritten[key] = _unwritten.get(key, 0) + number
+        if len(_unwritten) > MOST_LOOKS:
+            _unwritten.popitem(last=False)
+
+
 def is_news(*look: str) -> bool:
     """True unless this process has noted the same look within the last minute."""
-    now = time.monotonic()
+    now, key = time.monotonic(), _key(look)
     with _lock:
-        if _looks.get(look, 0.0) > now:
+        while _looks and (len(_looks) >= MOST_LOOKS or next(iter(_looks.values())) <= now):
+            _looks.popitem(last=False)
+        if key in _looks:
             return False
-        if len(_looks) >= MOST_LOOKS:
-            _looks.clear()
-        _looks[look] = now + LOOK_SECONDS
+        _looks[key] = now + LOOK_SECONDS
         return True
 
 
@@ -119,9 +153,15 @@ def forget_looks(*look: str) -> None:
     """The next look counts again: this one's event could not be written. Without a name: all of them."""
     with _lock:
         if look:
-            _looks.pop(look, None)
+            _looks.pop(_key(look), None)
         else:
             _looks.clear()
+            _unwritten.clear()
+
+
+def _key(look: tuple[str, ...]) -> bytes:
+    # Strangers choose how long their requests are, and these are kept.
+    return hashlib.sha256(json.dumps(look).encode()).digest()
 
 
 FIXED = tuple(

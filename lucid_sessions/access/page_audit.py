@@ -74,8 +74,10 @@ def _write(
     kwargs: dict[str, Any] = request.resolver_match.kwargs if request.resolver_match else {}
     thing = str(kwargs.get("object_id") or kwargs.get("session_id") or "")
     session = thing if deed.startswith("admin.recordings_session_") else str(kwargs.get("session_id", ""))
-    what: dict[str, Any] = {"outcome": outcome, "session": session[:36], "item": request.path[:120]}
-    if request.method in ("GET", "HEAD"):
-        audit.look(deed, actor=who, seen=request.path, **what)
+    what: dict[str, Any] = {"session": session[:36], "item": request.path[:120]}
+    if actor is None and outcome == audit.DENIED and deed != SIGNS["login"]:
+        audit.turned_away(deed, actor=who, method=str(request.method), facts=facts, **what)
+    elif request.method in ("GET", "HEAD"):
+        audit.look(deed, actor=who, seen=request.path, outcome=outcome, **what)
     else:
-        audit.record(deed, actor=who, facts=facts, **what)
+        audit.record(deed, actor=who, outcome=outcome, facts=facts, **what)

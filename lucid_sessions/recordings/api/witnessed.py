@@ -86,12 +86,14 @@ def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Map
     seen = "" if deed == "session.played" else item or query
     why = _why(request)
     facts = getattr(request._request, "_lucid_facts", None)
-    about: dict[str, Any] = {"outcome": outcome, "item": item[:120], "why": why, "facts": facts}
+    about: dict[str, Any] = {"item": item[:120], "why": why, "facts": facts}
     about["session"] = session or str(getattr(request._request, "_lucid_made", ""))
-    if request.method == "GET":
-        audit.look(deed, actor=actor, seen=seen, **about)
+    if answer.status_code == 401 and not actor.user:
+        audit.turned_away(deed, actor=actor, method=str(request.method), **about)
+    elif request.method == "GET":
+        audit.look(deed, actor=actor, seen=seen, outcome=outcome, **about)
     else:
-        audit.record(deed, actor=actor, **about)
+        audit.record(deed, actor=actor, outcome=outcome, **about)
 
 
 def event_beside(request: Request, *, deed: str, session: Any) -> AuditEvent:

@@ -1,0 +1,104 @@
+"""Whoever has no token fills neither the audit nor the memory of a process that writes it."""
+
+import time
+import tracemalloc
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+
+from lucid_sessions.access import audit
+from lucid_sessions.access.models import AuditEvent
+from lucid_sessions.recordings.installation import Installation
+
+from .people import client_of, person
+from .test_audit import refused_by_collections, refused_by_tables
+
+pytestmark = pytest.mark.django_db
+
+URL = "/api/v1"
+
+
+@pytest.fixture
+def stranger(world: Installation) -> Any:
+    assert world.spool.identity
+    return client_of(None)
+
+
+def seen(*columns: str) -> list[Any]:
+    return list(AuditEvent.objects.order_by("at_us", "id").values_list(*columns))
+
+
+def test_strangers_are_written_down_at_once_and_then_once_a_minute(stranger: Any) -> None:
+    for number in range(20):
+        assert stranger.get(f"{URL}/sessions?text={number}").status_code == 401
+        assert stranger.post(f"{URL}/sessions", {"name": number}, format="json").status_code == 401
+    stranger.get(f"{URL}/sessions", REMOTE_ADDR="203.0.113.5")
+    assert seen("action", "outcome", "address", "facts") == [
+        ("sessions.listed", "denied", "127.0.0.1", None),
+        ("session.created", "denied", "127.0.0.1", None),
+        ("sessions.listed", "denied", "203.0.113.5", None),
+    ]
+
+
+def test_the_next_event_says_how_many_were_not_written(stranger: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(audit, "LOOK_SECONDS", 0.5)
+    for _ in range(4):
+        stranger.post(f"{URL}/sessions", {}, format="json")
+    time.sleep(0.6)
+    for _ in range(2):
+        stranger.post(f"{URL}/sessions", {}, format="json")
+    assert seen("action", "facts") == [("session.created", None), ("session.created", {"unwritten": 3})]
+
+
+def test_a_stranger_whose_event_could_not_be_written_is_counted_in_the_next() -> None:
+    who = audit.Actor(address="203.0.113.5")
+    refused = refused_by_collections() if connection.vendor == "mongodb" else refused_by_tables()
+    with refused, transaction.atomic():
+        audit.turned_away("session.created", actor=who, method="POST")
+    audit.turned_away("session.created", actor=who, method="POST")
+    assert seen("action", "outcome", "facts") == [("session.created", "denied", {"unwritten": 1})]
+
+
+def test_pages_of_the_admin_are_no_other_way_in(stranger: Any) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    for number in range(5):
+        browser.get(f"/admin/access/user/{number}/change/")
+        browser.get(f"/admin/nothing-{number}/")
+        browser.post("/sign-in/", {"username": str(number)})
+    assert stranger
+    assert [action for (action,) in seen("action")].count("page.refused") == 1
+    assert len(seen("action")) == 3
+
+
+def test_what_users_do_is_written_each_time(world: Installation) -> None:
+    assert world.spool.identity
+    viewer = client_of(person("session_viewer"))
+    for _ in range(3):
+        assert viewer.post(f"{URL}/sessions", {}, format="json").status_code == 403
+    assert seen("action", "outcome") == [("session.created", "denied")] * 3
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(60.0, 1_000_000), (0.0, 10_000)])
+def test_looks_cost_little_however_long_they_are_and_nothing_once_they_are_over(
+    monkeypatch: Any, seconds: float, most: int
+) -> None:
+    monkeypatch.setattr(audit, "LOOK_SECONDS", seconds)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(2_000):
+            assert audit.is_news("", "203.0.113.5", "sessions.listed", f"text={number}{'x' * 8_000}")
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < most
+
+
+def test_of_too_many_looks_the_oldest_are_forgotten(monkeypatch: Any) -> None:
+    monkeypatch.setattr(audit, "MOST_LOOKS", 3)
+    for name in "abcd":
+        assert audit.is_news(name)
+    assert not audit.is_news("d")
+    assert audit.is_news("a")
