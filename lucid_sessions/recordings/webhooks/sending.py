@@ -128,9 +128,12 @@ def post(
     began = time.monotonic()
     target = parse(url, allowed=allowed)
     address = _looked_up(target, allowed=allowed)
-    connection = _Pinned(target, address, seconds=within)
+    left = began + within - time.monotonic()
+    if left <= 0:
+        raise NotDelivered(f"no answer within {within:g} s")
+    connection = _Pinned(target, address, seconds=left)
     # Each read has a limit of its own; this is the one for all of them together.
-    cut = threading.Timer(max(0.0, began + within - time.monotonic()), connection.cut)
+    cut = threading.Timer(left, connection.cut)
     cut.daemon = True
     cut.start()
     try:
@@ -181,9 +184,11 @@ class _Pinned(http.client.HTTPConnection):
         if self._target.scheme == "https":
             self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self._target.host)
         self.sock.settimeout(self._seconds)
+        # While it connected there was nothing yet that could be cut off.
+        self.require_whole()
 
     def require_whole(self) -> None:
-        """TimeoutError when what was read ends where it was cut off."""
+        """TimeoutError when it was cut off: what was read ends there, or nothing may be read any more."""
         if self._is_cut:
             raise TimeoutError
 
