@@ -17,7 +17,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connections
 
-from lucid_sessions.errors import LucidError, Retryable
+from lucid_sessions.errors import LucidError, Refused, Retryable
 from lucid_sessions.operations.programs import environment
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings import playback, reconcile, sealing, sessions, shredding
@@ -110,7 +110,9 @@ def fingerprints() -> dict[str, list[str]]:
 
 
 def destroy() -> None:
-    """Nothing of the installation is left."""
+    """Nothing of the installation is left; Refused when any of it lies elsewhere than in its home."""
+    if elsewhere := _elsewhere():
+        raise Refused(f"Nothing was destroyed: outside {settings.LUCID_HOME} lie {', '.join(elsewhere)}.")
     connections.close_all()
     for name in EVERYTHING:
         path = settings.LUCID_HOME / name
@@ -120,6 +122,16 @@ def destroy() -> None:
             path.unlink(missing_ok=True)
     outside.installation.cache_clear()
     outside.identity.cache_clear()
+
+
+def _elsewhere() -> list[str]:
+    """What of this installation is not below its home: directories, databases, stores."""
+    world = outside.installation()
+    targets = Path(settings.LUCID_TARGETS_PATH or world.keys_root)
+    databases = [Path(one["NAME"]) for one in settings.DATABASES.values()]
+    paths = [world.spool_root, world.blobs_root, world.ledger_root, world.keys_root, targets, *databases]
+    stores = filter(None, [world.blobs_url, *world.also, world.tier_url, world.spool_url])
+    return [*(str(one) for one in paths if not one.is_relative_to(settings.LUCID_HOME)), *stores]
 
 
 def restore(shelf: Path) -> float:

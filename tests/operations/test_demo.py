@@ -7,8 +7,10 @@ from pathlib import Path
 
 import av
 import pytest
+from redis import Redis
 
 from tests.operations.processes import of_home, output, running
+from tests.servers import redis_server
 from tests.waiting import PATIENCE, until
 
 
@@ -18,9 +20,22 @@ def unfinished(home: Path) -> list[Path]:
 
 
 def test_it_records_archives_verifies_exports_and_catches_a_forgery(tmp_path: Path) -> None:
-    home = tmp_path / "demo"
-    with running(home, "demo", "--home", str(home), "--json") as process:
+    home, others = tmp_path / "demo", tmp_path / "others"
+    others.mkdir()
+    with (
+        redis_server() as queues,
+        Redis.from_url(queues) as broker,
+        # The environment of another installation, which it leaves alone.
+        running(
+            *(home, "demo", "--home", str(home), "--json"),
+            STORAGE_URL=f"file://{others}",
+            REDIS_URL=queues,
+            LUCID_SPOOL="s3",
+            LUCID_SPOOL_URL="s3://bucket/spool?endpoint=http://127.0.0.1:9",
+        ) as process,
+    ):
         assert process.wait(PATIENCE) == 0, output(home)
+        assert (list(others.iterdir()), broker.keys()) == ([], [])
     said = output(home)
     assert of_home(home) == []
     assert unfinished(home) == []

@@ -1,7 +1,6 @@
 """manage.py demo: record ten seconds, archive, verify, export, catch a forgery; then stop everything."""
 
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -21,11 +20,6 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 # Set in the process that shows: the one before it only made the keys, which settings read at start-up.
 READY = "LUCID_DEMO_IS_PREPARED"
-# What would lead a demonstration out of its own home, into somebody's archive.
-NOT_OURS = re.compile(
-    r"(LUCID_(PROFILE|HOME|KEYS_PATH|LEDGER_PATH|LEDGER_ORIGIN|FUSE)|(CHUNK|SESSION)_STORAGE_PATH"
-    r"|MONGODB_URL|DATABASE_URL|SECRET_KEY|JWT_SECRET_KEY|ENCRYPTION_(PASSWORD|SALT))(_FILE)?"
-)
 MARK = "made-by-demo"
 INTERRUPTED = 130
 
@@ -57,8 +51,7 @@ class Command(Base):
 
     def _begin(self, home: Path) -> None:
         """Make a fresh home, and go on as a process whose settings know its keys."""
-        inherited = {name: value for name, value in os.environ.items() if not NOT_OURS.fullmatch(name)}
-        env = {**inherited, **programs.own_environment(home), READY: str(home)}
+        env = {**programs.apart(home), READY: str(home)}
         with premises.held(home):
             _empty(home)
             embedded.prepare(env)

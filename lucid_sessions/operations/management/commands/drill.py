@@ -13,7 +13,6 @@ from django.core.management.base import CommandParser
 
 from lucid_sessions.errors import Refused
 from lucid_sessions.operations import drill, embedded, premises, programs
-from lucid_sessions.operations.management.commands.demo import NOT_OURS
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE
 from lucid_sessions.recordings.management.command import Command as Base
 
@@ -40,8 +39,7 @@ class Command(Base):
 
     def _begin(self, root: Path) -> None:
         """A fresh home, and a process whose settings know its keys."""
-        inherited = {name: value for name, value in os.environ.items() if not NOT_OURS.fullmatch(name)}
-        env = {**inherited, **programs.own_environment(root / "home"), READY: str(root)}
+        env = {**programs.apart(root / "home"), READY: str(root)}
         # The drill measures recovery, not how much room the machine has; it tells nobody's workers, and says
         # by itself what it does.
         env |= {"LUCID_STORAGE_MIN_FREE_GIB": "0", "REDIS_URL": "redis://127.0.0.1:9/0"}
