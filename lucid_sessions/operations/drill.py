@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connections
 
 from lucid_sessions.errors import LucidError, Refused, Retryable
-from lucid_sessions.operations.programs import environment
+from lucid_sessions.operations.programs import RECORDER_STOP_SECONDS, environment
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings import playback, reconcile, sealing, sessions, shredding
 from lucid_sessions.recordings.lifecycle import ENDED, Status
@@ -27,7 +27,6 @@ from lucid_sessions.recordings.models import Session
 SOURCE = "synthetic://320x180"
 CONFIG = {"resolution": "320x180", "frame_rate": 10, "segment_seconds": 1.0}
 PATIENCE_SECONDS = 120.0
-STOP_SECONDS = 30.0
 # What an installation consists of; the backup lies outside.
 EVERYTHING = ("spool", "blobs", "ledger", "keys", "lucid.sqlite3", "lucid.sqlite3-wal", "lucid.sqlite3-shm")
 SHREDDED = "drill: shredded"
@@ -59,7 +58,7 @@ def recorder(log: Path) -> Iterator[None]:
     finally:
         process.terminate()
         try:
-            process.wait(STOP_SECONDS)
+            process.wait(RECORDER_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

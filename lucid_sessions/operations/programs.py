@@ -9,11 +9,13 @@ from pathlib import Path
 
 from django.conf import settings
 
+from recorder.supervisor import LAST_REPORTS_WITHIN, Policy
+
 from .children import Program
 from .private_redis import Redis
 
-# A recorder closes and files its open segments before it goes.
-RECORDER_STOP_SECONDS = 20.0
+# A recorder closes its open segments before it goes, and reports and files them: so long at most.
+RECORDER_STOP_SECONDS = Policy.stop_at_last + LAST_REPORTS_WITHIN + 17.0
 # Shorter than Celery's own soft shutdown: nobody waits longer for Ctrl-C.
 WORKER_STOP_SECONDS = 8.0
 # Most of them wait: for the database, or for somebody who receives a file slowly, each of whom holds one.

@@ -35,6 +35,14 @@ def _command(process: Path) -> str:
         return "ended just now"
 
 
+def descendants(pid: int, what: str) -> list[int]:
+    """The processes below this one whose command line names it."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    below = [int(one) for thread in threads for one in (thread / "children").read_text().split()]
+    own = [one for one in below if what in _command(Path(f"/proc/{one}"))]
+    return own + [one for child in below for one in descendants(child, what)]
+
+
 def environment(home: Path, **more: str) -> dict[str, str]:
     """What a stack in `home` is started with."""
     inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN}

@@ -1,13 +1,20 @@
 """`manage.py service NAME`: what a container runs, and what it answers on its port."""
 
 import json
+import os
+import re
 import signal
 from pathlib import Path
 
+import yaml
+
+from lucid_sessions.operations import programs, services
 from lucid_sessions.operations.premises import answers
 from lucid_sessions.operations.services import SERVICES
 from lucid_sessions.recordings.lifecycle import QUEUES
-from tests.operations.processes import of_home, output, running
+from recorder.spool import Spool
+from recorder.supervisor import LAST_REPORTS_WITHIN, Policy
+from tests.operations.processes import ROOT, descendants, of_home, output, running
 from tests.operations.test_embedded_stack import HOST, asked
 from tests.ports import free_port
 from tests.servers import redis_server
@@ -66,4 +73,41 @@ def test_a_service_answers_for_its_processes_and_stops_as_one(tmp_path: Path) ->
         assert len(of_home(home)) >= 3
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
+    assert of_home(home) == []
+
+
+def test_a_recorder_may_take_as_long_as_its_own_policy_gives_its_takes() -> None:
+    assert Policy().stop_at_last + LAST_REPORTS_WITHIN < programs.RECORDER_STOP_SECONDS
+    # And its container, in which a worker stops afterwards, longer than that.
+    needed = programs.RECORDER_STOP_SECONDS + services.WORKER_STOP_SECONDS
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["session-recorder"]
+    assert needed < int(compose["stop_grace_period"].removesuffix("s"))
+    for path in ("base/session-recorder.yaml", "components/recording-hosts/recording-host.yaml"):
+        (grace,) = re.findall(
+            r"terminationGracePeriodSeconds: (\d+)", (ROOT / "deploy/k8s" / path).read_text()
+        )
+        assert needed < int(grace)
+
+
+def test_a_take_that_does_not_end_is_closed_before_its_recorder_goes(tmp_path: Path) -> None:
+    home, port = tmp_path / "home", free_port()
+    with running(home, "prepare") as preparing:
+        assert preparing.wait(PATIENCE) == 0, output(home)
+    with (
+        redis_server() as url,
+        running(
+            tmp_path / "recording", "record", "synthetic://320x180", LUCID_HOME=str(home), REDIS_URL=url
+        ) as asked_for,
+    ):
+        assert asked_for.wait(PATIENCE) == 0, output(tmp_path / "recording")
+        with running(home, "service", "session-recorder", "--port", str(port), REDIS_URL=url) as process:
+            spool = Spool(home / "spool")
+            until(lambda: list((home / "spool" / "takes").rglob("*_screen_*")), "something is recorded")
+            (child,) = descendants(process.pid, "recorder.child")
+            os.kill(child, signal.SIGSTOP)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0, output(home)
+    assert "did not stop" not in output(home)
+    (take,) = (home / "spool" / "takes").glob("*/*")
+    assert spool.closed(take)["screen"].ending == "interrupted"
     assert of_home(home) == []
