@@ -1,7 +1,7 @@
 """The portable form: one JSON line a row, the same from every database, into every database.
 
-Keys of ours are UUIDs and stay. Django's own catalogue (content types, permissions) is made by `migrate` on
-either side and only referred to by name; the admin's diary and browser sessions do not move.
+Keys of ours are UUIDs and stay. Every table moves but those of `STAYING`, so that a new one is never
+forgotten. A file of an earlier release may lack tables: nothing comes into them.
 """
 
 import json
@@ -17,6 +17,13 @@ from django.db import IntegrityError, models
 from lucid_sessions.durable import blaming
 from lucid_sessions.errors import Tampered
 
+# Which tables do not move, and why.
+STAYING = {
+    "contenttypes.ContentType": "made by `migrate` on either side, referred to by name",
+    "auth.Permission": "made by `migrate` on either side, referred to by name",
+    "admin.LogEntry": "the admin's diary: the audit tells the same",
+    "access.WebSession": "browsers sign in again",
+}
 # In this order each row finds those that it names.
 LABELS = (
     "auth.Group",
@@ -37,10 +44,10 @@ BATCH = 500
 
 
 def portable_models() -> list[type[models.Model]]:
-    """The models whose rows move, referred-to ones first; those of ours that are new come last."""
+    """The models whose rows move, referred-to ones first; those that nothing names come last."""
     known = [apps.get_model(label) for label in LABELS]
-    ours = [*apps.get_app_config("recordings").get_models(), *apps.get_app_config("operations").get_models()]
-    return [*known, *(model for model in ours if model not in known)]
+    moving = [model for model in apps.get_models() if model._meta.label not in STAYING]
+    return [*known, *(model for model in moving if model not in known)]
 
 
 def lines() -> Iterator[bytes]:
