@@ -139,7 +139,7 @@ def _require_record(row: LedgerRecord, log: ProvenLog) -> None:
     if row.kind == "sealed":
         newest = Sealed(log, [facts["session"]]).newest(facts["session"])
         if newest is not None:
-            seals.require_growth(log, newest, log.body(facts)["leaves"])
+            seals.require_growth(log, newest, log.body(facts))
     elif row.kind == "batch":
         listed = log.body(facts)["leaves"]
         sealed = Sealed(log, {leaf["session"] for leaf in listed})

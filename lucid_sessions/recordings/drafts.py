@@ -96,9 +96,9 @@ def seal(pk: UUID, world: Installation) -> Draft | None:
     known = known_log(world)
     newest = admission.Sealed(known, [pk]).newest(pk)
     listed = [leaves.facts_of(chunk) for chunk in verdict.chunks]
-    if newest is not None and not _grows(session, known, newest=newest, listed=listed):
-        return None
     body = {"leaves": listed, "gaps": list(verdict.gaps), "missing": list(verdict.missing)}
+    if newest is not None and not _grows(session, known, newest=newest, body=body):
+        return None
     before = known.record(newest)["revision"] if newest is not None else 0
     facts = {
         "session": str(session.pk),
@@ -113,12 +113,14 @@ def seal(pk: UUID, world: Installation) -> Draft | None:
     return Draft("sealed", f"sealed:{session.pk}:{facts['revision']}", facts, body)
 
 
-def _grows(session: Session, known: ProvenLog, *, newest: int, listed: list[dict[str, Any]]) -> bool:
-    """False when a seal of these leaves would take back what was sealed; then the session keeps its seal."""
+def _grows(session: Session, known: ProvenLog, *, newest: int, body: dict[str, Any]) -> bool:
+    """False when a seal with this body would take back what was sealed; then the session keeps its seal."""
     try:
-        seals.require_growth(known, newest, listed)
+        seals.require_growth(known, newest, body)
     except (Refused, Tampered) as error:
-        log.error("not sealed again: chunks are gone or changed", session=str(session.pk), reason=str(error))
+        log.error(
+            "not sealed again: what was sealed is gone or changed", session=str(session.pk), reason=str(error)
+        )
         observation.tell(observation.StageDone("anchor", 0.0, "quarantined", 0, type(error).__name__))
         facts = known.record(newest)
         kept = {"status": facts["outcome"], "sealed_revision": facts["revision"], "sealed_record": newest}

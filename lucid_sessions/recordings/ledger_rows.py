@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +23,8 @@ from lucid_sessions.ledger import Log
 from . import completeness, failpoints, observation, tombstones
 from .events import CHANGED
 from .leaves import hash_of
-from .lifecycle import ENDED, UNFINISHED, State, Status, sources_of
-from .models import Chunk, LedgerRecord, LedgerRequest, Session
+from .lifecycle import ENDED, LIVE, UNFINISHED, Desired, State, Status, sources_of
+from .models import Chunk, LedgerRecord, LedgerRequest, Session, Take
 
 log = structlog.get_logger(__name__)
 
@@ -172,6 +173,7 @@ def _adopt(record: LedgerRecord, leaves: list[dict[str, Any]]) -> None:
 
 
 def _seal_session(record: LedgerRecord, facts: dict[str, Any], ledger: Log) -> None:
+    _end(UUID(facts["session"]), at=datetime.fromtimestamp(facts["time_us"] / 1_000_000, tz=UTC))
     sealed = Session.objects.filter(pk=facts["session"], sealed_revision__lt=facts["revision"])
     sealed.update(sealed_revision=facts["revision"], sealed_record=record.index, **CHANGED)
     ended = Session.objects.filter(pk=facts["session"], status=Status.PROCESSING)
@@ -183,6 +185,17 @@ def _seal_session(record: LedgerRecord, facts: dict[str, Any], ledger: Log) -> N
     for session in rows:
         if completeness.tells_more(session, read_body(ledger, record)):
             rows.update(status=Status.PROCESSING, **CHANGED)
+
+
+def _end(session: UUID, *, at: datetime) -> None:
+    """What is sealed is over: an older database may take it to be recorded still, or not yet begun."""
+    live = Session.objects.filter(pk=session, status__in=(Status.CREATED, *LIVE))
+    if live.exists():
+        takes = Take.objects.filter(session=session, ended_at__isnull=True)
+        takes.update(ended_at=at, reason="by the log its session was sealed")
+        live.filter(ended_at__isnull=True).update(ended_at=at)
+        live.update(status=Status.PROCESSING, desired=Desired.STOP, **CHANGED)
+        log.warning("a session follows the log: it is over", session=str(session))
 
 
 def _bury_session(_record: LedgerRecord, facts: dict[str, Any], _ledger: Log) -> None:

@@ -55,9 +55,12 @@ def contradictions(log: ProvenLog, session: str) -> Iterator[tuple[Leaf, str]]:
             told.add(place_of(leaf))
 
 
-def require_growth(log: ProvenLog, newest: int, leaves: list[Leaf]) -> None:
-    """Refused unless a seal of these leaves holds what the seal at index `newest` held."""
-    lost = [leaf for leaf, _ in departures(log.seal_at(newest)[1]["leaves"], leaves)]
+def require_growth(log: ProvenLog, newest: int, body: dict[str, Any]) -> None:
+    """Refused unless a seal with this body holds what the seal at index `newest` held, its gaps too."""
+    before = log.seal_at(newest)[1]
+    if dropped := [gap for gap in before["gaps"] if gap not in body["gaps"]]:
+        raise Refused(f"{len(dropped)} gaps that record {newest} sealed are gone: {dropped[0]['reason']}")
+    lost = [leaf for leaf, _ in departures(before["leaves"], body["leaves"])]
     if lost:
         named = ", ".join(f"{leaf['track']} {leaf['sequence']}" for leaf in lost[:3])
         raise Refused(f"{len(lost)} chunks that record {newest} sealed are gone or others now: {named}")

@@ -20,7 +20,7 @@ from lucid_sessions.recordings import (
 )
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
-from lucid_sessions.recordings.models import Chunk, Closure, LedgerRecord, Session
+from lucid_sessions.recordings.models import Chunk, Closure, Gap, LedgerRecord, Session
 from tests import factories
 from tests.recordings.archived import sealed, shorter_seal, sign
 
@@ -62,6 +62,18 @@ def test_a_refused_seal_is_not_tried_again_and_again(session: Session, world: In
     assert [sealing.seal(world) for _ in range(2)] == [0, 0]
     session.refresh_from_db()
     assert (session.version, world.log().size) == (before, size)
+
+
+def test_a_sealed_gap_cannot_be_hidden_by_removing_its_row(session: Session, world: Installation) -> None:
+    factories.gap(session, world, from_us=3_000_000, to_us=4_000_000, reason="server lost")
+    factories.file_spool(world)
+    sealing.seal(world)
+    Gap.objects.all().delete()
+    Session.objects.filter(pk=session.pk).update(status=Status.PROCESSING)
+    sealing.seal(world)
+    session.refresh_from_db()
+    assert (session.status, session.sealed_revision) == (Status.COMPLETED, 2)
+    assert [gap["reason"] for gap in verification.verify(session).gaps] == ["server lost"]
 
 
 def test_a_sealed_picture_cannot_be_replaced_by_its_writer(session: Session, world: Installation) -> None:

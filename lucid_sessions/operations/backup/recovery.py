@@ -89,7 +89,9 @@ class Recovery:
         # What is not applied yet includes what an earlier run, which died, has replayed.
         self._file(self._leaves(LedgerRecord.objects.filter(applied=False)))
         self._file(self._unanchored())
+        self._spooled()
         hold_again()
+        self._seals(LedgerRecord.objects.filter(applied=False))
         ledger_rows.apply_all(log)
         self.done.opened = self._reader.opened
         return self.done
@@ -106,10 +108,10 @@ class Recovery:
         self._file(self._unanchored())
         for session in {session for session, _, _ in self.world.spool.takes()} - self.shredded.all:
             self._session(session)
-        self.done.spooled = len(intake.Intake(self.world.spool).scan())
-        failpoints.reach("recovery.spooled")
+        self._spooled()
         hold_again()
-        session_rows.finish(log)
+        self._seals(LedgerRecord.objects.all())
+        session_rows.close_all()
         ledger_rows.apply_all(log)
         self.done.opened = self._reader.opened
         return self.done
@@ -128,6 +130,19 @@ class Recovery:
             for leaf in ledger_rows.read_body(self.world.log(), record)["leaves"]:
                 found[UUID(leaf["session"])].append({**leaf, "record": record.index})
         return found
+
+    def _spooled(self) -> None:
+        """What the spool has is filed first: its own markers tell more exactly what a seal tells, too."""
+        self.done.spooled = len(intake.Intake(self.world.spool).scan())
+        failpoints.reach("recovery.spooled")
+
+    def _seals(self, records: Any) -> None:
+        """What these seals say beside their chunks; the newest first, which knows best where takes ended."""
+        for record in records.filter(kind="sealed").order_by("-index"):
+            session = UUID(json.loads(record.entry)["session"])
+            if session not in self.shredded.all:
+                self._session(session)
+            session_rows.follow_seal(session, ledger_rows.read_body(self.world.log(), record))
 
     def _requests(self) -> None:
         """What was asked for and granted: else it would be asked for, and appended, a second time."""

@@ -1,16 +1,16 @@
 """Rows around the chunks of a session that were found rather than filed: the session, its takes, its gaps."""
 
-import json
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Max, Min
 
-from lucid_sessions.ledger import Log
-from lucid_sessions.recordings import ledger_rows, tombstones
+from lucid_sessions.recordings import tombstones
+from lucid_sessions.recordings.completeness import NEVER_CLOSED
 from lucid_sessions.recordings.events import CHANGED
 from lucid_sessions.recordings.lifecycle import Desired, Status
-from lucid_sessions.recordings.models import Chunk, Closure, Gap, LedgerRecord, Session, Take
+from lucid_sessions.recordings.models import Chunk, Closure, Gap, Session, Take
 
 COUNTER = (1 << 32) - 1
 HOST = "recovered"
@@ -56,29 +56,48 @@ def take_in(session: UUID, *, spool: str) -> None:
         found.update(created_at=first, started_at=first, ended_at=last, **CHANGED)
 
 
-def finish(log: Log) -> None:
-    """Takes whose closing is lost are closed after their last chunk; sealed gaps have their rows again."""
-    for session in Session.objects.exclude(status=Status.DELETED).values_list("pk", flat=True):
-        _close(session)
-    for record in LedgerRecord.objects.filter(kind="sealed").order_by("index"):
-        session = UUID(json.loads(record.entry)["session"])
-        for number, gap in enumerate(ledger_rows.read_body(log, record)["gaps"], start=1):
-            place = {name: gap[name] for name in ("track", "take", "from_us")}
-            if not Gap.objects.filter(session=session, **place).exists():
-                Gap.objects.create(session_id=session, number=SEALED + number, **gap)
-
-
 # Above any number that a recorder gives: it counts from 1.
 SEALED = 1 << 20
 
 
-def _close(session: UUID) -> None:
-    last: dict[tuple[int, str], tuple[int, int]] = {}
-    for track, sequence, end in Chunk.objects.filter(session=session).values_list(
-        "track", "sequence", "end_us"
-    ):
-        take = (sequence >> 32, track)
-        last[take] = max(last.get(take, (0, 0)), (sequence & COUNTER, end))
-    for (number, name), (counter, end) in last.items():
-        facts = {"last_counter": counter, "end_us": end, "reason": "recovered: its closing was lost"}
-        Closure.objects.get_or_create(session_id=session, take=number, track=name, defaults=facts)
+def follow_seal(session: UUID, body: dict[str, Any]) -> None:
+    """What a seal says beside its chunks: gaps, and where its takes were closed, have their rows again."""
+    for gap in body["gaps"]:
+        rows = Gap.objects.filter(session=session, track=gap["track"], take=gap["take"])
+        if not rows.filter(**gap).exists():
+            last = rows.aggregate(last=Max("number"))["last"] or 0
+            Gap.objects.create(session_id=session, number=max(last, SEALED) + 1, **gap)
+    _close(session, _counters(session, body), reason="its closing was lost; its seal tells of it")
+
+
+def _counters(session: UUID, body: dict[str, Any]) -> dict[tuple[int, str], int]:
+    """By take and track that a seal knows to be closed, the last number that it had."""
+    last = {
+        (take, "screen"): 0 for take in Take.objects.filter(session=session).values_list("number", flat=True)
+    }
+    unknown = set()
+    for one in (*body["leaves"], *body["missing"]):
+        place = one["sequence"] >> 32, one["track"]
+        last[place] = max(last.get(place, 0), one["sequence"] & COUNTER)
+        if one.get("reason") == NEVER_CLOSED:
+            unknown.add(place)
+    return {place: counter for place, counter in last.items() if place not in unknown}
+
+
+def close_all() -> None:
+    """Takes whose closing is lost are closed after their last chunk."""
+    for session in Session.objects.exclude(status=Status.DELETED).values_list("pk", flat=True):
+        last: dict[tuple[int, str], int] = {}
+        for track, sequence in Chunk.objects.filter(session=session).values_list("track", "sequence"):
+            place = sequence >> 32, track
+            last[place] = max(last.get(place, 0), sequence & COUNTER)
+        _close(session, last, reason="recovered: its closing was lost")
+
+
+def _close(session: UUID, last: dict[tuple[int, str], int], *, reason: str) -> None:
+    for (take, track), counter in last.items():
+        begin = take << 32
+        chunks = Chunk.objects.filter(session=session, track=track, sequence__range=(begin, begin + COUNTER))
+        end = chunks.aggregate(end=Max("end_us"))["end"] or 0
+        facts = {"last_counter": counter, "end_us": end, "reason": reason}
+        Closure.objects.get_or_create(session_id=session, take=take, track=track, defaults=facts)

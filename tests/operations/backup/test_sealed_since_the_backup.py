@@ -1,0 +1,105 @@
+"""A session that was recorded when the backup was made, and sealed since: it is over, as its seal says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lucid_sessions.recordings import ledger_rows
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import LIVE, Desired, Status
+from lucid_sessions.recordings.models import LedgerRecord, Session, Take
+from tests.operations.backup.site import POPULATE, Site
+from tests.recordings.archived import sealed
+
+RECORDING = (
+    POPULATE
+    + """
+from lucid_sessions.recordings import sessions
+from lucid_sessions.recordings.lifecycle import Desired, Status
+from lucid_sessions.recordings.models import Session, Take
+world = installation()
+def store(session):
+    factories.file_spool(world)
+    ids = list(Chunk.objects.filter(session=session).values_list("pk", flat=True))
+    pipeline.run(["capture", "compress", "encrypt", "store"], ids, world=world)
+    sealing.seal(world)
+"""
+)
+BEGUN = (
+    RECORDING
+    + """
+session = sessions.create("synthetic://64x48", name="live")
+Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
+factories.take(session, world)
+factories.acknowledge(session, world, counter=1)
+store(session)
+"""
+)
+# A segment more; one that never arrived; and a gap.
+ENDED = (
+    RECORDING
+    + """
+session = Session.objects.get(name="live")
+factories.acknowledge(session, world, counter=2)
+factories.gap(session, world, from_us=2_000_000, to_us=3_000_000, reason="server lost")
+factories.close(session, world, last_counter=3)
+factories.file_spool(world)
+factories.end(session)
+store(session)
+session.refresh_from_db()
+assert session.sealed_revision == 1, session.status
+"""
+)
+FACTS = """
+from lucid_sessions.recordings import host, intake, sealing, verification
+from lucid_sessions.recordings.installation import installation
+from lucid_sessions.recordings.models import Session, Take
+world = installation()
+intake.Intake(world.spool).scan()
+sealing.seal(world)
+session = Session.objects.get(name="live")
+report = verification.verify(session)
+found = {
+    "session": [session.status, session.desired, session.sealed_revision, bool(session.ended_at)],
+    "wanted": [str(one) for one in host.DatabaseView(world.spool, intake.Intake(world.spool)).wanted()],
+    "open": Take.objects.filter(session=session, ended_at__isnull=True).count(),
+    "seal": [report.revision, report.gaps, report.missing, len(report.findings)],
+}
+"""
+GAP = {"track": "screen", "take": 1, "from_us": 2_000_000, "to_us": 3_000_000, "reason": "server lost"}
+MISSING = {"track": "screen", "sequence": (1 << 32) + 3, "reason": "never arrived"}
+
+
+@pytest.mark.parametrize("lost", [("--spool-lost", "all"), (), None])
+def test_it_is_over_and_its_seal_stays_what_it_was(
+    site: Site, tmp_path: Path, lost: tuple[str, ...] | None
+) -> None:
+    site.python(BEGUN)
+    site.manage("backup", tmp_path / "backups")
+    site.python(ENDED)
+    before = site.facts(FACTS)
+    expected: Any = ["completed", "stop", 1, True]
+    assert (before["session"], before["wanted"], before["open"]) == (expected, [], 0)
+    assert before["seal"] == [1, [{**GAP, "uncertain": False}], [MISSING], 0]
+    site.lose("lucid.sqlite3", "lucid.sqlite3-wal", "lucid.sqlite3-shm")
+    if lost is not None:
+        site.lose("spool")
+    site.manage("restore", tmp_path / "backups", "--over", *(lost or ()))
+    assert json.dumps(site.facts(FACTS)) == json.dumps(before)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", [Status.CREATED, *LIVE])
+def test_whatever_an_older_database_takes_it_for(world: Installation, status: Status) -> None:
+    session = sealed(world)
+    older = {"status": status, "desired": Desired.RECORD, "sealed_revision": 0, "ended_at": None}
+    Session.objects.filter(pk=session.pk).update(**older)
+    Take.objects.filter(session=session).update(ended_at=None)
+    LedgerRecord.objects.filter(kind="sealed").update(applied=False)
+    ledger_rows.apply_all(world.log())
+    session.refresh_from_db()
+    assert (session.status, session.desired, session.sealed_revision) == ("completed", "stop", 1)
+    (take,) = session.takes.all()
+    assert session.ended_at == take.ended_at is not None
