@@ -64,7 +64,7 @@ def _in_turn(project: str | None, page: int) -> Iterator[tuple[Session, str]]:
     sealed = Session.objects.filter(status__in=ENDED, sealed_revision__gt=0, **_within(project))
     old = sealed.filter(ended_at__lt=least)
     for session in _pages(old, page):
-        if session.pk not in seen and not shredding.obstacle_to(session):
+        if session.pk not in seen and not (shredding.obstacle_to(session) or retention.lost_rule(session)):
             yield session, f"ended {session.ended_at:%Y-%m-%d %H:%M}, the oldest; storage is full"
 
 

@@ -1,8 +1,9 @@
 """How long sessions are kept, and which ones go now. The decision itself is `shredding.expire`.
 
 The most specific policy counts: the session's own `retention_days`, then its tags (of several the longest),
-its environment, its project, the default policy, 90 days. A session and its chunks go together, and only
-sealed ones go. Every tick looks at one page of sessions, in the order in which they ended.
+its environment, its project, the default policy, 90 days. For one that was recovered no default counts: what
+else would have is lost. A session and its chunks go together, and only sealed ones go. Every tick looks at
+one page of sessions, in the order in which they ended.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 Scope = StoragePolicy.Scope
 DEFAULT_DAYS = 90
+DEFAULT = "the default"
+# The source of a session of which a restore, or a rebuild, found no row: its settings are lost.
+RECOVERED = "recovered://"
 LEAST_DAYS, MOST_DAYS = 1, 3650
 TICK_SECONDS = 60.0
 # A tick looks at this many sessions, and lets this many go.
@@ -164,7 +168,17 @@ def _obstacle(session: Session) -> str:
     late = Chunk.objects.filter(session=session.pk, state__in=UNFINISHED, quarantined_at__isnull=True)
     if late.exists():
         return "chunks of it are still on their way into the archive"
-    return shredding.obstacle_to(session)
+    return shredding.obstacle_to(session) or lost_rule(session)
+
+
+def lost_rule(session: Session) -> str:
+    """Why it does not go by itself, although nothing says that it stays: nobody knows any more what did."""
+    if session.source != RECOVERED or rule_for(session, known_policies()).origin != DEFAULT:
+        return ""
+    return (
+        f'Session "{session.name}" was recovered without its settings: how long it was to be kept is lost. '
+        "Set its storage_config.retention_days, or a project, environment or tag that has a policy."
+    )
 
 
 def rule_for(session: Session, policies: Policies) -> Rule:
@@ -182,7 +196,7 @@ def rule_for(session: Session, policies: Policies) -> Rule:
     for scope, value in ((Scope.ENVIRONMENT, session.environment), (Scope.PROJECT, session.project)):
         if value and (str(scope), value) in policies:
             return Rule(policies[str(scope), value], f"{scope}={value}")
-    return Rule(policies.get((str(Scope.DEFAULT), ""), DEFAULT_DAYS), "the default")
+    return Rule(policies.get((str(Scope.DEFAULT), ""), DEFAULT_DAYS), DEFAULT)
 
 
 def known_policies() -> Policies:

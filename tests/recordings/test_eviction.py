@@ -59,6 +59,18 @@ def test_held_young_and_unsealed_sessions_stay_however_full_it_is(world: Install
     assert _gone() == set()
 
 
+def test_what_was_recovered_without_its_rules_stays_until_somebody_sets_them(
+    world: Installation, evicting: Any
+) -> None:
+    recovered = archived.sealed(world, days_old=60, segments=1, name="recovered", source="recovered://")
+    overdue = archived.sealed(world, days_old=400, segments=1, name="overdue", source="recovered://")
+    _fill([recovered, overdue], evicting)
+    assert eviction.tick() == 0
+    Session.objects.filter(pk=recovered.pk).update(storage_config={"retention_days": 3650})
+    assert eviction.tick() == 1
+    assert _gone() == {"recovered"}
+
+
 def test_sessions_that_have_to_stay_hide_none_that_may_go(world: Installation, evicting: Any) -> None:
     made = [archived.sealed(world, days_old=60 - n, segments=1, name=f"number {n}") for n in range(5)]
     for session in made[:4]:

@@ -7,7 +7,9 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from lucid_sessions.access.models import uuid7
 from lucid_sessions.errors import Refused
+from lucid_sessions.operations.backup import session_rows
 from lucid_sessions.recordings import clock_guard, retention
 from lucid_sessions.recordings.clock_guard import Reading
 from lucid_sessions.recordings.installation import Installation
@@ -121,6 +123,34 @@ def test_what_is_live_or_not_sealed_is_never_too_old(world: Installation) -> Non
     assert all(found.values())
     clock_guard.confirm(clock_guard.read())
     assert retention.tick(world) == 0
+
+
+def test_what_was_recovered_is_kept_until_somebody_says_for_how_long(world: Installation) -> None:
+    recovered = session_rows.create(uuid7(), status=Status.COMPLETED)
+    Session.objects.filter(pk=recovered.pk).update(
+        sealed_revision=1, ended_at=timezone.now() - timedelta(days=91)
+    )
+    clock_guard.confirm(clock_guard.read())
+    assert retention.tick(world) == 0
+    (one,) = retention.due()
+    assert "how long it was to be kept is lost" in one.obstacle
+    retention.keep("default", days=30)
+    assert retention.tick(world) == 0, (
+        "a default is for sessions of which it is known that nothing else counts"
+    )
+    retention.keep("project=payments", days=60)
+    Session.objects.filter(pk=recovered.pk).update(project="payments")
+    assert retention.tick(world) == 1
+
+
+def test_a_recovered_session_goes_when_its_own_days_are_over(world: Installation) -> None:
+    recovered = session_rows.create(uuid7(), status=Status.COMPLETED)
+    ended = timezone.now() - timedelta(days=91)
+    Session.objects.filter(pk=recovered.pk).update(sealed_revision=1, ended_at=ended)
+    for days, begun in ((3650, 0), (90, 1)):
+        Session.objects.filter(pk=recovered.pk).update(storage_config={"retention_days": days})
+        clock_guard.confirm(clock_guard.read())
+        assert retention.tick(world) == begun
 
 
 def test_a_tick_is_bounded_and_the_next_goes_on_behind_it(world: Installation) -> None:

@@ -11,6 +11,7 @@ from lucid_sessions.recordings.completeness import NEVER_CLOSED
 from lucid_sessions.recordings.events import CHANGED
 from lucid_sessions.recordings.lifecycle import Desired, Status
 from lucid_sessions.recordings.models import Chunk, Closure, Gap, Session, Take
+from lucid_sessions.recordings.retention import RECOVERED
 
 COUNTER = (1 << 32) - 1
 HOST = "recovered"
@@ -22,7 +23,7 @@ def create(session: UUID, *, status: Status) -> Session:
         pk=session,
         name=f"recovered {str(session)[:8]}",
         description="Its name, owner and settings were lost; recordings and proofs were not.",
-        source="recovered://",
+        source=RECOVERED,
         status=status,
         desired=Desired.STOP,
     )
