@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
-from . import clock_guard, quota, retention, shredding, upkeep
-from .lifecycle import ENDED, Status
+from . import clock_guard, quota, retention, shredding, tombstones, upkeep
+from .lifecycle import ENDED
 from .models import Session
 
 log = structlog.get_logger(__name__)
@@ -37,9 +37,9 @@ def tick(*, page: int = PAGE) -> int:
 
 def _make_room(usage: quota.Usage, page: int) -> int:
     project = usage.what.removeprefix("project ") if usage.what.startswith("project ") else None
-    going = Session.objects.filter(status=Status.EXPIRING, **_within(project))
-    excess = usage.used - int(usage.limit * ENOUGH)
-    excess -= going.aggregate(size=Sum("used_bytes"))["size"] or 0
+    # Summed anew: the totals may be older than what has gone, or begun to go, since. It never comes back.
+    stays = Session.objects.filter(**_within(project)).exclude(status__in=tombstones.GONE)
+    excess = (stays.aggregate(size=Sum("used_bytes"))["size"] or 0) - int(usage.limit * ENOUGH)
     gone = 0
     for session, why in _in_turn(project, page):
         if excess <= 0 or gone == MOST_A_TICK:

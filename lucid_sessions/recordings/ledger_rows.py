@@ -201,7 +201,8 @@ def _end(session: UUID, *, at: datetime) -> None:
 def _bury_session(_record: LedgerRecord, facts: dict[str, Any], _ledger: Log) -> None:
     tombstones.bury(UUID(facts["session"]))
     expiring = Session.objects.filter(pk=facts["session"], status__in=sources_of(Status.DELETED))
-    expiring.update(status=Status.DELETED, **CHANGED)
+    # Nothing of it is left by now: it takes up nothing, however long it is until it is counted again.
+    expiring.update(status=Status.DELETED, used_bytes=0, used_files=0, **CHANGED)
 
 
 EFFECTS: dict[str, Callable[[LedgerRecord, dict[str, Any], Log], None]] = {

@@ -42,10 +42,29 @@ def test_what_is_overdue_goes_first_then_the_oldest_and_no_more_than_needed(
     assert eviction.tick() == 1
     assert _gone() == {"overdue"}
     assert eviction.tick() == 0, "what is going counts already"
-    Session.objects.filter(name="overdue").update(status=Status.DELETED, used_bytes=0)
+    archived.finish(Session.objects.get(name="overdue"), world)
+    assert eviction.tick() == 0, "what is gone counts no more, whatever an older sum says"
+    _fill(made[1:], evicting)
     assert eviction.tick() == 1
     assert _gone() == {"older"}
     assert Session.objects.get(name="older").expiry["cause"] == "quota"
+
+
+def test_what_went_is_not_made_up_for_though_many_others_are_counted_before_it(
+    world: Installation, evicting: Any
+) -> None:
+    waiting = Session.objects.bulk_create(
+        Session(name="waits", source="synthetic://") for _ in range(3 * quota.PAGE)
+    )
+    made = [archived.sealed(world, days_old=60 + n, segments=1) for n in range(3)]
+    _fill(made, evicting)
+    Session.objects.filter(pk__in=[one.pk for one in waiting]).update(usage_due=True, used_bytes=0)
+    assert eviction.tick() == 1
+    archived.finish(Session.objects.get(status=Status.EXPIRING), world)
+    for _ in range(3):
+        quota.tick()
+        assert eviction.tick() == 0
+    assert quota.stored().used == 2 * quota.GIB
 
 
 def test_held_young_and_unsealed_sessions_stay_however_full_it_is(world: Installation, evicting: Any) -> None:
