@@ -19,7 +19,7 @@ from lucid_sessions.errors import Refused, Retryable, Tampered
 from recorder.errors import Unreadable
 from recorder.names import ClosedMarker, GapMarker, SegmentName, read_marker
 
-from . import failpoints, hints, intake, spool_files, tombstones
+from . import failpoints, hints, markers, spool_files, tombstones
 from .installation import Installation
 from .models import Chunk, Session, Take
 from .spool_mirror import Copy, SpoolMirror, mirror_of
@@ -87,9 +87,9 @@ def _adopt(copy: Copy, done: Adopted, *, world: Installation, mirror: SpoolMirro
     failpoints.reach("adopt.copied")
     if copy.name.endswith(".json"):
         gap = copy.name.startswith("gap_")
-        marker: intake.Marker = read_marker(path, GapMarker) if gap else read_marker(path, ClosedMarker)
+        marker: markers.Marker = read_marker(path, GapMarker) if gap else read_marker(path, ClosedMarker)
         spool_files.require_sound(marker, path, session=copy.session, take=_take_of(copy))
-        intake.file_marker(marker)
+        markers.file_marker(marker)
         done.markers += 1
     else:
         _file(_segment_name(copy, path), path, world=world, lost=copy.spool)

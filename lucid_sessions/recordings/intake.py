@@ -25,14 +25,13 @@ from recorder.names import ClosedMarker, GapMarker, read_marker
 from recorder.spool import SegmentName, Spool
 
 from . import hints, setbacks, spool_files, tombstones
-from .events import CHANGED
-from .lifecycle import ENDED, State, Status
-from .models import Checkpoint, Chunk, Closure, Gap, LedgerRecord, Session
+from .lifecycle import State
+from .markers import Marker, file_marker
+from .models import Checkpoint, Chunk, LedgerRecord, Session
 from .spool_mirror import SpoolMirror
 
 log = structlog.get_logger(__name__)
 
-Marker = GapMarker | ClosedMarker
 # A directory that has not changed for this long since it was listed needs no listing: times are coarse.
 QUIET_SECONDS = 2.0
 RELEASED_AT_ONCE = 1000
@@ -264,29 +263,3 @@ def _rows_at(session: UUID, names: Iterable[SegmentName]) -> dict[tuple[str, int
         sequence__in={name.sequence for name in wanted},
     )
     return {(row.track, row.sequence): row for row in rows}
-
-
-def file_marker(marker: Marker) -> None:
-    """The marker has its row; a session that was sealed without it is sealed again."""
-    if _gap(marker) if isinstance(marker, GapMarker) else _closure(marker):
-        _seal_again(marker.session)
-
-
-def _gap(marker: GapMarker) -> bool:
-    place = {"session_id": marker.session, "track": marker.track, "take": marker.take}
-    facts: dict[str, Any] = {"from_us": marker.from_us, "to_us": marker.to_us, "reason": marker.reason}
-    facts["uncertain"] = marker.uncertain
-    return Gap.objects.get_or_create(**place, number=marker.number, defaults=facts)[1]
-
-
-def _closure(marker: ClosedMarker) -> bool:
-    place = {"session_id": marker.session, "track": marker.track, "take": marker.take}
-    facts: dict[str, Any] = {"last_counter": marker.last_counter, "end_us": marker.end_us}
-    facts |= {"ending": marker.ending, "reason": marker.reason}
-    return Closure.objects.get_or_create(**place, defaults=facts)[1]
-
-
-def _seal_again(session: UUID) -> None:
-    """What was sealed without this gap or closure needs a new revision."""
-    rows = Session.objects.filter(pk=session, status__in=ENDED)
-    rows.update(status=Status.PROCESSING, **CHANGED)

@@ -31,6 +31,11 @@ def note(name: str, facts: dict[str, Any]) -> None:
         rows.update(facts=facts, version=F("version") + 1)
 
 
+def forget(name: str) -> None:
+    """The job is done for good."""
+    Upkeep.objects.filter(pk=name).delete()
+
+
 def note_backup(facts: dict[str, Any], *, good: bool) -> None:
     """A backup was finished now. Of those with problems since the last good one: how many, and when."""
     now, before = time.time(), recall(BACKUP)

@@ -1,0 +1,53 @@
+"""Gaps and ends of tracks become rows; a session that was sealed without one of them is sealed again."""
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+from recorder.names import ClosedMarker, GapMarker
+
+from . import failpoints, upkeep
+from .events import CHANGED
+from .lifecycle import ENDED, Status
+from .models import Closure, Gap, Session
+
+Marker = GapMarker | ClosedMarker
+
+
+def file_marker(marker: Marker) -> None:
+    """The marker has its row, and is in the next seal of its session, wherever this is interrupted."""
+    place, facts = _place(marker), _facts(marker)
+    rows = (Gap if isinstance(marker, GapMarker) else Closure).objects
+    begun = _name(marker)
+    if rows.filter(**place).exists() and not upkeep.recall(begun):
+        return
+    # Noted before the row is there: who finds it knows by this that one died before the session was told.
+    upkeep.note(begun, {"session": str(marker.session), "file": marker.filename})
+    rows.get_or_create(**place, defaults=facts)
+    failpoints.reach("marker.filed")
+    _seal_again(marker.session)
+    upkeep.forget(begun)
+
+
+def _name(marker: Marker) -> str:
+    place = f"{marker.session} {marker.take} {marker.filename}"
+    return f"filing {hashlib.sha256(place.encode()).hexdigest()[:32]}"
+
+
+def _place(marker: Marker) -> dict[str, Any]:
+    place = {"session_id": marker.session, "track": marker.track, "take": marker.take}
+    return {**place, "number": marker.number} if isinstance(marker, GapMarker) else place
+
+
+def _facts(marker: Marker) -> dict[str, Any]:
+    if isinstance(marker, GapMarker):
+        span = {"from_us": marker.from_us, "to_us": marker.to_us}
+        return {**span, "reason": marker.reason, "uncertain": marker.uncertain}
+    end = {"last_counter": marker.last_counter, "end_us": marker.end_us}
+    return {**end, "ending": marker.ending, "reason": marker.reason}
+
+
+def _seal_again(session: UUID) -> None:
+    """What was sealed without this gap or closure needs a new revision."""
+    rows = Session.objects.filter(pk=session, status__in=ENDED)
+    rows.update(status=Status.PROCESSING, **CHANGED)
