@@ -151,10 +151,18 @@ class Intake:
             return None
         if row.path or row.spool != self.spool.identity or not spool_files.is_same(path, name, row):
             self._set_aside(path, f"chunk {row.pk} of spool {row.spool} has its place")
-        else:
+        elif _is_safe(row):
             # Released once already: a power cut brought the file back.
             self._discard(path.parent, [path])
+        else:
+            self._keep(row, place)
         return None
+
+    def _keep(self, row: Chunk, place: str) -> None:
+        """The segment was let go of in vain, by who took this host for lost: its row knows of it again."""
+        Chunk.objects.filter(pk=row.pk, path="", spool=row.spool).update(path=place)
+        if row.record is not None and row.record < self._released:
+            self._kept.append(row.pk)
 
     def _set_aside(self, path: Path, problem: str) -> None:
         """The file is kept where it is out of the way, for a person to look at."""
@@ -246,6 +254,13 @@ def _newest_applied() -> int:
     waits = LedgerRecord.objects.filter(applied=False).order_by("index").values_list("index", flat=True)
     first = waits.first()
     return published if first is None else min(published, first)
+
+
+def _is_safe(chunk: Chunk) -> bool:
+    """True when the archive has the chunk for good, so that its segment may go."""
+    if chunk.state != State.ANCHORED or chunk.record is None or chunk.quarantined_at:
+        return False
+    return chunk.record < _newest_applied()
 
 
 def release(spool: Spool, *, limit: int = RELEASED_AT_ONCE) -> int:

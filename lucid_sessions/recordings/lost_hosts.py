@@ -5,16 +5,20 @@ Until somebody says so, its sessions wait: a host that is merely cut off finishe
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused
 
 from . import shredding
 from .lifecycle import ARCHIVED, STAGES, State, Status
-from .models import Chunk, Session, Take
+from .models import Chunk, RecorderHost, Session, Take
 
+# A recorder says every few seconds that it lives; nobody's clock is this far ahead.
+SILENT = timedelta(seconds=30)
+FURTHEST = timedelta(minutes=5)
 REASON = "the host of spool {spool} was declared lost before this was stored"
 
 
@@ -35,7 +39,8 @@ def declare(spool: str) -> GivenUp:
     if not takes.exists():
         raise Refused(f"No take was ever recorded into spool {spool}: see the admin's list of takes.")
     now = timezone.now()
-    if takes.filter(ended_at__isnull=True, lease_until__gt=now).exists():
+    living = RecorderHost.objects.filter(spool=spool, seen_at__gt=now - SILENT, seen_at__lt=now + FURTHEST)
+    if living.exists() or takes.filter(ended_at__isnull=True, lease_until__gt=now).exists():
         raise Refused(
             f"The host of spool {spool} was heard from within the last half minute: it is not lost."
         )
@@ -56,7 +61,7 @@ def wait_no_more(spools: Collection[str]) -> None:
     expiring = takes.filter(session__status=Status.EXPIRING)
     for session, spool in sorted(set(expiring.values_list("session", "spool"))):
         shredding.declare_lost(Session.objects.get(pk=session), spool=spool)
-    # A chunk that is not stored keeps its place: should the spool turn up, `requeue` finds it there.
-    released = Chunk.objects.filter(spool__in=spools, state__in=(*ARCHIVED, State.EXPIRED), path__gt="")
-    released.update(path="")
+    # A chunk that is not stored, or whose blob is bad, keeps its place: the spool may turn up.
+    needless = Q(state__in=ARCHIVED, quarantined_at__isnull=True) | Q(state=State.EXPIRED)
+    Chunk.objects.filter(needless, spool__in=spools, path__gt="").update(path="")
     takes.update(cleared_at=timezone.now())

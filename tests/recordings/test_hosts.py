@@ -10,17 +10,17 @@ import pytest
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused
-from lucid_sessions.recordings import intake, lost_hosts, reconcile, sessions, shredding
+from lucid_sessions.recordings import intake, lost_hosts, reconcile, scrub, sessions, shredding
 from lucid_sessions.recordings.completeness import NEVER_CLOSED
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Desired, Status
-from lucid_sessions.recordings.models import LedgerRecord, Session, Take
+from lucid_sessions.recordings.models import Chunk, LedgerRecord, RecorderHost, Session, Take
 from lucid_sessions.recordings.verification import verify
 from recorder.clock import boot_id
 from recorder.continuation import account_for_the_end
 from recorder.names import ClosedMarker
-from recorder.supervisor import NO_TAKE, Event
+from recorder.supervisor import NO_TAKE, Event, Load
 from recorder.take import Stamp
 from tests import factories
 from tests.recordings import archived
@@ -46,6 +46,20 @@ def b(world: Installation, tmp_path: Path) -> DatabaseView:
 def session(world: Installation) -> Session:
     session = sessions.create("synthetic://64x48", name="desk")
     return sessions.start(session)
+
+
+def _path_of(chunk: Chunk, world: Installation) -> Path:
+    return world.blobs_root / chunk.blob[:2] / chunk.blob[2:4] / chunk.blob
+
+
+def _spoil(chunk: Chunk, world: Installation) -> bytes:
+    """The chunk's blob as it was, which is bad now; scrub has seen it."""
+    path = _path_of(chunk, world)
+    right = path.read_bytes()
+    path.write_bytes(b"rotten")
+    list(scrub.run(world))
+    chunk.refresh_from_db()
+    return right
 
 
 def _silence(session: Session, *, by: timedelta = timedelta(seconds=-1)) -> None:
@@ -217,6 +231,44 @@ def test_a_host_that_lives_cannot_be_declared_lost(a: DatabaseView, session: Ses
         lost_hosts.declare(a.spool.identity)
     with pytest.raises(Refused, match="No take was ever recorded"):
         lost_hosts.declare("00000000")
+
+
+def test_a_host_that_lives_and_records_nothing_cannot_be_declared_lost_either(
+    a: DatabaseView, session: Session
+) -> None:
+    a.claim(session.pk)
+    factories.end(session)
+    a.note_load(Load(0, 0.0, 1.0, None, None))
+    with pytest.raises(Refused, match="it is not lost"):
+        lost_hosts.declare(a.spool.identity)
+    RecorderHost.objects.update(seen_at=timezone.now() - lost_hosts.SILENT)
+    assert lost_hosts.declare(a.spool.identity) == lost_hosts.GivenUp(chunks=0, takes=0)
+
+
+def test_of_a_host_that_was_declared_lost_and_returns_no_segment_goes_that_a_bad_blob_needs(
+    world: Installation,
+) -> None:
+    factories.recorded_session(world, segments=3)
+    reconcile.work_inline(world)
+    known, late, good = Chunk.objects.order_by("sequence")
+    _spoil(known, world)
+    lost_hosts.declare(world.spool.identity)
+    known.refresh_from_db()
+    assert known.path
+    right = _spoil(late, world)
+    assert late.quarantined_at
+    files = intake.Intake(world.spool)
+    files.scan()
+    files.release()
+    late.refresh_from_db()
+    assert {path.name for path, _ in world.spool.segments()} == {
+        Path(chunk.path).name for chunk in (known, late)
+    }
+    assert not (world.spool_root / good.path).exists()
+    _path_of(late, world).write_bytes(right)
+    list(scrub.run(world))
+    assert files.release() == 1
+    assert [path.name for path, _ in world.spool.segments()] == [Path(known.path).name]
 
 
 def test_a_session_is_sealed_without_a_host_that_is_lost_and_names_what_is_missing(
