@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from recorder.errors import DiskFull, RecorderError, SourceAway, SourceLost, SourceOver, SpoolUnwritable
 from recorder.importing import FileImport
@@ -94,12 +95,20 @@ def _record(orders: Orders, mailbox: Mailbox, *, reporter: Reporter) -> Outcome:
             outcome = replace(outcome, reason=outcome.reason + _doubt(source))
             facts = recording.facts()
         facts["end_us"] = end_us
+        outcome = replace(outcome, reason=without_password(outcome.reason, orders.access.secret))
         outcome = _close(take, outcome, end_us=end_us)
     reporter.tell(outcome.ending, reason=outcome.reason, **facts, **({"lost": True} if outcome.lost else {}))
     reporter.flush(LAST_WORDS_WITHIN)
     if source is not None:
         source.close()
     return outcome
+
+
+def without_password(reason: str, secret: str) -> str:
+    """The reason, which is kept for ever, without a password that some library put into an address."""
+    for form in {secret, quote(secret), quote(secret, safe="")} - {""}:
+        reason = reason.replace(f":{form}@", ":...@")
+    return reason
 
 
 def _close(take: Take, outcome: Outcome, *, end_us: int) -> Outcome:

@@ -138,7 +138,12 @@ class RtspSource:
                         sound.append(packet)
         except (FFmpegError, OSError, ValueError) as error:
             silent = isinstance(error, TimeoutError | ExitError)
-            self._reason = SILENT if silent else f"broke off: {error}"
+            self._reason = SILENT if silent else f"broke off ({_what(error)})"
+
+
+def _what(error: Exception) -> str:
+    """What went wrong. All that the library says may hold the address, and that the password."""
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _seconds(packet: Packet[Any]) -> Fraction:
@@ -188,9 +193,7 @@ def _open(target: Target, endpoint: Endpoint, *, secret: str) -> InputContainer:
             f"{target.place} refused the user name or the password. It is not tried again."
         ) from error
     except (FFmpegError, OSError, ValueError) as error:
-        # What the library says may hold the address, and that the password.
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise SourceAway(f"{target.place} does not send {target.path or '/'} ({reason}).") from None
+        raise SourceAway(f"{target.place} does not send {target.path or '/'} ({_what(error)}).") from None
     if _peers() - before - {(endpoint.address, endpoint.port)}:
         container.close()
         raise BadSource(f"{target.place} sends its viewers on to another server. Name that one.")

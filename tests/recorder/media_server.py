@@ -1,6 +1,7 @@
 """A real RTSP server (GStreamer's), run by the system's Python: `media_server.py PORT FILE [USER PASSWORD]`.
 
-It plays the file over and over at `/live`. Prints `ready` once it listens.
+It plays the file over and over at `/live`: H.264 with sound, or single JPEG pictures when it is a `.mov`.
+Prints `ready` once it listens.
 """
 
 import sys
@@ -22,6 +23,8 @@ class Film(GstRtspServer.RTSPMediaFactory):
         demux = f"filesrc location={path} ! qtdemux name=d"
         video = "d.video_0 ! queue ! rtph264pay name=pay0 pt=96"
         audio = "d.audio_0 ! queue ! rtpmp4gpay name=pay1 pt=97"
+        if path.endswith(".mov"):
+            video, audio = "d.video_0 ! queue ! jpegparse ! rtpjpegpay name=pay0 pt=26", ""
         self.set_launch(f"( {demux} {video} {audio} )")
         self.set_shared(True)
 
