@@ -31,7 +31,7 @@ LARGEST_TEXT = 1 << 20
 LARGEST_CLIPBOARD, MOST_COPIES = 1 << 26, 1000
 Copied = tuple[int, int, str]  # CLOCK_MONOTONIC nanoseconds, bytes, SHA-256
 CURSOR, DESKTOP_SIZE, EXTENDED_DESKTOP_SIZE, LAST_RECTANGLE = -239, -223, -308, -224
-LARGEST_SIDE = 8192
+LARGEST_SIDE, LARGEST_POINTER = 8192, 1024
 # 32 bits a pixel, little-endian, blue first: as the encoder wants it.
 PIXEL_FORMAT = struct.pack(">BBBBHHHBBB3x", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
 
@@ -189,6 +189,7 @@ class Viewer:
         self.copied: deque[Copied] = deque(maxlen=MOST_COPIES)
         self._decoder = pixels.Decoder(stream.read)
         # A server draws the pointer into the picture for viewers that do not draw it themselves.
+        self._pointer_is_drawn = cursor
         hidden = () if cursor else (CURSOR,)
         wanted = (*pixels.ENCODINGS, EXTENDED_DESKTOP_SIZE, DESKTOP_SIZE, LAST_RECTANGLE, *hidden)
         stream.send(b"\x00\0\0\0" + PIXEL_FORMAT)
@@ -242,13 +243,20 @@ class Viewer:
             if encoding == LAST_RECTANGLE:
                 return
             if encoding == CURSOR:
-                self._stream.read(width * height * 4 + (width + 7) // 8 * height)
+                self._skip_pointer(width, height)
             elif encoding == DESKTOP_SIZE:
                 self._resize(width, height, update)
             elif encoding == EXTENDED_DESKTOP_SIZE:
                 self._read_layout(x, y, (width, height), update)
             else:
                 self._read_rectangle((x, y, width, height), encoding, update)
+
+    def _skip_pointer(self, width: int, height: int) -> None:
+        if self._pointer_is_drawn:
+            raise SourceLost(f"{self._stream.name} sent a pointer that it was not asked for.")
+        if max(width, height) > LARGEST_POINTER:
+            raise SourceLost(f"{self._stream.name} sent a pointer of {width}x{height}, which makes no sense.")
+        self._stream.read(width * height * 4 + (width + 7) // 8 * height)
 
     def _read_layout(
         self, why: int, status: int, size: tuple[int, int], update: Callable[[Callable[[], bool]], None]

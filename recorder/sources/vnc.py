@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from recorder.errors import RecorderError, SourceAway
+from recorder.errors import RecorderError, SourceAway, SourceLost
 from recorder.keys import InputPolicy
 from recorder.sources.reach import Endpoint, resolve
 from recorder.sources.rfb import HANDSHAKE_SECONDS, PIXELS, Copied, Stream, Viewer, shake_hands
@@ -17,6 +18,8 @@ from recorder.sources.target import Access, Target, parse
 if TYPE_CHECKING:
     from recorder.screen import Picture
     from recorder.settings import Settings
+
+log = logging.getLogger("recorder")
 
 
 class VncSource:
@@ -73,6 +76,11 @@ class VncSource:
                 time.sleep(max(0.0, self._interval - (time.monotonic() - began)))
         except RecorderError as error:
             self._trouble = error
+        except Exception as error:  # without a reader the picture would be recorded as it is for ever
+            log.exception("The reader of %s ended.", self._stream.name)
+            what = type(error).__name__
+            self._trouble = SourceLost(f"{self._stream.name} can be watched no longer: {what}.")
+        finally:
             self._changed.set()
 
     def _update(self, change: Callable[[], bool]) -> None:

@@ -4,6 +4,7 @@ import struct
 import threading
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import xcffib.xproto
 from recorder.errors import BadSource, SourceAway, SourceLost
 from recorder.settings import Settings
 from recorder.sources import check_source, open_source
-from recorder.sources.rfb import answer_to
+from recorder.sources.rfb import CURSOR, answer_to
 from recorder.sources.rfb_pixels import RAW, TIGHT, ZLIB, Decoder, copy
 from recorder.sources.target import Access
 from recorder.spool import Spool
@@ -26,8 +27,10 @@ from .remote import ALLOWED, VNC_PASSWORD, Server, xvnc
 from .stage import MemoryView, pictures, segments, supervising
 from .test_targets import serving
 
-ACCESS = Access(VNC_PASSWORD, ALLOWED)
+ACCESS, OPEN = Access(VNC_PASSWORD, ALLOWED), Access("", ALLOWED)
 SHARP = Settings(frame_rate=10, quality="ultra", segment_seconds=1, cursor=False)
+# A greeting, a log-on without a password, a desktop without a name, and an update that changes nothing.
+SMALL_DESKTOP = b"RFB 003.008\n\1\1" + bytes(4) + struct.pack(">HH", 64, 48) + bytes(16 + 4) + bytes(4)
 POLICY = Policy(first_backoff=0.2, longest_backoff=0.5, restarts=40, allowed_targets=ALLOWED)
 
 
@@ -122,17 +125,35 @@ def test_a_server_that_is_none_is_told_from_one_that_is_away(greeting: bytes, er
         struct.pack(">BxHHHHHi", 0, 1, 0, 0, 10, 10, TIGHT) + b"\x90",
         struct.pack(">BxHHHHHiI", 0, 1, 0, 0, 10, 10, ZLIB, 0xFFFFFFFF),
         struct.pack(">BxHHHHHi", 0, 1, 0, 0, 9000, 10, -223),
+        struct.pack(">BxHHHHHi", 0, 1, 0, 0, 65_535, 65_535, CURSOR),
+        struct.pack(">BxHHHHHi", 0, 1, 0, 0, 1025, 1, CURSOR),
         b"\x77",
     ],
 )
 def test_messages_that_make_no_sense_end_the_recording_and_not_the_recorder(message: bytes) -> None:
-    desktop = struct.pack(">HH", 64, 48) + bytes(16) + struct.pack(">I", 0)
-    empty = struct.pack(">BxH", 0, 0)
-    said = b"RFB 003.008\n\1\1" + bytes(4) + desktop + empty + message
-    with server_that_says(said) as port:
-        source = open_source(f"vnc://127.0.0.1:{port}", SHARP, access=Access("", ALLOWED))
+    with server_that_says(SMALL_DESKTOP + message) as port:
+        source = open_source(f"vnc://127.0.0.1:{port}", SHARP, access=OPEN)
         with pytest.raises(SourceLost):
             watch(source, seconds=10)
+        source.close()
+
+
+def test_a_pointer_of_its_own_is_not_taken_where_the_server_is_to_draw_it() -> None:
+    pointer = struct.pack(">BxHHHHHi", 0, 1, 0, 0, 8, 8, CURSOR) + bytes(8 * 8 * 4 + 8)
+    with server_that_says(SMALL_DESKTOP + pointer) as port:
+        source = open_source(f"vnc://127.0.0.1:{port}", replace(SHARP, cursor=True), access=OPEN)
+        with pytest.raises(SourceLost, match="pointer that it was not asked for"):
+            watch(source, seconds=10)
+        source.close()
+
+
+def test_a_reader_that_ends_by_a_defect_of_ours_ends_the_recording_too(tmp_path: Path) -> None:
+    with xvnc(tmp_path) as server:
+        source: Any = open_source(address(server), SHARP, access=ACCESS)
+        source._viewer = None
+        server.paint(0x00FF00)  # so that the reader goes on
+        with pytest.raises(SourceLost, match="can be watched no longer: AttributeError"):
+            until(lambda: source.wait(0.1) and False)
         source.close()
 
 
