@@ -68,15 +68,45 @@ class Windows:
     def _look(self, now_ns: int) -> Window:
         secret_ns = now_ns if self.now.is_secret else self.now.secret_until_ns
         try:
-            number = self._active() or self._focused()
-            title = self._text(number, "_NET_WM_NAME") or self._text(number, "WM_NAME")
-            kind = self._text(number, "WM_CLASS").rstrip("\0").rpartition("\0")[2]
-            if number != self.now.number:
-                self._watch(number)
+            window = self._with_input()
+            if window.number != self.now.number:
+                self._watch(window.number)
         except xcffib.XcffibException:  # it closed while we looked; a display that is gone fails here again
             self._x.invalid()
             return replace(self.now, secret_until_ns=secret_ns)
-        return Window(number, title, kind, secret_ns)
+        return replace(window, secret_until_ns=secret_ns)
+
+    def _with_input(self) -> Window:
+        """The active window, or one that asks for a secret, as far as it may have the keyboard.
+
+        A screen locker takes the keyboard past the window manager, which goes on calling another one active.
+        """
+        active, focused = self._active(), self._focused()
+        found = [self._described(number) for number in dict.fromkeys((active or focused, focused))]
+        found += filter(None, map(self._described_still, self._past_the_manager()))
+        return next((window for window in found if window.is_secret), found[0])
+
+    def _described(self, number: int) -> Window:
+        title = self._text(number, "_NET_WM_NAME") or self._text(number, "WM_NAME")
+        return Window(number, title, self._text(number, "WM_CLASS").rstrip("\0").rpartition("\0")[2])
+
+    def _described_still(self, number: int) -> Window | None:
+        """The same of one of many, which come and go: None when it is gone."""
+        with suppress(xcffib.Error):
+            return self._described(number)
+        return None
+
+    def _past_the_manager(self) -> list[int]:
+        """Windows on the screen that no window manager is asked about: menus, hints, screen lockers."""
+        children = self._x.core.QueryTree(self._root).reply().children
+        asked = [(number, self._x.core.GetWindowAttributes(number)) for number in children]
+        found = []
+        for number, answer in asked:
+            with suppress(xcffib.Error):  # it closed
+                attributes = answer.reply()
+                if attributes.override_redirect and attributes.map_state == xcffib.xproto.MapState.Viewable:
+                    found.append(number)
+        return found
 
     def _active(self) -> int:
         """The window that the window manager calls active; 0 without one."""

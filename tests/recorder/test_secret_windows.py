@@ -1,0 +1,56 @@
+"""What is typed into a screen locker is never kept, whichever window the window manager calls active."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import xcffib
+import xcffib.xproto
+
+from recorder.spool import Spool
+from tests.waiting import until
+
+from .displays import Display, display, program
+from .test_input import SHARP, lines, recorded, terminal
+
+
+@contextmanager
+def locker(shown: Display, *, focus: bool) -> Iterator[None]:
+    """A window as i3lock has it: past the window manager, over everything, with the keyboard for itself."""
+    x = xcffib.Connection(display=shown.name)
+    screen, window = x.get_setup().roots[0], x.generate_id()
+    mask, values = xcffib.xproto.CW.OverrideRedirect, [1]
+    x.core.CreateWindow(24, window, screen.root, 0, 0, 320, 240, 0, 1, screen.root_visual, mask, values)
+    name = b"i3lock\0i3lock\0"
+    wm_class, string = xcffib.xproto.Atom.WM_CLASS, xcffib.xproto.Atom.STRING
+    x.core.ChangeProperty(xcffib.xproto.PropMode.Replace, window, wm_class, string, 8, len(name), name)
+    x.core.MapWindow(window)
+    if focus:
+        x.core.SetInputFocus(xcffib.xproto.InputFocus.PointerRoot, window, 0)
+    answer = x.core.GrabKeyboard(False, window, 0, 1, 1).reply()
+    assert answer.status == 0
+    yield
+    x.disconnect()
+
+
+@pytest.mark.parametrize("focus", [True, False], ids=["with the focus", "by a grab alone"])
+def test_a_password_for_a_screen_locker_is_hidden_under_a_window_manager(tmp_path: Path, focus: bool) -> None:
+    spool = Spool(tmp_path)
+    full = replace(SHARP, input="full")
+    with display() as shown, program(shown, "openbox", "--sm-disable"):
+        until(lambda: "window id" in shown.ask("xprop", "-root", "_NET_SUPPORTING_WM_CHECK"), "it manages")
+        with terminal(shown, "shell"), recorded(shown, spool, settings=full):
+            shown.run("xdotool", "type", "ls")
+            time.sleep(1)
+            with locker(shown, focus=focus):
+                shown.run("xdotool", "type", "secret")
+                time.sleep(1)
+            time.sleep(1)
+            shown.run("xdotool", "type", "id")
+            time.sleep(1)
+    assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••", *"id"]
+    told = [(window["class"], window.get("secret", False)) for window in lines(spool, "window")]
+    assert told == [("i3lock", True), ("XTerm", False)]
