@@ -114,6 +114,7 @@ class Charge:
             self._asked_to_end = time.monotonic()
 
     def _start(self, wanted: Wanted, room: Callable[[], str | None]) -> None:
+        self._not_before = time.monotonic() + 1  # whatever it is that comes to nothing now
         if wanted.take is not None and self._was_over(wanted.take):
             return
         refusal = room()
@@ -126,7 +127,6 @@ class Charge:
             log.warning("Session %s could not be claimed now; trying again.", self.session, exc_info=True)
             tenure = None
         if tenure is None:
-            self._not_before = time.monotonic() + 1
             return
         self._refused, self._finished, self._asked_to_end = False, None, None
         self._last_words, self._segments = None, 0
@@ -151,7 +151,6 @@ class Charge:
         return True
 
     def _refuse(self, reason: str) -> None:
-        self._not_before = time.monotonic() + 1
         if not self._refused:
             self._refused = True
             self._outbox.append((NO_TAKE, Event("failed", reason, {"refused": True})))

@@ -47,8 +47,7 @@ def recover(spool: Spool, session: UUID, *, take: int, reason: str) -> ClosedMar
                 part.unlink()  # the file is still there, and the next take begins at the last key frame kept
             else:
                 _recover_part(spool, part)
-        _close(spool, session, take=take, reason=reason)
-        return spool.closed(directory)["screen"]
+        return _close(spool, session, take=take, reason=reason)
 
 
 def _recover_part(spool: Spool, part: Path) -> None:
@@ -84,7 +83,7 @@ def _whole_lines(content: bytes) -> tuple[int, int] | None:
         return None
 
 
-def _close(spool: Spool, session: UUID, *, take: int, reason: str) -> None:
+def _close(spool: Spool, session: UUID, *, take: int, reason: str) -> ClosedMarker:
     directory = spool.take_directory(session, take)
     last, closed = _last(spool, directory), spool.closed(directory)
     # Each by itself: a picture for the list may be committed just before the segment that it belongs to, and
@@ -92,7 +91,9 @@ def _close(spool: Spool, session: UUID, *, take: int, reason: str) -> None:
     for track, progress in last.items():
         if track not in closed:
             place = session, track, take, progress.counter
-            spool.write_closed(ClosedMarker(*place, progress.end_us, reason, "interrupted"))
+            closed[track] = ClosedMarker(*place, progress.end_us, reason, "interrupted")
+            spool.write_closed(closed[track])
+    return closed["screen"]
 
 
 def _last(spool: Spool, directory: Path) -> dict[str, Progress]:

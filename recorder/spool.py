@@ -24,7 +24,16 @@ from uuid import UUID
 
 from recorder import durable
 from recorder.errors import DiskFull, SpoolUnwritable
-from recorder.names import PART, ClosedMarker, GapMarker, SegmentName, read_marker, sequence_of, write_marker
+from recorder.names import (
+    PART,
+    ClosedMarker,
+    GapMarker,
+    Marker,
+    SegmentName,
+    read_marker,
+    sequence_of,
+    write_marker,
+)
 
 __all__ = ["ClosedMarker", "GapMarker", "SegmentName", "Spool", "sequence_of"]
 
@@ -170,12 +179,12 @@ class Spool:
 
     def gaps(self, directory: Path) -> list[GapMarker]:
         """A take's gaps, in order, held ones too."""
-        found = [read_marker(path, GapMarker) for path in _markers(directory, "gap_*_*.json")]
+        found = [_marker(path, GapMarker) for path in _markers(directory, "gap_*_*.json")]
         return sorted(found, key=lambda gap: (gap.track, gap.number))
 
     def closed(self, directory: Path) -> dict[str, ClosedMarker]:
         """A take's closed tracks, by track, held ones too."""
-        found = [read_marker(path, ClosedMarker) for path in _markers(directory, "closed_*.json")]
+        found = [_marker(path, ClosedMarker) for path in _markers(directory, "closed_*.json")]
         return {marker.track: marker for marker in found}
 
     @property
@@ -244,7 +253,16 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _markers(directory: Path, pattern: str) -> list[Path]:
-    return sorted([*directory.glob(pattern), *directory.glob(pattern + HELD)])
+    # Held ones first: one that is acknowledged meanwhile has the name that is listed next.
+    found = [*directory.glob(pattern + HELD), *directory.glob(pattern)]
+    return list({path.name.removesuffix(HELD): path for path in found}.values())
+
+
+def _marker(path: Path, kind: type[Marker]) -> Marker:
+    try:
+        return read_marker(path, kind)
+    except FileNotFoundError:  # acknowledged since it was listed
+        return read_marker(path.with_name(path.name.removesuffix(HELD)), kind)
 
 
 def _parsed(name: str) -> SegmentName | None:

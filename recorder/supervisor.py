@@ -95,11 +95,14 @@ class Supervisor:
             self._next_beat = now + BEAT_EVERY
             self._beat()
         self._keep_house(now)
-        for charge in list(self._charges.values()):
-            charge.look()
+        self._look()
         wanted = self._wanted()
         if wanted is not None:
             self._steer(wanted)
+
+    def _look(self) -> None:
+        for charge in self._charges.values():
+            _let(charge, charge.look)
 
     def _steer(self, wanted: Sequence[Wanted]) -> None:
         by_session = {one.session: one for one in wanted}
@@ -108,7 +111,8 @@ class Supervisor:
             self._charges.setdefault(session, Charge(session, self._desk))
         for session, charge in list(self._charges.items()):
             if session not in unclosed_here:
-                charge.steer(by_session.get(session), room=partial(self._no_room, session))
+                room = partial(self._no_room, session)
+                _let(charge, partial(charge.steer, by_session.get(session), room=room))
             if session not in by_session and charge.idle:
                 del self._charges[session]
 
@@ -181,11 +185,17 @@ class Supervisor:
         for charge in self._charges.values():
             charge.interrupt()
         while self.children:
-            for charge in self._charges.values():
-                charge.look()
+            self._look()
             time.sleep(STEP / 4)
         until = time.monotonic() + LAST_REPORTS_WITHIN
         while any(not charge.idle for charge in self._charges.values()) and time.monotonic() < until:
-            for charge in self._charges.values():
-                charge.look()
+            self._look()
             time.sleep(STEP)
+
+
+def _let(charge: Charge, act: Callable[[], None]) -> None:
+    """Whatever goes wrong with one session, even by a defect of ours, must end no other's recording."""
+    try:
+        act()
+    except Exception:
+        log.warning("Session %s cannot be seen to now; trying again.", charge.session, exc_info=True)

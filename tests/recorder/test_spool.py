@@ -1,5 +1,6 @@
 """The spool keeps what it was given, under names that say everything."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -69,6 +70,23 @@ def test_markers_read_back_as_they_were_written(tmp_path: Path) -> None:
     directory = spool.take_directory(SESSION, 1)
     assert spool.gaps(directory) == [gap]
     assert spool.closed(directory) == {"screen": closed}
+
+
+def test_markers_that_are_acknowledged_while_they_are_looked_for_are_found(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.set_mirrored(True)
+    tracks = [f"track-{number}" for number in range(200)]
+    for track in tracks:
+        spool.write_gap(GapMarker(SESSION, track, 1, 1, 10, 20, "paused"))
+        spool.write_closed(ClosedMarker(SESSION, track, 1, 7, 20, "stopped"))
+    directory = spool.take_directory(SESSION, 1)
+    _, held = spool.held(directory)
+    with ThreadPoolExecutor(1) as copying:
+        copied = copying.submit(lambda: [spool.acknowledge(path) for path in held])
+        while not copied.done():
+            assert [gap.track for gap in spool.gaps(directory)] == sorted(tracks)
+            assert sorted(spool.closed(directory)) == sorted(tracks)
+    assert len(copied.result()) == 2 * len(tracks)
 
 
 def test_a_damaged_marker_is_named(tmp_path: Path) -> None:

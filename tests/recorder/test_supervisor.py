@@ -177,6 +177,23 @@ def test_a_host_that_is_full_says_so_and_admits_when_there_is_room(spool: Spool,
     assert view.kinds(second).count("failed") == 1
 
 
+def test_a_session_whose_directory_cannot_be_listed_ends_no_other_and_is_tried_again(
+    spool: Spool, view: MemoryView, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = spool.root / "takes" / WHOLE.hex
+    folder.symlink_to(folder)  # in place of a bad disk, it leads nowhere
+    with supervising(spool, view):
+        view.want(SMALL, session=WHOLE)
+        until(lambda: f"Session {WHOLE} cannot be seen to now" in caplog.text)
+        other = view.want(SMALL)
+        until(lambda: view.last(other, "recording"))
+        folder.unlink()
+        until(lambda: view.last(WHOLE, "recording"))
+        view.desire(other, "stop")
+        until(lambda: view.last(other, "ended"))
+    assert view.takes[other] == 1
+
+
 def test_a_disk_below_its_minimum_admits_nothing(spool: Spool, view: MemoryView) -> None:
     with supervising(spool, view, policy=Policy(minimum_free_bytes=1 << 60)):
         session = view.want(SMALL)
