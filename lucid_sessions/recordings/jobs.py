@@ -31,6 +31,8 @@ from lucid_sessions.errors import LucidError, Refused, Retryable
 from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
 from . import evidence, one_file, playback
+from .job_results import OPEN as OPEN
+from .job_results import folder_of, kept_for, remove_old, remove_result
 from .lifecycle import ARCHIVED
 from .models import Chunk, Session
 from .tombstones import GONE
@@ -44,7 +46,6 @@ RENEW_SECONDS = 15.0
 LOOK_SECONDS = 0.5
 MOST_ATTEMPTS = 8
 RETRY = timedelta(seconds=15)
-OPEN = (JobStatus.PENDING, JobStatus.RUNNING)
 
 _announce: Callable[[], None] | None = None
 
@@ -75,7 +76,9 @@ def submit(kind: str, session: Session, *, user: UUID, options: dict[str, Any], 
 def cancel(job: Job) -> Job:
     """The job, cancelled; a running one stops at its next look. One that is over stays as it is."""
     waiting = Job.objects.filter(pk=job.pk, status=JobStatus.PENDING)
-    if not waiting.update(status=JobStatus.CANCELLED, cancel_asked=True, ended_at=timezone.now()):
+    if waiting.update(cancel_asked=True, **_over(JobStatus.CANCELLED)):
+        remove_result(job.pk)
+    else:
         Job.objects.filter(pk=job.pk, status=JobStatus.RUNNING).update(cancel_asked=True)
     job.refresh_from_db()
     return job
@@ -159,12 +162,12 @@ def _as_ours(error: Exception) -> LucidError:
 
 
 def _give_back_or_up(job: Job, error: LucidError) -> None:
+    remove_result(job.pk)
     if isinstance(error, Retryable) and job.attempts < MOST_ATTEMPTS:
         again = {"status": JobStatus.PENDING, "next_attempt_at": timezone.now() + RETRY}
         _mine(job).update(reason=str(error), lease_until=None, **again)
         return
     log.error("job failed", kind=job.kind, reason=str(error))
-    remove_result(job.pk)
     _settle(job, status=JobStatus.FAILED, reason=str(error))
 
 
@@ -174,8 +177,7 @@ def _settle(job: Job, *, status: str, **facts: Any) -> None:
 
 def _over(status: str) -> dict[str, Any]:
     now = timezone.now()
-    kept = now + timedelta(hours=settings.LUCID_RESULT_HOURS)
-    return {"status": status, "ended_at": now, "expires_at": kept, "lease_until": None}
+    return {"status": status, "ended_at": now, "expires_at": now + kept_for(), "lease_until": None}
 
 
 def _mine(job: Job) -> Any:
@@ -197,11 +199,6 @@ def _lease_held(job: Job) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-def folder_of(job_id: UUID) -> Path:
-    """Where the job's result lies."""
-    return Path(settings.LUCID_RESULTS_PATH) / job_id.hex
 
 
 def _make(job: Job, session: Session) -> Path:
@@ -270,20 +267,3 @@ def result_path(job: Job) -> Path | None:
         return None
     path = folder_of(job.pk) / job.result["name"]
     return path if path.is_file() else None
-
-
-def remove_result(job_id: UUID) -> None:
-    """Nothing of the job's result is left here."""
-    shutil.rmtree(folder_of(job_id), ignore_errors=True)
-
-
-def remove_old() -> None:
-    """Results whose time is over, or whose session is gone, are removed; their jobs' rows go with them."""
-    now = timezone.now()
-    over = list(Job.objects.filter(expires_at__lt=now).values_list("pk", flat=True)[:200])
-    kept = Job.objects.filter(status=JobStatus.FINISHED).values_list("session", flat=True)[:1000]
-    gone = Session.objects.filter(pk__in=set(kept), status__in=GONE).values_list("pk", flat=True)
-    over += list(Job.objects.filter(session__in=list(gone)).values_list("pk", flat=True)[:200])
-    for pk in over:
-        remove_result(pk)
-    Job.objects.filter(pk__in=over).exclude(status__in=OPEN).delete()
