@@ -83,6 +83,27 @@ def test_an_endpoint_is_changed_disabled_and_deleted(admin: Any, receiver: Recei
     assert not WebhookEndpoint.objects.exists() | WebhookDelivery.objects.exists()
 
 
+def test_an_endpoint_that_fails_is_another_state_but_nobodys_change(admin: Any, receiver: Receiver) -> None:
+    address = f"{URL}/{made(admin, receiver)['id']}"
+    tags = [admin.get(address)["ETag"]]
+    receiver.answers = [500, 500, 204, 500]
+    for failures in (1, 2, 0, 1):
+        admin.post(f"{address}/ping")
+        deliveries.tick()
+        shown = admin.get(address, HTTP_IF_NONE_MATCH=tags[-1])
+        assert (shown.status_code, shown.json()["failures"]) == (200, failures)
+        assert admin.get(address, HTTP_IF_NONE_MATCH=shown["ETag"]).status_code == 304
+        tags.append(shown["ETag"])
+        WebhookEndpoint.objects.exclude(quiet_until=None).update(quiet_until=timezone.now())
+    # As new again after it was delivered, and no two failures are the same state.
+    assert (tags[3], len(set(tags))) == (tags[0], 4)
+    for tag in (*tags, '"1"'):
+        assert admin.patch(address, {}, format="json", HTTP_IF_MATCH=tag).status_code == 200, tag
+        WebhookEndpoint.objects.update(version=1)
+    stale = admin.patch(address, {}, format="json", HTTP_IF_MATCH=tags[1].replace('"1', '"2'))
+    assert (stale.status_code, stale.json()["code"]) == (412, "LUCID_ERR_1009")
+
+
 def test_nothing_is_sent_or_kept_for_an_endpoint_that_is_disabled(admin: Any, receiver: Receiver) -> None:
     address = f"{URL}/{made(admin, receiver)['id']}"
     admin.post(f"{address}/ping")

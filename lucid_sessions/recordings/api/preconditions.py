@@ -1,5 +1,7 @@
 """ETags: a change is made only to what its author has seen, and nobody is sent again what he has."""
 
+import re
+from collections.abc import Callable
 from typing import Protocol
 
 from django.http import HttpResponse
@@ -7,6 +9,9 @@ from django.utils.http import parse_etags
 from rest_framework.request import Request
 
 from .problems import CHANGED, Problem
+
+# A version, and behind it how something stands that nobody changed.
+_STATE = re.compile(r'"([0-9]+)\.[0-9.]+"')
 
 
 class Versioned(Protocol):
@@ -21,8 +26,9 @@ def tag_of(row: Versioned) -> dict[str, str]:
 
 
 def require_match(request: Request, row: Versioned) -> None:
-    """412 when the caller has seen another state than this; nothing asked, nothing required."""
-    _require(request, f'"{row.version}"', what=f'"{row}" is at version {row.version}')
+    """412 when the caller has seen another version than this; nothing asked, nothing required."""
+    what = f'"{row}" is at version {row.version}'
+    _require(request, f'"{row.version}"', what=what, seen=lambda tag: _STATE.sub(r'"\1"', tag))
 
 
 def is_known(request: Request, version: int) -> bool:
@@ -43,7 +49,7 @@ def nothing_new(request: Request, headers: dict[str, str]) -> HttpResponse | Non
     return HttpResponse(status=304, headers=headers) if has(request, tag) else None
 
 
-def _require(request: Request, tag: str, *, what: str) -> None:
+def _require(request: Request, tag: str, *, what: str, seen: Callable[[str], str] = str) -> None:
     wanted = request.headers.get("If-Match")
     if wanted is None:
         return
@@ -52,5 +58,5 @@ def _require(request: Request, tag: str, *, what: str) -> None:
         raise Problem(
             CHANGED, f"{what}, but If-Match: {wanted} is no ETag. They are in quotes: send them too."
         )
-    if tags != ["*"] and tag not in tags:
+    if tags != ["*"] and tag not in map(seen, tags):
         raise Problem(CHANGED, f"{what}, not {wanted}: another changed it meanwhile. Read it again.")

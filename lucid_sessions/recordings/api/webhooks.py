@@ -29,7 +29,7 @@ from .documents import (
 )
 from .pagination import Pages
 from .permissions import Administers
-from .preconditions import is_known, require_match, tag_of
+from .preconditions import has, require_match
 from .problems import CONFLICT, INVALID, MEDIA_TYPE, NO_SUCH_THING, NOT_READY, Problem, refused_as
 from .replays import once
 from .strict import Strict
@@ -163,7 +163,7 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
                 by=user.get_username(),
             )
         tell(request, facts={"webhook": str(row.pk), "url": row.url, "events": row.events})
-        return Response({**EndpointBody(row).data, "secret": secret}, 201, headers=tag_of(row))
+        return Response({**EndpointBody(row).data, "secret": secret}, 201, headers=_tag_of(row))
 
     @extend_schema(
         parameters=[IF_NONE_MATCH], responses={200: EndpointBody, **NOT_MODIFIED, **NONE, **COMMON}
@@ -171,7 +171,7 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
     def retrieve(self, request: Request, webhook_id: UUID) -> Response:
         """Look at one endpoint."""
         row = _one(webhook_id)
-        return Response(status=304, headers=tag_of(row)) if is_known(request, row.version) else _shown(row)
+        return Response(status=304, headers=_tag_of(row)) if has(request, _tag(row)) else _shown(row)
 
     @extend_schema(
         request=EndpointChanges,
@@ -205,7 +205,7 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
         row = _one(webhook_id)
         with refused_as(CONFLICT):
             secret = endpoints.rotate(row)
-        return Response({**EndpointBody(row).data, "secret": secret}, headers=tag_of(row))
+        return Response({**EndpointBody(row).data, "secret": secret}, headers=_tag_of(row))
 
     @extend_schema(request=None, responses={202: DeliveryBody, **NONE, **DISABLED, **COMMON})
     def ping(self, request: Request, webhook_id: UUID) -> Response:
@@ -246,4 +246,15 @@ def _one(pk: UUID) -> WebhookEndpoint:
 
 
 def _shown(row: WebhookEndpoint) -> Response:
-    return Response(EndpointBody(row).data, headers=tag_of(row))
+    return Response(EndpointBody(row).data, headers=_tag_of(row))
+
+
+def _tag_of(row: WebhookEndpoint) -> dict[str, str]:
+    return {"ETag": _tag(row)}
+
+
+def _tag(row: WebhookEndpoint) -> str:
+    """Its version and, while it fails, how: that is shown, too, and is nobody's change."""
+    if not row.failures or row.quiet_until is None:
+        return f'"{row.version}"'
+    return f'"{row.version}.{row.failures}.{int(row.quiet_until.timestamp() * 1000)}"'
