@@ -13,7 +13,11 @@ from recorder.sources.target import Target
 Address = IPv4Address | IPv6Address
 # Clouds answer questions about the machine itself, credentials included, at addresses that look ordinary.
 METADATA = tuple(
-    ip_network(one) for one in ("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "fd00:ec2::/32")
+    ip_network(one)
+    for one in (
+        *("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
+        "fd00:ec2::/32",
+    )
 )
 
 
@@ -72,7 +76,7 @@ def _forbidden(text: str, *, allowed: Sequence[str]) -> str | None:
 def _plain(address: Address) -> Address:
     """An IPv4 address that is written as an IPv6 one is judged as what it is."""
     if isinstance(address, IPv6Address):
-        hidden = address.ipv4_mapped or address.sixtofour
+        hidden = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
         if hidden is None and address in ip_network("64:ff9b::/96"):
             hidden = IPv4Address(int(address) & 0xFFFFFFFF)
         return hidden or address

@@ -83,6 +83,7 @@ def test_a_fingerprint_is_read_as_tools_print_it() -> None:
         "127.0.0.1", "127.8.8.8", "localhost", "::1", "0.0.0.0", "::", "169.254.1.1", "169.254.169.254",  # noqa: S104
         "fe80::1", "224.0.0.1", "ff02::1", "255.255.255.255", "100.100.100.200", "fd00:ec2::254",
         "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::",
+        "64:ff9b:1::a9fe:a9fe", "::7f00:1", "2001::80ff:fffe", "2001::5601:5601", "168.63.129.16",
     ],
 )  # fmt: skip
 def test_what_only_this_machine_should_reach_is_out_of_bounds(host: str) -> None:

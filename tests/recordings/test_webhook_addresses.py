@@ -47,6 +47,11 @@ HEADERS = {"Content-Type": "application/json"}
         "https://[::ffff:10.0.0.1]/",
         "https://[64:ff9b::7f00:1]/",
         "https://[2002:7f00:1::]/",
+        "https://[64:ff9b:1::a9fe:a9fe]/",
+        "https://[64:ff9b:1:a9fe:a9:fe00::]/",
+        "https://[::7f00:1]/",
+        "https://[::ffff:0:a00:1]/",
+        "https://[fec0::1]/",
         "http://example.com/",
         "ftp://example.com/",
         "https://user@example.com/",
@@ -72,6 +77,16 @@ def test_where_nothing_may_be_sent_no_endpoint_is_made(url: str) -> None:
 )
 def test_the_public_network_is_open(url: str) -> None:
     assert sending.parse(url, allowed=[]).scheme == "https"
+
+
+def test_a_network_that_translates_is_open_to_what_it_leads_to_unless_only_its_owner_knows() -> None:
+    public = ipaddress.ip_address("64:ff9b::808:808")
+    sending.require_allowed(public, allowed=[], plain=False)
+    # Where in such an address the other one stands is for its network to say (RFC 8215, RFC 6052).
+    local = ipaddress.ip_address("64:ff9b:1::808:808")
+    with pytest.raises(Refused):
+        sending.require_allowed(local, allowed=[], plain=False)
+    sending.require_allowed(local, allowed=["64:ff9b:1::/48"], plain=False)
 
 
 def test_what_is_allowed_is_open_and_nothing_beside_it() -> None:

@@ -99,11 +99,19 @@ def require_allowed(address: Address, *, allowed: Sequence[str], plain: bool) ->
         return
     if plain:
         raise Refused(f"url: plain http to {address}: only networks of LUCID_WEBHOOK_ALLOW may have that.")
-    if not seen.is_global or seen.is_multicast or any(seen in network for network in METADATA):
+    if not _is_public(seen):
         raise Refused(
             f"url: {address} is not an address of the public network: nothing is sent there. "
             "Allow its network in LUCID_WEBHOOK_ALLOW, if it is yours."
         )
+
+
+def _is_public(address: Address) -> bool:
+    # Python calls global what is reserved, too: among it are addresses that a network translates by itself.
+    if not address.is_global or address.is_reserved or address.is_multicast:
+        return False
+    is_local = isinstance(address, IPv6Address) and address.is_site_local
+    return not is_local and not any(address in network for network in METADATA)
 
 
 def _as_it_is(address: Address) -> Address:
