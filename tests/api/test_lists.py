@@ -113,3 +113,14 @@ def test_mongodb_finds_a_tag_by_an_index() -> None:
     plan = plan_of(tags.tagged(Session.objects.order_by("-created_at", "-id"), "db")[:50])
     assert any(stage.startswith("IXSCAN:session_tags_ix") for stage in plan), plan
     assert not plan & SLOW
+
+
+def test_a_text_that_is_too_long_to_be_looked_for_is_refused(manager: Any) -> None:
+    made(manager, "%" * 200)
+    assert names(manager, text="%" * 200) == ["%" * 200]
+    assert names(manager, text="\U0001f680" * 1000) == []
+    for name in ("project", "environment", "tag", "owner", "name", "text"):
+        for length in (1001, 50_001):
+            answer = manager.get(URL, {name: "x" * length})
+            assert (answer.status_code, answer.json()["code"]) == (400, "LUCID_ERR_3002"), (name, length)
+            assert "1000 characters" in answer.content.decode(), name

@@ -117,6 +117,19 @@ def test_what_lists_are_narrowed_and_paged_by_is_named_wherever_it_works(documen
         assert paging <= parameters(document, "get", path), path
 
 
+def test_how_long_a_text_may_be_that_is_looked_for_is_named(document: Any) -> None:
+    texts = {
+        "sessions": {"project", "environment", "tag", "owner", "name", "text"},
+        "sessions/{session_id}/chunks": {"track"},
+        "audit/": {"action", "outcome", "username"},
+        "audit/export.{form}": {"action", "outcome", "username"},
+    }
+    for path, names in texts.items():
+        given = document["paths"][f"/api/v1/{path}"]["get"]["parameters"]
+        longest = {one["name"]: one["schema"].get("maxLength") for one in given if one["name"] in names}
+        assert longest == dict.fromkeys(names, 1000), path
+
+
 def test_a_link_opens_what_takes_one_and_nothing_else(document: Any) -> None:
     opened = {name for name, one in operations(document) if {"link": []} in one.get("security", [])}
     assert opened == {

@@ -18,7 +18,7 @@ from lucid_sessions.access.models import AuditEvent
 
 from . import rendering
 from .documents import CONFIGURATION_ERRORS, Described
-from .filters import Narrowing
+from .filters import Narrowing, TextFilter
 from .pagination import Pages
 from .permissions import Audits
 from .ranges import Whatever
@@ -53,9 +53,9 @@ class EventBody(serializers.Serializer[Any]):
 class EventFilter(Narrowing):
     """Filters of the audit: exact matches on indexed columns, and a time range."""
 
-    action = django_filters.CharFilter()
-    outcome = django_filters.CharFilter()
-    username = django_filters.CharFilter()
+    action = TextFilter()
+    outcome = TextFilter()
+    username = TextFilter()
     session = django_filters.UUIDFilter(method="by_session")
     after = django_filters.IsoDateTimeFilter(method="since", help_text="From this time on.")
     before = django_filters.IsoDateTimeFilter(method="until", help_text="Before this time.")

@@ -8,6 +8,7 @@ import django_filters
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 
 from lucid_sessions.access.models import Job, JobStatus
@@ -19,6 +20,18 @@ from ..tags import tagged
 from .strict import VISIBLE
 
 IN_ANY_CASE = "in any case; on SQLite that is so for A to Z only."
+# What is longer is in no name, and in hardly any description; SQLite looks for no more than 50,000 bytes.
+LONGEST = 1000
+
+
+@extend_schema_field({"type": "string", "maxLength": LONGEST})
+class TextFilter(django_filters.CharFilter):
+    """A text that is looked for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, max_length=LONGEST, **kwargs)
+
+
 FORMS = {
     django_filters.IsoDateTimeFilter: (
         re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII),
@@ -30,7 +43,7 @@ FORMS = {
         "is no UUID.",
     ),
     django_filters.ChoiceFilter: (re.compile(".+"), "is empty: leave it out."),
-    django_filters.CharFilter: (VISIBLE, "has nothing to be seen: leave it out."),
+    TextFilter: (VISIBLE, "has nothing to be seen: leave it out."),
 }
 
 
@@ -66,14 +79,12 @@ class SessionFilter(Narrowing):
     """Filters of the session list."""
 
     status = django_filters.ChoiceFilter(choices=[(s.value, s.value) for s in Status])
-    project = django_filters.CharFilter(help_text="Exactly this project.")
-    environment = django_filters.CharFilter(help_text="Exactly this environment.")
-    tag = django_filters.CharFilter(method="by_tag", help_text="Sessions that have exactly this tag.")
-    owner = django_filters.CharFilter(method="by_owner", help_text="The owner's user name.")
-    name = django_filters.CharFilter(lookup_expr="icontains", help_text=f"Part of the name, {IN_ANY_CASE}")
-    text = django_filters.CharFilter(
-        method="by_text", help_text=f"Part of name or description, {IN_ANY_CASE}"
-    )
+    project = TextFilter(help_text="Exactly this project.")
+    environment = TextFilter(help_text="Exactly this environment.")
+    tag = TextFilter(method="by_tag", help_text="Sessions that have exactly this tag.")
+    owner = TextFilter(method="by_owner", help_text="The owner's user name.")
+    name = TextFilter(lookup_expr="icontains", help_text=f"Part of the name, {IN_ANY_CASE}")
+    text = TextFilter(method="by_text", help_text=f"Part of name or description, {IN_ANY_CASE}")
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
     ordering = django_filters.ChoiceFilter(
@@ -119,7 +130,7 @@ class JobFilter(Narrowing):
 class ChunkFilter(Narrowing):
     """Filters of a session's chunk list."""
 
-    track = django_filters.CharFilter(help_text="screen, input, audio or thumb.")
+    track = TextFilter(help_text="screen, input, audio or thumb.")
     state = django_filters.ChoiceFilter(choices=[(s.value, s.value) for s in State])
     quarantined = django_filters.BooleanFilter(
         field_name="quarantined_at", lookup_expr="isnull", exclude=True
