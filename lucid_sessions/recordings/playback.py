@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Max
 
 from lucid_sessions import archive
 from lucid_sessions.blobs import blob_name
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recorder.export import Sound
 
 HLS_VERSION = 7
+GAP_VERSION = 8  # the first that knows EXT-X-GAP
 # From a segment's head to its rest, and from the first of many viewers to the last, takes no longer.
 OPENED_SECONDS = 20.0
 # Called for each chunk on the way; raises to end it there.
@@ -34,24 +35,54 @@ Passed = Callable[[], None]
 
 def archived(session: Session, *, track: str = "screen") -> list[Chunk]:
     """The session's playable chunks of one track, in order: those that a signed checkpoint covers."""
+    return _in_order(session, track, _is_published)
+
+
+def listed(session: Session, *, track: str = "screen") -> list[Chunk]:
+    """What a playlist of one track is made of: as `archived`, and those in quarantine, in their places.
+
+    Those are nothing to play, but they do not hide what comes after them. The last can be played.
+    """
+    found = _in_order(session, track, lambda chunk, size: is_bad(chunk) or _is_published(chunk, size))
+    while found and is_bad(found[-1]):
+        found.pop()
+    return found
+
+
+def playable(session: Session, *, track: str = "screen") -> list[Chunk]:
+    """Those of `listed` that can be played."""
+    return [chunk for chunk in listed(session, track=track) if not is_bad(chunk)]
+
+
+def _in_order(session: Session, track: str, is_there: Callable[[Chunk, int], bool]) -> list[Chunk]:
     newest = Checkpoint.objects.values_list("size", flat=True).first() or 0
     chunks = Chunk.objects.filter(session=session, track=track).order_by("sequence")
     if session.status not in ENDED:
         # While it is recorded the list may only grow at its end (RFC 8216, 6.2.1): one waits for another.
-        return list(takewhile(lambda chunk: _is_published(chunk, newest), chunks))
-    return [chunk for chunk in chunks if _is_published(chunk, newest)]
+        return list(takewhile(lambda chunk: is_there(chunk, newest), chunks))
+    return [chunk for chunk in chunks if is_there(chunk, newest)]
 
 
 def version_of(session: Session) -> str:
     """Another text whenever one of the session's playlists is another; made without reading its chunks."""
     newest = Checkpoint.objects.values_list("size", flat=True).first() or 0
-    rows = Chunk.objects.filter(session=session, state=State.ANCHORED, record__lt=newest).order_by()
+    chunks = Chunk.objects.filter(session=session).order_by()
+    rows = chunks.filter(state=State.ANCHORED, record__lt=newest)
     counts = {row["track"]: row["number"] for row in rows.values("track").annotate(number=Count("pk"))}
-    return f"{session.status}-{counts.get('screen', 0)}-{counts.get('audio', 0)}"
+    # By the newest too: one may have come while another went.
+    bad = chunks.filter(quarantined_at__isnull=False).exclude(state=State.EXPIRED)
+    found = bad.aggregate(number=Count("pk"), newest=Max("quarantined_at"))
+    text = f"{session.status}-{counts.get('screen', 0)}-{counts.get('audio', 0)}"
+    return f"{text}-{found['number']}-{found['newest'].timestamp()}" if found["number"] else text
 
 
 def _is_published(chunk: Chunk, size: int) -> bool:
     return chunk.state == State.ANCHORED and chunk.record is not None and chunk.record < size
+
+
+def is_bad(chunk: Chunk) -> bool:
+    """Whether the chunk is in quarantine: a person has to see to it, and until then nobody plays it."""
+    return chunk.quarantined_at is not None and chunk.state != State.EXPIRED
 
 
 def must_be_kept(session: Session) -> None:
@@ -109,15 +140,16 @@ def playlist(session: Session, *, address: Callable[[Chunk], str]) -> str:
     """An HLS media playlist (RFC 8216) over the session's archived screen segments.
 
     Each segment is a file of its own: its head serves as the map, the rest as the media, both by range.
-    A jump in time, and a change of picture size, is a discontinuity; a running session has no end yet.
+    A jump in time, and a change of picture size, is a discontinuity; a running session has no end yet. What
+    is in quarantine is a gap: it keeps its place, so that the list stays the same when it comes back.
     """
-    chunks = archived(session)
+    chunks = listed(session)
     if not chunks:
         raise Refused(f'Session "{session.name}" has nothing to play yet: no segment is archived.')
     longest = max(chunk.end_us - chunk.start_us for chunk in chunks)
     lines = [
         "#EXTM3U",
-        f"#EXT-X-VERSION:{HLS_VERSION}",
+        f"#EXT-X-VERSION:{GAP_VERSION if any(map(is_bad, chunks)) else HLS_VERSION}",
         f"#EXT-X-TARGETDURATION:{-(-longest // 1_000_000)}",
         "#EXT-X-MEDIA-SEQUENCE:1",
         f"#EXT-X-PLAYLIST-TYPE:{'VOD' if session.status in ENDED else 'EVENT'}",
@@ -140,12 +172,20 @@ def is_cut(earlier: Chunk, later: Chunk) -> bool:
 
 
 def entry(chunk: Chunk, address: str) -> Iterator[str]:
-    """A segment's lines in an HLS playlist."""
+    """A segment's lines in an HLS playlist; of one in quarantine, the gap that stands for it."""
+    if is_bad(chunk):
+        yield from gap((chunk.end_us - chunk.start_us) / 1_000_000, address)
+        return
     # The map has to be repeated: each segment carries its own, and ranges are relative to it.
     yield f'#EXT-X-MAP:URI="{address}",BYTERANGE="{chunk.init_length}@0"'
     yield f"#EXTINF:{(chunk.end_us - chunk.start_us) / 1_000_000:.6f},"
     yield f"#EXT-X-BYTERANGE:{chunk.raw_length - chunk.init_length}@{chunk.init_length}"
     yield address
+
+
+def gap(seconds: float, address: str) -> list[str]:
+    """The lines of a stretch in which an HLS playlist has nothing to play."""
+    return ["#EXT-X-GAP", f"#EXTINF:{seconds:.6f},", address]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from . import playback
 from .lifecycle import ENDED
 from .models import Chunk, Session
 
-GAP_VERSION = 8  # the first that knows EXT-X-GAP
 SHORTEST_GAP_US = 100_000  # less is bridged by players
 SOUND_BITS = 128_000
 GROUP = "sound"
@@ -37,12 +36,12 @@ def has_sound(session: Session) -> bool:
 
 def multivariant(session: Session, *, address: Callable[[str], str]) -> str:
     """The playlist of playlists; `address` tells where that of a track is."""
-    shown = playback.archived(session)
+    shown = playback.playable(session)
     if not shown:
         raise Refused(f'Session "{session.name}" has nothing to play yet: no segment is archived.')
     bits = max(_bits_a_second(chunk) for chunk in shown)
-    lines = ["#EXTM3U", f"#EXT-X-VERSION:{GAP_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    heard = playback.archived(session, track="audio")
+    lines = ["#EXTM3U", f"#EXT-X-VERSION:{playback.GAP_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
+    heard = playback.playable(session, track="audio")
     if heard:
         media = f'TYPE=AUDIO,GROUP-ID="{GROUP}",NAME="Desktop",DEFAULT=YES,AUTOSELECT=YES'
         lines.append(f'#EXT-X-MEDIA:{media},URI="{address("audio")}"')
@@ -57,12 +56,12 @@ def _bits_a_second(chunk: Chunk) -> int:
 
 def sound(session: Session, *, address: Callable[[Chunk], str]) -> str:
     """An HLS media playlist of the session's archived sound, cut where that of the screen is."""
-    heard, over = playback.archived(session, track="audio"), session.status in ENDED
-    entries = list(_entries(runs_of(playback.archived(session)), heard, is_over=over, address=address))
+    heard, over = playback.playable(session, track="audio"), session.status in ENDED
+    entries = list(_entries(runs_of(playback.listed(session)), heard, is_over=over, address=address))
     longest = max((seconds for seconds, _ in entries), default=1.0)
     lines = [
         "#EXTM3U",
-        f"#EXT-X-VERSION:{GAP_VERSION}",
+        f"#EXT-X-VERSION:{playback.GAP_VERSION}",
         f"#EXT-X-TARGETDURATION:{-int(-longest // 1)}",
         "#EXT-X-MEDIA-SEQUENCE:1",
         f"#EXT-X-PLAYLIST-TYPE:{'VOD' if over else 'EVENT'}",
@@ -107,7 +106,7 @@ def _entries(
 def _gap(length_us: int) -> Iterator[tuple[float, list[str]]]:
     if length_us >= SHORTEST_GAP_US:
         seconds = length_us / 1_000_000
-        yield seconds, ["#EXT-X-GAP", f"#EXTINF:{seconds:.6f},", "gap.mp4"]
+        yield seconds, playback.gap(seconds, "gap.mp4")
 
 
 def _entry(chunk: Chunk, marks: list[str], address: str) -> tuple[float, list[str]]:

@@ -55,6 +55,7 @@ class Playback(Witnessed, ViewSet):
     def playlist(self, request: Request, session_id: UUID) -> HttpResponse:
         """Play a session: an HLS playlist. A jump in time is a discontinuity; a live one has no end.
 
+        What is in quarantine is a gap (EXT-X-GAP) with something to play behind it.
         With sound it is a multivariant playlist, which names one for each track.
         """
         session = session_of(request.user, session_id)

@@ -115,6 +115,37 @@ function jumpHole() {
   }
 }
 
+// What does not verify, or is not for us, is the same a second later; hls.js would ask for half a minute.
+const isFinal = (code) => code >= 400 && code <= 500 && code !== 429;
+
+// The piece because of which nothing more is loaded until the picture is elsewhere.
+let missing = null;
+
+function stopBefore(address) {
+  const piece = [...fragments(), ...sounds()].find((one) => idOf(one.url) === idOf(address));
+  if (!piece) return;
+  hls.stopLoad();
+  missing = { from: piece.start, to: piece.end };
+  if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) passMissing();
+}
+
+const isInside = ({ from, to }, seconds) => from <= seconds && seconds < to;
+
+// Behind the piece that cannot be had, if there is anything.
+function passMissing() {
+  if (!missing || !isInside({ ...missing, from: missing.from - 0.5 }, video.currentTime)) return;
+  if (fragments().at(-1).end < missing.to + 0.1) return;
+  video.currentTime = missing.to + 0.01;
+  // Without any media this is no seeking yet.
+  if (!video.readyState) loadOn();
+}
+
+function loadOn() {
+  if (!missing || isInside(missing, video.currentTime)) return;
+  missing = null;
+  hls.startLoad(video.currentTime);
+}
+
 function showAlarm(error) {
   at("alarm").textContent = error.message ?? String(error);
   at("alarm").hidden = false;
@@ -137,6 +168,7 @@ function countVerified(address) {
 }
 
 const fragments = () => hls?.levels?.[0]?.details?.fragments ?? [];
+const sounds = () => hls?.audioTracks?.[0]?.details?.fragments ?? [];
 
 function placePieces() {
   timeline.place(new Map(fragments().map((one) => [idOf(one.url), one.start])));
@@ -152,7 +184,7 @@ function open() {
     enableWorker: false,
     maxBufferLength: 30,
     backBufferLength: 60,
-    startPosition: live.following ? timeline.toMedia(live.target) : 0,
+    startPosition: timeline.toMedia(live.following ? live.target : 0),
     pLoader: patient(Hls.DefaultConfig.loader),
   });
   hls.on(Hls.Events.LEVEL_UPDATED, () => onUpdate().catch(showAlarm));
@@ -160,6 +192,7 @@ function open() {
   hls.on(Hls.Events.ERROR, (_name, error) => {
     if (error.response?.code >= 400) explain(error.frag?.url ?? root.dataset.playlist);
     else if (error.fatal) showAlarm(new Error(`The recording cannot be played here: ${error.details}.`));
+    if (error.frag && (error.fatal || isFinal(error.response?.code))) stopBefore(error.frag.url);
   });
   hls.loadSource(root.dataset.playlist);
   hls.attachMedia(video);
@@ -202,6 +235,8 @@ for (const name of ["timeupdate", "seeking", "seeked", "play", "pause", "ended",
   video.addEventListener(name, follow);
 }
 video.addEventListener("waiting", () => setTimeout(jumpHole, 300));
+video.addEventListener("waiting", passMissing);
+video.addEventListener("seeking", loadOn);
 video.addEventListener("loadedmetadata", () => { at("play").disabled = false; });
 video.addEventListener("loadeddata", () => { at("veil").hidden = true; });
 video.addEventListener("click", toggle);

@@ -15,13 +15,15 @@ export class Timeline {
   constructor(facts) {
     this.facts = facts;
     let media = 0;
+    // What is in quarantine has its place in the media too: nothing is shown there.
     this.pieces = facts.segments
-      .filter((segment) => segment.playable)
+      .filter((segment) => segment.playable || segment.state === "quarantined")
       .map((segment) => {
         const piece = { ...segment, media, seconds: (segment.to - segment.from) / 1e6 };
         media += piece.seconds;
         return piece;
-      });
+      })
+      .filter((piece) => piece.playable);
     const ends = [...facts.segments, ...facts.gaps].map((part) => part.to);
     this.length = ends.reduce((last, end) => Math.max(last, end), 0);
   }

@@ -1,0 +1,73 @@
+"""What cannot be had, for a while or for good, does not end what the player can still show."""
+
+from typing import Any
+
+import pytest
+
+from lucid_sessions.recordings import reconcile, scrub
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Chunk, Session
+from tests import factories
+from tests.api.people import person
+from tests.waiting import until
+
+from .conftest import clean
+from .test_player import has_played_to, position, sign_in
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def with_a_rotten_chunk(world: Installation, *, number: int) -> Session:
+    """A sealed session of four seconds, one to a chunk; a stored blob has changed and nobody knows."""
+    session = factories.recorded_session(world, segments=4)
+    reconcile.work_inline(world)
+    blob = Chunk.objects.filter(session=session).order_by("sequence")[number - 1].blob
+    next(world.blobs_root.rglob(blob)).write_bytes(b"rotten")
+    return session
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_chunk_in_quarantine_is_passed_over(
+    watched: Any, live_server: Any, world: Installation, number: int
+) -> None:
+    session = with_a_rotten_chunk(world, number=number)
+    list(scrub.run(world))
+    page = watched
+    sign_in(page, f"{live_server.url}/sessions/{session.pk}/", person("auditor"))
+    page.get_by_role("button", name="Play", exact=True).click()
+    has_played_to(page, 2.9 if number == 4 else 3.9)
+    assert not page.get_by_role("alert").is_visible()
+    assert page.locator("#stretches .quarantined").count() == 1
+    clean(page)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_behind_a_chunk_that_does_not_verify_it_goes_on_after_the_alarm(
+    watched: Any, live_server: Any, world: Installation, number: int
+) -> None:
+    session = with_a_rotten_chunk(world, number=number)
+    page = watched
+    sign_in(page, f"{live_server.url}/sessions/{session.pk}/", person("auditor"))
+    page.get_by_role("button", name="Play", exact=True).click()
+    has_played_to(page, 3.9)
+    alarm = page.get_by_role("alert")
+    assert "does not verify" in alarm.inner_text()
+    page.keyboard.press("Home")
+    until(lambda: page.locator("#now").inner_text().startswith("0:0"))
+    has_played_to(page, 3.9)
+    clean(page)
+
+
+def test_when_the_last_chunk_does_not_verify_what_is_before_it_is_played(
+    watched: Any, live_server: Any, world: Installation
+) -> None:
+    session = with_a_rotten_chunk(world, number=4)
+    page = watched
+    sign_in(page, f"{live_server.url}/sessions/{session.pk}/", person("auditor"))
+    page.get_by_role("button", name="Play", exact=True).click()
+    has_played_to(page, 2.8)
+    page.get_by_role("alert").wait_for(state="visible")
+    page.keyboard.press("Home")
+    until(lambda: position(page) < 1)
+    has_played_to(page, 2.8)
+    clean(page)
