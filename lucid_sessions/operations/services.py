@@ -54,6 +54,10 @@ def _session_storage(env: Env, _port: int) -> list[Program]:
     return [_worker(_queues("store", "maintenance", "webhooks"), env, pool="threads", concurrency=4)]
 
 
+def _spool_storage(env: Env, _port: int) -> list[Program]:
+    return [_worker(_queues("store"), env, pool="threads", concurrency=4)]
+
+
 def _flower(env: Env, port: int) -> list[Program]:
     return [programs.flower(EVERYWHERE, port, env)]
 
@@ -66,6 +70,9 @@ SERVICES = {
     "session-storage": Service(8086, _session_storage),
     "flower": Service(5555, _flower, web=True),
 }
+# session-storage beside one recorder of several: it has neither the deliverer's key nor the backups, so what
+# needs no spool is left to the one that has.
+SPOOL_STORAGE = Service(SERVICES["session-storage"].port, _spool_storage)
 
 
 def _worker(queues: list[str], env: Env, *, pool: str, concurrency: int, name: str = "worker") -> Program:

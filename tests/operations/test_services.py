@@ -53,6 +53,29 @@ def test_there_is_one_beat_and_one_recorder() -> None:
     assert [name for name in SERVICES if any("recorder" in c for c in commands(name))] == ["session-recorder"]
 
 
+def test_beside_each_recorder_of_several_only_what_needs_its_spool_is_served(tmp_path: Path) -> None:
+    home, port = tmp_path / "home", free_port()
+    manifest = ROOT / "deploy/k8s/components/recording-hosts/recording-host.yaml"
+    pod = next(yaml.safe_load_all(manifest.read_text()))["spec"]["template"]["spec"]["containers"]
+    (storage,) = [one for one in pod if one["name"] == "session-storage"]
+    told = (*storage["args"], "--port", str(port))
+    with running(home, "prepare") as preparing:
+        assert preparing.wait(PATIENCE) == 0, output(home)
+    with (
+        redis_server() as url,
+        running(home, "service", *told, REDIS_URL=url, LUCID_QUEUE_PER_SPOOL="true") as process,
+    ):
+        until(lambda: answers(HOST, port, "/health/startup") or process.poll() is not None, "started")
+        served = [one.split(" -Q ")[1].split()[0] for one in of_home(home) if " -Q " in one]
+        assert set(served) == {f"store.{Spool(home / 'spool').identity}"}, output(home)
+
+
+def test_no_other_service_has_a_part_for_one_spool_alone(tmp_path: Path) -> None:
+    with running(tmp_path / "home", "service", "session-api", "--spool-only") as process:
+        assert process.wait(PATIENCE) == 2
+    assert "--spool-only is for session-storage" in output(tmp_path / "home")
+
+
 def test_a_service_answers_for_its_processes_and_stops_as_one(tmp_path: Path) -> None:
     home, port = tmp_path / "home", free_port()
     with running(home, "prepare") as preparing:
@@ -93,11 +116,10 @@ def test_a_take_that_does_not_end_is_closed_before_its_recorder_goes(tmp_path: P
     home, port = tmp_path / "home", free_port()
     with running(home, "prepare") as preparing:
         assert preparing.wait(PATIENCE) == 0, output(home)
+    recording = (tmp_path / "recording", "record", "synthetic://320x180")
     with (
         redis_server() as url,
-        running(
-            tmp_path / "recording", "record", "synthetic://320x180", LUCID_HOME=str(home), REDIS_URL=url
-        ) as asked_for,
+        running(*recording, LUCID_HOME=str(home), REDIS_URL=url) as asked_for,
     ):
         assert asked_for.wait(PATIENCE) == 0, output(tmp_path / "recording")
         with running(home, "service", "session-recorder", "--port", str(port), REDIS_URL=url) as process:

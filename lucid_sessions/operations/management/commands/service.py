@@ -11,9 +11,10 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from lucid_sessions.durable import make_directory
+from lucid_sessions.errors import Refused
 from lucid_sessions.operations import health, metrics, premises, programs, side_server
 from lucid_sessions.operations.gauges import Gauges
-from lucid_sessions.operations.services import EVERYWHERE, SERVICES, Service
+from lucid_sessions.operations.services import EVERYWHERE, SERVICES, SPOOL_STORAGE, Service
 from lucid_sessions.operations.stack import TICK_SECONDS, Stack, stop_on_signals
 from lucid_sessions.recordings.management.command import DONE
 from lucid_sessions.recordings.management.command import Command as Base
@@ -28,9 +29,15 @@ class Command(Base):
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=sorted(SERVICES))
         parser.add_argument("--port", type=int, help="where it answers; the default is the service's own")
+        parser.add_argument(
+            "--spool-only",
+            action="store_true",
+            help="session-storage of one recording host: it stores what is in that host's spool, and no more",
+        )
 
     def run(self, options: dict[str, Any]) -> int:
-        name, service = options["name"], SERVICES[options["name"]]
+        name = options["name"]
+        service = _of_one_spool(name) if options["spool_only"] else SERVICES[name]
         port = options["port"] or service.port
         premises.check_port(EVERYWHERE, port)  # whoever is there may be a stack whose figures these are
         _fresh_metrics()
@@ -48,6 +55,12 @@ class Command(Base):
                 stack.tend()
                 time.sleep(TICK_SECONDS)
         return DONE
+
+
+def _of_one_spool(name: str) -> Service:
+    if name != "session-storage":
+        raise Refused(f"--spool-only is for session-storage: {name} has no other part.")
+    return SPOOL_STORAGE
 
 
 def _fresh_metrics() -> None:
