@@ -14,6 +14,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -173,17 +174,38 @@ def test_browsers_speak_http_2_with_it(front: Front) -> None:
     assert told.stdout == "2 200"
 
 
-def test_what_is_played_is_passed_on_as_it_comes(front: Front) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "sessions/7/playback.m3u8",
+        "sessions/7/posters/8.webp",
+        "audit/export.csv",
+        "audit/export.ndjson",
+    ],
+)
+def test_what_is_decrypted_or_long_is_passed_on_as_it_comes(path: str, front: Front) -> None:
     trusting = ssl._create_unverified_context()  # noqa: S323 - the certificate is the test's own
     player = http.client.HTTPSConnection("127.0.0.1", front.secure, timeout=PATIENCE, context=trusting)
     with contextlib.closing(player):
-        player.request("GET", "/api/v1/sessions/7/playback.m3u8")
+        player.request("GET", f"/api/v1/{path}")
         answer = player.getresponse()
         assert answer.read(4) == b"half"
         # Whichever of the two it is that waits with the rest.
         for port in front.ports:
             _reply(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE), path="/go-on", headers={})
         assert answer.read() == b"rest"
+
+
+def test_no_answer_lies_in_a_file_while_its_client_is_slow(tmp_path: Path) -> None:
+    trusting = ssl._create_unverified_context()  # noqa: S323 - the certificate is the test's own
+    with _nginx(tmp_path) as front:
+        slow = http.client.HTTPSConnection("127.0.0.1", front.secure, timeout=PATIENCE, context=trusting)
+        with contextlib.closing(slow):
+            slow.request("GET", "/much")
+            answer = slow.getresponse()
+            time.sleep(1)
+            assert len(answer.read()) == 32 << 20
+    assert "temporary file" not in (tmp_path / "nginx.log").read_text()
 
 
 def test_a_request_id_of_the_client_is_kept_and_nonsense_is_replaced(front: Front) -> None:

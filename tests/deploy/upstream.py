@@ -6,6 +6,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 GO_ON = threading.Event()
+# What is decrypted, or long, and so comes in two halves here.
+STREAMED = ("/playback.m3u8", "/audit/export.csv", "/audit/export.ndjson", ".webp")
+MUCH = b"x" * (32 << 20)
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -16,8 +19,11 @@ class Answer(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_GET(self) -> None:
-        if self.path.endswith("/playback.m3u8"):
+        if self.path.endswith(STREAMED):
             self._give_half()
+            return
+        if self.path == "/much":
+            self._give(200, MUCH)
             return
         if self.path == "/go-on":
             GO_ON.set()
@@ -25,21 +31,26 @@ class Answer(BaseHTTPRequestHandler):
         if self.path == "/api/v1/auth/flower":
             status = {"may": 204, "may-not": 403, "broken": 404}.get(self.headers.get("Cookie", ""), 401)
         told = {"name": sys.argv[1], "path": self.path, "headers": dict(self.headers)}
-        body = b"" if status == 204 else json.dumps(told).encode()
+        self._give(status, b"" if status == 204 else json.dumps(told).encode())
+
+    def _give(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def _give_half(self) -> None:
-        """The other half comes when somebody asks for /go-on."""
+        """The other half comes when somebody asks for /go-on, and not before."""
+        GO_ON.clear()
         self.send_response(200)
         self.send_header("Content-Length", "8")
         self.end_headers()
         self.wfile.write(b"half")
         self.wfile.flush()
-        GO_ON.wait(60)
-        self.wfile.write(b"rest")
+        if GO_ON.wait(60):
+            self.wfile.write(b"rest")
+        else:
+            self.close_connection = True
 
     def log_message(self, *args: object) -> None:
         """Silence."""
