@@ -1,9 +1,11 @@
 """Legal holds, where the store can enforce them too: objects in a bucket with Object Lock (`lock=on`).
 
 The hold in the session's row is what counts for us. The lock holds against everybody else with
-credentials. It follows the hold within a minute, and covers what is stored later as well.
+credentials. It follows the hold within a minute, and covers what is stored later as well. What is noted of
+locks counts for the stores that it was noted of, and for a day: a blob that was written anew has none.
 """
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
@@ -24,13 +26,14 @@ NAME = "locks"
 THREADS = 8
 # Noted before a session's blobs are touched: who dies then may have locked some, and they are seen to again.
 UNDER_WAY = -1
+AGAIN_SECONDS = 24 * 3600.0
 
 
 def tick(world: Installation) -> int:
     """How many blobs were locked or unlocked, so that those of held sessions are locked and no others."""
     if not any(isinstance(layer, S3Blobs) and layer.bucket.where.lock for layer in world.layers):
         return 0
-    known: dict[str, int] = upkeep.recall(NAME).get("sessions", {})
+    known = _known(world)
     changed = 0
     for session in Session.objects.exclude(holds=[]).only("pk", "holds"):
         blobs = _blobs(session.pk)
@@ -45,9 +48,29 @@ def tick(world: Installation) -> int:
     return changed
 
 
+def forget() -> None:
+    """Nothing is known of any lock: every session that was ever held is seen to again."""
+    upkeep.note(NAME, {})
+
+
+def _known(world: Installation) -> dict[str, int]:
+    """How many blobs of each session are locked, those left out that are to be seen to again."""
+    facts, now = upkeep.recall(NAME), time.time()
+    stores, known = [world.blobs_url, *world.also, world.tier_url], dict(facts.get("sessions", {}))
+    if facts.get("stores") != stores:
+        ever = Session.objects.exclude(holds=[]).values_list("pk", flat=True)
+        known = {str(pk): UNDER_WAY for pk in ever}
+    elif 0 <= now - facts["at"] < AGAIN_SECONDS:
+        return known
+    known = dict.fromkeys(known, UNDER_WAY)
+    upkeep.note(NAME, {"stores": stores, "at": now, "sessions": known})
+    return known
+
+
 def _noted(known: dict[str, int], session: UUID, count: int) -> dict[str, int]:
     known = {**known, str(session): count}
-    upkeep.note(NAME, {"sessions": {pk: locked for pk, locked in known.items() if locked}})
+    locked = {pk: number for pk, number in known.items() if number}
+    upkeep.note(NAME, {**upkeep.recall(NAME), "sessions": locked})
     return known
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from lucid_sessions.errors import Refused, Tampered
 from lucid_sessions.ledger import Log
-from lucid_sessions.recordings import failpoints
+from lucid_sessions.recordings import failpoints, locks
 from lucid_sessions.recordings.installation import Installation
 
 from . import aftermath, engines, journal, mirror, rows, shreddings, signing, succession
@@ -114,6 +114,7 @@ class _Restoring:
         done.recovered = Recovery(self.world, gone, partial(unlock, self.world)).forward()
         done.problems += done.recovered.lost
         failpoints.reach("restore.recovered")
+        locks.forget()  # the blobs may be others than those that the database knows to be locked
         aftermath.give_up_spools(self.world, self.wish.lost_spools)
         done.sealing = aftermath.settle_log(self.world, self.wish.log, origin=self.wish.origin)
         done.records = replace(self.world).log().size
