@@ -8,6 +8,7 @@ and done again. If the lost host comes back after all, its files meet rows of an
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 from django.db import IntegrityError
@@ -17,14 +18,17 @@ from django.utils import timezone
 from lucid_sessions.durable import write_durably
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from recorder.errors import Unreadable
-from recorder.names import ClosedMarker, GapMarker, SegmentName, read_marker
+from recorder.names import COUNTER_BITS, ClosedMarker, GapMarker, SegmentName, read_marker
 
 from . import failpoints, hints, markers, spool_files, tombstones
 from .installation import Installation
+from .lifecycle import STAGES
 from .models import Chunk, Session, Take
 from .spool_mirror import Copy, SpoolMirror, mirror_of
 
 log = structlog.get_logger(__name__)
+
+NO_COPY = "the host of spool {spool} was lost, and there is no second copy of this"
 
 
 @dataclass
@@ -57,12 +61,13 @@ def adopt(world: Installation, lost: str) -> Adopted:
             _adopt(copy, done, world=world, mirror=mirror)
         except (Tampered, Unreadable) as error:
             done.problems.append(f"{copy.key}: {error}")
-    _tell_what_is_lost(lost, done)
+    left = _give_up_the_rest(lost, done)
     done.takes = takes.filter(ended_at__isnull=True).update(
         ended_at=timezone.now(), reason="its host was lost"
     )
-    # It will never confirm that it cleared what expires; its copies go with ours.
-    takes.update(spool=world.spool.identity)
+    # It will never confirm that it cleared what expires; its copies go with ours. What is left is not ours.
+    mine = [take.pk for take in takes if (take.session_id, take.number) not in left]
+    takes.filter(pk__in=mine).update(spool=world.spool.identity)
     log.warning("spool adopted", lost=lost, segments=done.segments, markers=done.markers)
     return done
 
@@ -143,10 +148,18 @@ def _file(name: SegmentName, path: Path, *, world: Installation, lost: str) -> N
         rows.filter(given_up, **mine).update(quarantined_at=None, reason="", attempts=0)
 
 
-def _tell_what_is_lost(lost: str, done: Adopted) -> None:
-    """Segments that were filed before second copies were asked for, and whose bytes only that host had."""
-    for row in Chunk.objects.filter(spool=lost, path__gt="").exclude(state__in=("stored", "anchored")):
+def _give_up_the_rest(lost: str, done: Adopted) -> set[tuple[UUID, int]]:
+    """The takes with chunks whose bytes only that host had, for want of a copy or of a good one.
+
+    They are quarantined, so that their sessions are sealed without them.
+    """
+    waiting = [stage.needs for stage in STAGES.values() if stage.needs_spool]
+    rows = Chunk.objects.filter(spool=lost, state__in=waiting)
+    for row in rows:
         done.problems.append(f"chunk {row} of session {row.session_id} has no second copy")
+    given_up = {"quarantined_at": timezone.now(), "reason": NO_COPY.format(spool=lost), "token": ""}
+    rows.filter(quarantined_at__isnull=True).update(**given_up, fence=F("fence") + 1)
+    return {(row.session_id, row.sequence >> COUNTER_BITS) for row in rows}
 
 
 def known(world: Installation) -> dict[str, int]:

@@ -36,7 +36,7 @@ def declare(spool: str) -> GivenUp:
     Its chunks are quarantined with the reason: should the spool turn up after all, `requeue` takes them in.
     """
     takes = Take.objects.filter(spool=spool)
-    if not takes.exists():
+    if not takes.exists() and not Chunk.objects.filter(spool=spool).exists():
         raise Refused(f"No take was ever recorded into spool {spool}: see the admin's list of takes.")
     now = timezone.now()
     living = RecorderHost.objects.filter(spool=spool, seen_at__gt=now - SILENT, seen_at__lt=now + FURTHEST)

@@ -25,9 +25,9 @@ from lucid_sessions.recordings.spool_mirror import Copy, mirror_of
 from recorder.recovery import recover
 from recorder.spool import HELD
 from tests import factories
-from tests.buckets import address_of, everything_in, owner
+from tests.buckets import everything_in, owner
 from tests.programs import descendants
-from tests.recordings import archived
+from tests.recordings import archived, mirrored
 from tests.tasks.workers import environment
 from tests.waiting import until
 
@@ -37,27 +37,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def host(world: Installation, bucket: Where, settings: Any) -> Installation:
     """The world of a recorder's host whose spool is copied to a bucket."""
-    settings.LUCID_SPOOL, settings.LUCID_SPOOL_URL = "s3", address_of(bucket)
-    outside.installation.cache_clear()
-    there = outside.installation()
-    there.spool.set_mirrored(True)
-    return there
-
-
-def _another(host: Installation, tmp_path: Path) -> Installation:
-    """Another host of the same installation, with a spool of its own, when the first is silent."""
-    Take.objects.update(lease_until=timezone.now())
-    return replace(host, spool_root=tmp_path / "another-spool")
-
-
-def _recorded(host: Installation, *, segments: int = 3) -> Session:
-    session = sessions.create("synthetic://64x48", name="a session")
-    Session.objects.filter(pk=session.pk).update(status=Status.RECORDING)
-    factories.take(session, host)
-    for counter in range(1, segments + 1):
-        factories.acknowledge(session, host, counter=counter)
-    factories.close(session, host, last_counter=segments)
-    return session
+    return mirrored.host(bucket, settings)
 
 
 def _names(host: Installation, session: Session) -> list[str]:
@@ -66,7 +46,7 @@ def _names(host: Installation, session: Session) -> list[str]:
 
 
 def test_nothing_counts_before_its_copy_is_in_the_bucket(host: Installation, bucket: Where) -> None:
-    session = _recorded(host)
+    session = mirrored.recorded(host)
     assert all(name.endswith(HELD) for name in _names(host, session))
     assert intake.Intake(host.spool).scan() == []
     mirror = mirror_of(host)
@@ -82,7 +62,7 @@ def test_nothing_counts_before_its_copy_is_in_the_bucket(host: Installation, buc
 
 
 def test_what_cannot_be_read_here_holds_up_no_other_recording(host: Installation) -> None:
-    bad, good = _recorded(host), _recorded(host)
+    bad, good = mirrored.recorded(host), mirrored.recorded(host)
     # Reading it fails (ELOOP), as on a disk with a bad place; so does listing the first session of all.
     segment = next(path for path in (host.spool_root / "takes" / bad.pk.hex / "1").iterdir())
     segment.unlink()
@@ -97,7 +77,7 @@ def test_what_cannot_be_read_here_holds_up_no_other_recording(host: Installation
 
 
 def test_while_the_store_is_away_segments_are_held_and_nothing_is_lost(host: Installation) -> None:
-    session = _recorded(host)
+    session = mirrored.recorded(host)
     away = mirror_of(replace(host, spool_url="s3://vault/?endpoint=http://127.0.0.1:9"))
     assert away is not None
     with pytest.raises(Retryable, match="EndpointConnectionError"):
@@ -117,7 +97,7 @@ def test_a_host_that_died_before_its_markers_is_recovered_with_what_is_held(host
 
 
 def test_copies_go_when_the_archive_has_the_segments(host: Installation) -> None:
-    session = _recorded(host)
+    session = mirrored.recorded(host)
     mirror = mirror_of(host)
     assert mirror is not None
     mirror.acknowledge(host.spool)
@@ -132,7 +112,7 @@ def test_copies_go_when_the_archive_has_the_segments(host: Installation) -> None
 def test_another_host_files_and_archives_what_the_lost_one_had_acknowledged(
     host: Installation, tmp_path: Path
 ) -> None:
-    session, lost = _recorded(host, segments=4), host.spool.identity
+    session, lost = mirrored.recorded(host, segments=4), host.spool.identity
     mirror = mirror_of(host)
     assert mirror is not None
     mirror.acknowledge(host.spool)
@@ -140,7 +120,7 @@ def test_another_host_files_and_archives_what_the_lost_one_had_acknowledged(
     Chunk.objects.filter(pk__in=[chunk.pk for chunk in filed[:2]]).delete()  # these had no rows yet
     shutil.rmtree(host.spool_root)
 
-    other = _another(host, tmp_path)
+    other = mirrored.another(host, tmp_path)
     done = adoption.adopt(other, lost)
     assert (done.segments, done.markers, done.takes, done.problems) == (4, 1, 1, [])
     with pytest.raises(Refused, match="Nobody knows"):  # nothing of it is left to adopt
@@ -157,13 +137,13 @@ def test_another_host_files_and_archives_what_the_lost_one_had_acknowledged(
 
 
 def test_an_adoption_that_died_anywhere_is_finished_by_the_next(host: Installation, tmp_path: Path) -> None:
-    session, lost = _recorded(host), host.spool.identity
+    session, lost = mirrored.recorded(host), host.spool.identity
     mirror = mirror_of(host)
     assert mirror is not None
     mirror.acknowledge(host.spool)
     intake.Intake(host.spool, mirror).scan()
     copies = [(copy, mirror.get(copy)) for copy in mirror.copies(lost)]
-    other = _another(host, tmp_path)
+    other = mirrored.another(host, tmp_path)
     adoption.adopt(other, lost)
     for copy, content in copies:  # as if it had died before the old copies went
         mirror.put(copy, content)
@@ -174,7 +154,7 @@ def test_an_adoption_that_died_anywhere_is_finished_by_the_next(host: Installati
 def test_a_forged_copy_is_named_and_the_others_are_adopted(
     host: Installation, bucket: Where, tmp_path: Path
 ) -> None:
-    _recorded(host)
+    mirrored.recorded(host)
     mirror = mirror_of(host)
     assert mirror is not None
     mirror.acknowledge(host.spool)
@@ -188,7 +168,7 @@ def test_a_forged_copy_is_named_and_the_others_are_adopted(
     client.put_object(Bucket=bucket.bucket, Key=prefix + first.key, Body=swapped)
     with pytest.raises(Tampered, match="not what a recorder sealed"):
         mirror.get(first)
-    done = adoption.adopt(_another(host, tmp_path), host.spool.identity)
+    done = adoption.adopt(mirrored.another(host, tmp_path), host.spool.identity)
     assert done.segments == 2
     assert first.name in done.problems[0]
 
@@ -196,7 +176,7 @@ def test_a_forged_copy_is_named_and_the_others_are_adopted(
 def test_a_copy_that_can_be_no_segment_is_named_and_kept_and_the_others_are_adopted(
     host: Installation, tmp_path: Path
 ) -> None:
-    session = _recorded(host)
+    session = mirrored.recorded(host)
     mirror = mirror_of(host)
     assert mirror is not None
     mirror.acknowledge(host.spool)
@@ -207,14 +187,14 @@ def test_a_copy_that_can_be_no_segment_is_named_and_kept_and_the_others_are_adop
     odd.append(Copy(lost, session.pk, "first", name))
     for copy in odd:
         mirror.put(copy, beyond.read_bytes())
-    done = adoption.adopt(_another(host, tmp_path), lost)
+    done = adoption.adopt(mirrored.another(host, tmp_path), lost)
     assert (done.segments, len(done.problems)) == (3, 3)
     assert Chunk.objects.count() == 3
     assert set(odd) <= set(mirror.copies(lost))
 
 
 def test_shredding_waits_for_the_copies_and_removes_them(host: Installation, bucket: Where) -> None:
-    session = _recorded(host)
+    session = mirrored.recorded(host)
     mirror = mirror_of(host)
     assert mirror is not None
     mirror.acknowledge(host.spool)
