@@ -17,7 +17,7 @@ from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Orders, Reporter
 from recorder.sources.file import FileSource, MediaStream, open_file
 from recorder.take import Take
-from recorder.track import TrackWriter
+from recorder.track import MOST_BYTES, TrackWriter
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -115,6 +115,8 @@ class FileImport:
             track = self._tracks[media.track] = self._open(media, packet)
         dts = media.ticks(packet.dts or 0) + track.shift
         cut = self._is_cut(track, packet, at=dts + track.delay)
+        if media.track == "screen" and not cut and not track.writer.has_room_for(packet):
+            raise BadSource(self._too_large(track))
         if media.track == "screen":
             self._thumbs.passed(packet, us_of(dts + track.delay, media.timescale), cut=cut)
         packet.dts = dts
@@ -169,11 +171,17 @@ class FileImport:
         return _Track(media, writer, start - first, delay, start + segment_ticks, begin, begin)
 
     def _is_cut(self, track: _Track, packet: Packet[Any], *, at: int) -> bool:
-        if not (packet.is_keyframe and at >= track.next_cut):
+        if not (packet.is_keyframe and (at >= track.next_cut or track.writer.is_large)):
             return False
         segment_ticks = round(self._orders.settings.segment_seconds * track.media.timescale)
         track.next_cut = at + segment_ticks
         return True
+
+    def _too_large(self, track: _Track) -> str:
+        began = track.next_cut - round(self._orders.settings.segment_seconds * track.media.timescale)
+        where = f"{MOST_BYTES >> 20} MiB from {_clock(us_of(began, track.media.timescale))} on"
+        more = "Convert it first, as in: ffmpeg -i IN -c:v libx264 -g 50 OUT.mp4."
+        return f"{self._source.path} has no key frame in {where}; no segment may be larger. {more}"
 
     def _is_over(self, at_us: int) -> bool:
         limit = self._orders.settings.maximum_seconds

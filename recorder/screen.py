@@ -20,7 +20,7 @@ from recorder.planes import Planes, Rows
 from recorder.quality import PRESETS
 from recorder.settings import Settings
 from recorder.take import Take
-from recorder.track import FRAGMENT_SECONDS, TrackWriter
+from recorder.track import FRAGMENT_SECONDS, LARGE_BYTES, TrackWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +162,7 @@ class Segmenter:
             self._next_sync = tick + self._segment_ticks
 
     def _cuts(self, tick: int, *, quiet: bool) -> bool:
-        due = tick >= self._next_cut
+        due = tick >= self._next_cut or self._is_large()
         if due and quiet and self._may_last(tick):
             due, self.is_drawn_out = False, True
             self._next_cut += self._segment_ticks
@@ -178,7 +178,16 @@ class Segmenter:
         assert self._writer is not None  # noqa: S101 -- push has opened it
         is_first = self._segment_tick <= self._opened_tick
         is_long = tick - self._segment_tick >= self._quiet_ticks
-        return not is_first and not is_long and self._writer.open_bytes < MOST_DRAWN_OUT
+        return not is_first and not is_long and self._writer.taken_bytes < MOST_DRAWN_OUT
+
+    def _is_large(self) -> bool:
+        """Whether the open segment is. Near that, the pictures that wait for the encoder have to be known."""
+        writer = self._writer
+        assert writer is not None  # noqa: S101 -- push has opened it
+        if writer.taken_bytes + (AHEAD + 1) * writer.last_bytes < LARGE_BYTES:
+            return False
+        self._encoding.settle()
+        return writer.is_large
 
     def close(self, at_us: int) -> int:
         """End the epoch: its last frame lasts until `at_us`; where the track ended, microseconds."""

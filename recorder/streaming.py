@@ -13,12 +13,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from recorder.clock import Timeline, ticks_of, us_of
-from recorder.errors import DiskFull, SourceLost, SpoolUnwritable
+from recorder.errors import BadSource, DiskFull, SourceLost, SpoolUnwritable
 from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.sources.file import MediaStream
 from recorder.take import PAUSED, Take
-from recorder.track import TrackWriter
+from recorder.track import MOST_BYTES, TrackWriter
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -29,6 +29,10 @@ NAP = 0.02
 FIRST_PICTURE_WITHIN = 30.0  # seconds that a stream has to send a key frame
 SETTLING_NS = 500_000_000  # from which our clock's place is learned: what came soonest is right
 ASTRAY_US = 1_500_000  # our clock and the stream's may be so far apart, or a new epoch begins
+TOO_LARGE = (
+    f"The stream sent {MOST_BYTES >> 20} MiB without a key frame; no segment may be larger. "
+    "Have it send a key frame every few seconds, or fewer bits."
+)
 
 
 @dataclass
@@ -216,8 +220,10 @@ class StreamRecording:
         if dts <= track.last:
             return  # sent twice, or out of order
         at = dts + track.delay
-        cut = bool(packet.is_keyframe) and at >= track.next_cut
+        cut = bool(packet.is_keyframe) and (at >= track.next_cut or track.writer.is_large)
         if media.track == "screen":
+            if not cut and not track.writer.has_room_for(packet):
+                raise BadSource(TOO_LARGE)
             self._thumbs.passed(packet, us_of(at, media.timescale), cut=cut)
             self._frames += 1
         packet.pts = max(dts, media.ticks(packet.pts or 0) + track.shift)

@@ -28,6 +28,9 @@ MUXER = {
     "avoid_negative_ts": "disabled",
 }
 FRAGMENT_SECONDS = 1.0  # so a crash loses about a second
+# The archive takes segments of at most 64 MiB. What is larger than this is cut as soon as it can be; there is
+# room for what is on its way to the muxer then, and for what comes until the next key frame.
+LARGE_BYTES, MOST_BYTES = 24 << 20, 60 << 20
 CutAt = Literal["request", "fragment"]
 
 
@@ -36,7 +39,8 @@ class TrackWriter:
 
     `add_stream` sets up the stream in the given container; packets carry integer times in `timescale`.
     One packet is held back, so that each gets its exact duration. Pictures are cut on request at a key
-    packet; sound, whose every packet is a key, is cut at the first fragment past `segment_ticks`.
+    packet; sound, whose every packet is a key, is cut at the first fragment past `segment_ticks`, or earlier
+    when it is large.
     A disk that fails is not raised here but noted in `trouble`: look at it after each call, and close.
     What is over is committed beside the next segment: a disk that takes its time holds up no picture.
     """
@@ -65,6 +69,7 @@ class TrackWriter:
         self._part: Part | None = None
         self._init = b""
         self._end = 0
+        self.taken_bytes = self.last_bytes = 0  # of the open segment; of the last packet
         self.trouble: DiskFull | SpoolUnwritable | None = None
         self._stuck = False
         self._beside = Beside()
@@ -74,12 +79,17 @@ class TrackWriter:
         if self._held is not None and packet.dts is not None and self._held.dts is not None:
             self._mux(self._held, duration=packet.dts - self._held.dts)
         self._held, self._held_cuts = packet, cut
+        self.last_bytes = packet.size
+        self.taken_bytes = packet.size + (0 if cut else self.taken_bytes)
 
     @property
-    def open_bytes(self) -> int:
-        """How much of the open segment is written."""
-        part = self._part  # another thread may be cutting
-        return part.length if part else 0
+    def is_large(self) -> bool:
+        """Whether pictures should be cut as soon as they can be."""
+        return self.taken_bytes >= LARGE_BYTES
+
+    def has_room_for(self, packet: Packet[Any]) -> bool:
+        """Whether the open segment may still be archived with this packet."""
+        return self.taken_bytes + packet.size <= MOST_BYTES
 
     def sync(self) -> None:
         """Have what the open segment holds survive a power cut, soon; nothing waits for it."""
@@ -123,7 +133,8 @@ class TrackWriter:
         self._part.append(fragment)
         self._end = facts.until
         self.trouble = self.trouble or self._part.full
-        if self._cut_at == "fragment" and self._end - self._start >= self._segment_ticks:
+        is_due = self._end - self._start >= self._segment_ticks or self._part.length >= LARGE_BYTES
+        if self._cut_at == "fragment" and is_due:
             self._commit()
 
     def _open(self, start_us: int) -> Part:
