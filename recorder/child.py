@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from recorder.errors import DiskFull, RecorderError, SourceAway, SourceLost, SourceOver, SpoolUnwritable
+from recorder.errors import RecorderError, SourceAway, SourceLost, SourceOver, Trouble
 from recorder.importing import FileImport
 from recorder.live import LiveRecording
 from recorder.names import Ending
@@ -46,7 +46,7 @@ class Recording(Protocol):
     """One take being recorded, of whatever source."""
 
     @property
-    def trouble(self) -> DiskFull | SpoolUnwritable | None: ...
+    def trouble(self) -> Trouble | None: ...
     def run(self) -> str: ...
     def finish(self) -> int: ...
     def facts(self) -> dict[str, int]: ...

@@ -37,5 +37,8 @@ class SpoolUnwritable(RecorderError):
     """The spool cannot be written (permissions, read-only, input/output error)."""
 
 
+Trouble = DiskFull | SpoolUnwritable | Unreadable  # what ends a track that is being written
+
+
 class SpoolBusy(RecorderError):
     """Somebody else holds the lock of this spool or take."""

@@ -12,10 +12,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from recorder.clock import Timeline, us_of
-from recorder.errors import BadSource, DiskFull, SourceLost, SpoolUnwritable
+from recorder.errors import BadSource, SourceLost, Trouble, Unreadable
 from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Orders, Reporter
-from recorder.sources.file import FileSource, MediaStream, open_file
+from recorder.sources.file import CONVERT, FileSource, MediaStream, open_file
 from recorder.take import Take
 from recorder.track import MOST_BYTES, TrackWriter
 
@@ -65,7 +65,7 @@ class FileImport:
         self._missing: list[_Lacking] = []
         width, since_us = orders.settings.poster_width, orders.resume_us.get("thumb", 0)
         self._thumbs = KeyThumbs(take, width=width, since_us=since_us)
-        self.trouble: DiskFull | SpoolUnwritable | None = None
+        self.trouble: Trouble | None = None
 
     def run(self) -> str:
         """Copy until the end of the file, a stop or the maximum duration; why it ended."""
@@ -90,7 +90,7 @@ class FileImport:
         ends = dict(self._orders.resume_us)
         for name, track in self._tracks.items():
             ends[name] = track.writer.close(track.end)
-            self.trouble = self.trouble or track.writer.trouble
+            self.trouble = self.trouble or self._trouble_of(track)
         self._thumbs.close(ends.get("screen", 0))
         self._source.close()
         for gap in self._missing:
@@ -113,23 +113,30 @@ class FileImport:
             if not packet.is_keyframe:
                 return  # what comes before the first key frame cannot be decoded
             track = self._tracks[media.track] = self._open(media, packet)
-        dts = media.ticks(packet.dts or 0) + track.shift
-        cut = self._is_cut(track, packet, at=dts + track.delay)
+        own = media.ticks(packet.dts or 0) + track.shift
+        dts = max(own, track.last + 1)  # some files round
+        # Another take that goes on where this one was cut finds the packet by its own time.
+        cut = dts == own and self._is_cut(track, packet, at=dts + track.delay)
         if media.track == "screen" and not cut and not track.writer.has_room_for(packet):
             raise BadSource(self._too_large(track))
         if media.track == "screen":
             self._thumbs.passed(packet, us_of(dts + track.delay, media.timescale), cut=cut)
-        packet.dts = dts
-        packet.pts = media.ticks(packet.pts or 0) + track.shift
-        packet.time_base = Fraction(1, media.timescale)
+        packet.pts = max(dts, media.ticks(packet.pts or 0) + track.shift)
+        packet.dts, packet.time_base = dts, Fraction(1, media.timescale)
         duration = media.ticks(packet.duration or 0) or max(1, dts - track.last)
         # A picture may last longer than those that are decoded behind it.
         track.end = max(track.end, dts + 1, packet.pts + duration - track.delay)
         track.last = dts
         track.writer.put(packet, cut=cut)
         self._frames += media.track == "screen"
-        if track.writer.trouble:
-            raise track.writer.trouble
+        if trouble := self._trouble_of(track):
+            raise trouble
+
+    def _trouble_of(self, track: _Track) -> Trouble | None:
+        trouble = track.writer.trouble
+        if isinstance(trouble, Unreadable):
+            return Unreadable(f"{self._source.path} cannot be taken over. {trouble} {CONVERT}")
+        return trouble
 
     def _tell_what_is_missing(self) -> None:
         """`SourceLost` if anything is that would be kept."""
@@ -168,7 +175,7 @@ class FileImport:
             at_us = us_of(start, media.timescale)
             self._reporter.tell("recording", start_us=at_us, left_out=self._source.left_out)
         begin = start - delay
-        return _Track(media, writer, start - first, delay, start + segment_ticks, begin, begin)
+        return _Track(media, writer, start - first, delay, start + segment_ticks, begin - 1, begin)
 
     def _is_cut(self, track: _Track, packet: Packet[Any], *, at: int) -> bool:
         if not (packet.is_keyframe and (at >= track.next_cut or track.writer.is_large)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from recorder.accompany import places
 from recorder.clock import Timeline, ticks_of, us_of
 from recorder.companions import Companions
-from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.errors import Trouble
 from recorder.idle import Idle
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.pace import NS, Pace, Slot
@@ -64,7 +64,7 @@ class LiveRecording:
         return self._mailbox.why
 
     @property
-    def trouble(self) -> DiskFull | SpoolUnwritable | None:
+    def trouble(self) -> Trouble | None:
         """Why the spool takes no more, once it does not."""
         return self._segmenter.trouble or self._companions.trouble
 

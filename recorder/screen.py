@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from recorder.beside import Beside
 from recorder.clock import TICKS, ticks_of, us_of
-from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.errors import Trouble
 from recorder.memory import keep_freed
 from recorder.planes import Planes, Rows
 from recorder.quality import PRESETS
@@ -97,7 +97,7 @@ class Segmenter:
         self._shortened_ticks = _shortened(take.session, self._segment_ticks)
         self._quiet_ticks = round((settings.quiet_segment_seconds or 0) * TICKS)
         self._writer: TrackWriter | None = None
-        self._trouble: DiskFull | SpoolUnwritable | None = None
+        self._trouble: Trouble | None = None
         self._size = (0, 0)
         self._planes: Planes | None = None
         if self._threads > 1:
@@ -111,7 +111,7 @@ class Segmenter:
         self._segment_tick = self._opened_tick = -1
 
     @property
-    def trouble(self) -> DiskFull | SpoolUnwritable | None:
+    def trouble(self) -> Trouble | None:
         """Why the spool takes no more, once it does not."""
         return self._trouble or (self._writer.trouble if self._writer else None)
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from recorder.clock import Timeline, ticks_of, us_of
-from recorder.errors import BadSource, DiskFull, SourceLost, SpoolUnwritable
+from recorder.errors import BadSource, SourceLost, Trouble
 from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.sources.file import MediaStream
@@ -67,10 +67,10 @@ class StreamRecording:
         self._next_beat = 0.0
         self._frames = self._began_us = self._end_us = 0
         self._opened = time.monotonic()
-        self._lasting: DiskFull | SpoolUnwritable | None = None
+        self._lasting: Trouble | None = None
 
     @property
-    def trouble(self) -> DiskFull | SpoolUnwritable | None:
+    def trouble(self) -> Trouble | None:
         """Why the spool takes no more, once it does not."""
         for track in self._tracks.values():
             self._lasting = self._lasting or track.writer.trouble

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import av
 from av.container import OutputContainer
+from av.error import FFmpegError
 
 from recorder import mp4
 from recorder.beside import Beside
 from recorder.clock import us_of
-from recorder.errors import DiskFull, SpoolUnwritable
+from recorder.errors import DiskFull, SpoolUnwritable, Trouble, Unreadable
 from recorder.part import Part
 from recorder.take import Take
 
@@ -41,7 +42,8 @@ class TrackWriter:
     One packet is held back, so that each gets its exact duration. Pictures are cut on request at a key
     packet; sound, whose every packet is a key, is cut at the first fragment past `segment_ticks`, or earlier
     when it is large.
-    A disk that fails is not raised here but noted in `trouble`: look at it after each call, and close.
+    A disk that fails, or a packet that MP4 does not take, is not raised here but noted in `trouble`: look
+    at it after each call, and close.
     What is over is committed beside the next segment: a disk that takes its time holds up no picture.
     """
 
@@ -70,7 +72,7 @@ class TrackWriter:
         self._init = b""
         self._end = 0
         self.taken_bytes = self.last_bytes = 0  # of the open segment; of the last packet
-        self.trouble: DiskFull | SpoolUnwritable | None = None
+        self.trouble: Trouble | None = None
         self._stuck = False
         self._beside = Beside()
 
@@ -112,7 +114,11 @@ class TrackWriter:
     def _mux(self, packet: Packet[Any], *, duration: int) -> None:
         packet.duration = duration
         packet.stream = self.stream
-        self._container.mux_one(packet)
+        try:
+            self._container.mux_one(packet)
+        except FFmpegError as error:
+            at = us_of(packet.dts or 0, self._timescale) / 1_000_000
+            self.trouble = Unreadable(f"What comes at {at:.3f} s does not go into MP4 ({error.strerror}).")
         self._store_fragments()
         if self._held_cuts:  # muxing a key packet has flushed every earlier fragment
             self._commit()

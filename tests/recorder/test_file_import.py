@@ -15,6 +15,7 @@ from recorder.continuation import orders_for
 from recorder.export import write_mp4
 from recorder.recovery import recover
 from recorder.settings import Settings
+from recorder.sources import check_source
 from recorder.spool import Spool
 from recorder.thumb import read_thumb
 from recorder.view import Tenure, Wanted
@@ -200,6 +201,21 @@ def test_the_recording_of_a_file_ends_when_its_last_picture_has_been_shown(tmp_p
     assert child.heard("ended")["facts"]["end_us"] == shown[-1].end_us
 
 
+@pytest.mark.parametrize("reordering", ["0", "2"])
+def test_pictures_that_a_file_has_in_the_same_millisecond_follow_each_other(
+    tmp_path: Path, reordering: str
+) -> None:
+    """Matroska rounds: of pictures that are 0.2 ms apart five have one time."""
+    times = [*range(0, 5000, 200), *range(5000, 5015), *range(5200, 10_000, 200)]
+    video = draw_at(tmp_path / "v.mkv", times, each=Fraction(1, 5000), bf=reordering, g="10")
+    check_source(video.as_uri())
+    with Child(Spool(tmp_path / "spool"), video.as_uri(), settings=ONE_SECOND) as child:
+        assert child.end(None) == 0
+    found = segments(child.spool, child.directory)
+    assert_gapless([name for _, name in found])
+    assert [packet for path, _ in found for packet in packet_hashes(path)] == packet_hashes(video)
+
+
 def remuxed(video: Path, out: Path, *, earlier: Fraction = Fraction(0), **options: str) -> Path:
     """The same packets in another file, so much earlier, pictures and sound one beside the other."""
     with av.open(str(video)) as source, av.open(str(out), "w", options=options) as target:
@@ -213,15 +229,15 @@ def remuxed(video: Path, out: Path, *, earlier: Fraction = Fraction(0), **option
     return out
 
 
-def draw_at(path: Path, times: list[int], **options: str) -> Path:
-    """A video with a picture at each of these milliseconds."""
+def draw_at(path: Path, times: list[int], *, each: Fraction = Fraction(1, 1000), **options: str) -> Path:
+    """A video with a picture at each of these milliseconds, or other parts of a second."""
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        stream.time_base = stream.codec_context.time_base = each
         for at in times:
             frame = av.VideoFrame.from_ndarray(np.full((96, 160, 3), at % 251, np.uint8), "rgb24")
-            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            frame.pts, frame.time_base = at, each
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
