@@ -20,7 +20,7 @@ import structlog
 from lucid_sessions.durable import blaming, make_directory
 from lucid_sessions.errors import Refused, Retryable, Tampered
 
-from . import admission, completeness, drafts, failpoints, ledger_rows, observation
+from . import admission, completeness, drafts, failpoints, ledger_rows, lost_ends, observation
 from .installation import Installation
 from .ledger_rows import Draft
 from .lifecycle import State, Status
@@ -132,6 +132,7 @@ def _append_due(world: Installation) -> int:
         appended += 1
     for pk in list(Session.objects.filter(status=Status.PROCESSING).values_list("pk", flat=True)):
         if completeness.may_be_settled(pk):
+            lost_ends.account_for(pk)
             appended += _append(world, partial(drafts.seal, pk, world))
     return appended
 

@@ -20,6 +20,7 @@ from lucid_sessions.recordings.verification import verify
 from recorder.clock import boot_id
 from recorder.continuation import account_for_the_end
 from recorder.names import ClosedMarker
+from recorder.recovery import recover
 from recorder.supervisor import NO_TAKE, Event, Load
 from recorder.take import Stamp
 from tests import factories
@@ -168,6 +169,33 @@ def test_a_session_stopped_while_its_host_is_away_is_sealed(
     assert session.status == Status.COMPLETED
     # What it may have recorded besides is not known, and the seal says so.
     assert [one["reason"] for one in verify(session).missing] == [NEVER_CLOSED]
+
+
+def test_what_a_host_did_not_record_before_its_session_was_stopped_elsewhere_is_a_gap(
+    a: DatabaseView, b: DatabaseView, session: Session, world: Installation
+) -> None:
+    a.claim(session.pk)
+    a.report(session.pk, 1, Event("recording"))
+    factories.acknowledge(session, world, counter=1)
+    a.intake.scan()
+    sessions.stop(Session.objects.get(pk=session.pk))
+    _silence(session)
+    began = timezone.now() - timedelta(minutes=10)
+    Session.objects.filter(pk=session.pk).update(started_at=began)
+    b.wanted()
+    reconcile.work_inline(world)
+    # The first host is back; what its supervisor does first is to close what was left open.
+    recover(world.spool, session.pk, take=1, reason="the recorder stopped unexpectedly")
+    a.intake.scan()
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    (gap,) = verify(session).gaps
+    place = (gap["track"], gap["take"], gap["from_us"], gap["reason"])
+    assert place == ("screen", 1, factories.SEGMENT_US, "the recorder stopped unexpectedly")
+    lasted_us = (session.ended_at - session.started_at) // timedelta(microseconds=1)
+    assert (gap["to_us"], gap["uncertain"]) == (lasted_us, True)
+    assert lasted_us >= 600_000_000
+    assert (session.status, verify(session).missing) == (Status.COMPLETED, [])
 
 
 def test_a_host_that_returns_after_the_end_closes_its_take_and_adds_what_it_has(
