@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from recorder.continuation import account_for_the_end, orders_for
@@ -205,7 +206,7 @@ class Charge:
             self._finish(keeper.take, Event(OVER[words.kind], words.reason, words.facts))
         elif words is not None and words.facts.get("lost"):
             self._forgive(keeper)
-            self._lost(keeper.take, words.reason)
+            self._lost(keeper.take, words.reason, facts=words.facts)
         elif words is not None:
             self._mention(
                 keeper.take, Event("statistics", f"take {keeper.take}: {words.reason}", words.facts)
@@ -223,7 +224,7 @@ class Charge:
         silent = keeper.silent_for()
         return f" after {silent:.0f} s of silence" if silent > self._desk.policy.stale_after else ""
 
-    def _lost(self, take: int, reason: str) -> None:
+    def _lost(self, take: int, reason: str, *, facts: Mapping[str, Any] | None = None) -> None:
         """A child died, or lost its source: keep what it recorded; go on as a new take, after a while."""
         self._make_sure_closed(take, reason)
         if self._was_over(take):
@@ -234,12 +235,12 @@ class Charge:
             text = (
                 f"Recording failed {self._restarts} times in a row; last: {reason}. See the recorder's log."
             )
-            self._finish(take, Event("failed", text))
+            self._finish(take, Event("failed", text, facts or {}))
             return
         wait = min(policy.longest_backoff, policy.first_backoff * 2 ** (self._restarts - 1))
         self._not_before = time.monotonic() + wait
-        facts = {"restarts": self._restarts, "lost": True}
-        self._mention(take, Event("statistics", f"take {take}: {reason}; going on in {wait:g} s", facts))
+        said = {**(facts or {}), "restarts": self._restarts, "lost": True}
+        self._mention(take, Event("statistics", f"take {take}: {reason}; going on in {wait:g} s", said))
 
     def _make_sure_closed(self, take: int, reason: str) -> None:
         try:

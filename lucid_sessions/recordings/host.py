@@ -205,6 +205,8 @@ class DatabaseView:
                 # Told again until everything of it is acknowledged: a seal before that would miss it.
                 self.intake.mirror.acknowledge(self.spool, only=session)
             self.intake.scan(session)
+            if event.facts:
+                self._note_figures(session, take, event.facts)
             for row in Take.objects.filter(session=session, number=take, ended_at__isnull=True):
                 self._end(row, reason=event.reason)
             if self._is_newest(session, take):

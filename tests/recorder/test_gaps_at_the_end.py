@@ -55,6 +55,10 @@ def test_a_session_that_is_stopped_after_its_server_died_has_a_gap_to_the_end(
     assert gap.to_us - gap.from_us > SECOND
     assert not gap.uncertain
     assert ended.reason == f"stopped; not recorded at last: {closed.reason}"
+    lost = view.last(session, "statistics")
+    assert lost is not None
+    assert lost.facts["lost"] is True
+    assert lost.facts["frames"] > 0
 
 
 def test_a_session_that_is_given_up_has_a_gap_to_the_end(spool: Spool, view: MemoryView) -> None:

@@ -153,6 +153,30 @@ def test_what_earlier_takes_dropped_is_not_forgotten_nor_counted_twice(
     assert session.statistics == {"frames": 2, "dropped_frames": 4, "take": 2, "dropped_earlier": 5}
 
 
+def test_what_a_take_dropped_is_not_forgotten_when_it_is_lost(a: DatabaseView, session: Session) -> None:
+    a.claim(session.pk)
+    a.report(session.pk, 1, Event("statistics", "", {"frames": 90, "dropped_frames": 40}))
+    a.report(session.pk, 1, Event("statistics", "take 1: killed", {"restarts": 1, "lost": True}))
+    session.refresh_from_db()
+    assert session.statistics["dropped_frames"] == 40
+    a.claim(session.pk)
+    a.report(session.pk, 2, Event("statistics", "", {"frames": 1, "dropped_frames": 0}))
+    session.refresh_from_db()
+    assert session.statistics == {"frames": 1, "dropped_frames": 0, "take": 2, "dropped_earlier": 40}
+
+
+@pytest.mark.parametrize("kind", ["ended", "failed"])
+def test_the_last_figures_of_a_session_are_those_of_its_end(
+    a: DatabaseView, session: Session, kind: str
+) -> None:
+    a.claim(session.pk)
+    a.report(session.pk, 1, Event("statistics", "", {"frames": 10, "dropped_frames": 3}))
+    facts = {"frames": 19, "dropped_frames": 5, "end_us": 7}
+    a.report(session.pk, 1, Event(kind, "over", facts))  # type: ignore[arg-type]
+    session.refresh_from_db()
+    assert session.statistics == {**facts, "take": 1, "dropped_earlier": 0}
+
+
 def test_a_session_stopped_while_its_host_is_away_is_sealed(
     a: DatabaseView, b: DatabaseView, session: Session, world: Installation
 ) -> None:
