@@ -1,6 +1,7 @@
 """Where what jobs make lies, under LUCID_RESULTS_PATH, and when it goes."""
 
 import shutil
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -10,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from lucid_sessions.access.models import Job, JobStatus
+from lucid_sessions.durable import make_directory
 
 from .models import Session
 from .tombstones import GONE
@@ -20,8 +22,41 @@ SESSIONS_AT_ONCE = 1000
 
 
 def folder_of(job_id: UUID) -> Path:
-    """Where the job's result lies."""
+    """Where all lies that is made for the job: what each attempt makes in a folder of its own."""
     return Path(settings.LUCID_RESULTS_PATH) / job_id.hex
+
+
+def begin(job: Job) -> Path:
+    """The folder of this attempt, empty; of those before it nothing is left."""
+    undo(job)
+    folder = _attempt(job)
+    make_directory(folder)
+    folder.chmod(0o700)
+    return folder
+
+
+def undo(job: Job) -> None:
+    """Nothing is left of this attempt and those before it; what a later one makes stays."""
+    for path in folder_of(job.pk).glob("*"):
+        if path.name.isdecimal() and int(path.name) <= job.fence:
+            shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # something of another attempt is in it
+        folder_of(job.pk).rmdir()
+
+
+def _attempt(job: Job) -> Path:
+    return folder_of(job.pk) / str(job.fence)
+
+
+def result_path(job: Job) -> Path | None:
+    """The finished job's file; None when it is gone, or its session is."""
+    if job.status != JobStatus.FINISHED or not job.result:
+        return None
+    if Session.objects.filter(pk=job.session, status__in=GONE).exists():
+        return None
+    # Earlier releases kept it in the job's folder itself.
+    places = (folder / job.result["name"] for folder in (_attempt(job), folder_of(job.pk)))
+    return next((path for path in places if path.is_file()), None)
 
 
 def remove_result(job_id: UUID) -> None:

@@ -8,7 +8,6 @@ decrypted where that was asked for, for LUCID_RESULT_HOURS, and go at once when 
 """
 
 import hashlib
-import shutil
 import threading
 import time
 import zipfile
@@ -22,17 +21,18 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseFailure
+from django.db import connection
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from lucid_sessions.access.models import Job, JobStatus
-from lucid_sessions.durable import make_directory
 from lucid_sessions.errors import LucidError, Refused, Retryable
 from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
 from . import evidence, one_file, playback
 from .job_results import OPEN as OPEN
-from .job_results import folder_of, kept_for, remove_old, remove_result
+from .job_results import begin, kept_for, remove_old, remove_result, undo
+from .job_results import result_path as result_path
 from .lifecycle import ARCHIVED
 from .models import Chunk, Session
 from .tombstones import GONE
@@ -129,10 +129,11 @@ def needs_key(job: Job) -> bool:
 def _work(job: Job) -> None:
     try:
         with _lease_held(job):
-            out = _make(job, _session_of(job))
-        _settle(job, status=JobStatus.FINISHED, percent=100, reason="", result=_result(out))
+            result = _result(_make(job, _session_of(job)))
+        if not _settle(job, status=JobStatus.FINISHED, percent=100, reason="", result=result):
+            undo(job)
     except Dropped:
-        remove_result(job.pk)
+        undo(job)
         _settle(job, status=JobStatus.CANCELLED)
     except DatabaseFailure:
         raise  # no fault of the job: it cannot be settled now either, and its lease runs out
@@ -162,7 +163,7 @@ def _as_ours(error: Exception) -> LucidError:
 
 
 def _give_back_or_up(job: Job, error: LucidError) -> None:
-    remove_result(job.pk)
+    undo(job)
     if isinstance(error, Retryable) and job.attempts < MOST_ATTEMPTS:
         again = {"status": JobStatus.PENDING, "next_attempt_at": timezone.now() + RETRY}
         _mine(job).update(reason=str(error), lease_until=None, **again)
@@ -171,8 +172,9 @@ def _give_back_or_up(job: Job, error: LucidError) -> None:
     _settle(job, status=JobStatus.FAILED, reason=str(error))
 
 
-def _settle(job: Job, *, status: str, **facts: Any) -> None:
-    _mine(job).update(**_over(status), **facts)
+def _settle(job: Job, *, status: str, **facts: Any) -> bool:
+    """True when the job is over so; False when another runner has it."""
+    return bool(_mine(job).update(**_over(status), **facts))
 
 
 def _over(status: str) -> dict[str, Any]:
@@ -190,7 +192,12 @@ def _lease_held(job: Job) -> Iterator[None]:
 
     def renew() -> None:
         while not over.wait(RENEW_SECONDS):
-            _mine(job).update(lease_until=timezone.now() + LEASE)
+            try:
+                _mine(job).update(lease_until=timezone.now() + LEASE)
+            except DatabaseFailure as error:
+                # The lease may run out: then another takes over, and our next look finds that out.
+                log.warning("lease not renewed", job=str(job.pk), error=str(error))
+        connection.close()
 
     thread = threading.Thread(target=renew, name="job lease", daemon=True)
     thread.start()
@@ -202,10 +209,7 @@ def _lease_held(job: Job) -> Iterator[None]:
 
 
 def _make(job: Job, session: Session) -> Path:
-    folder = folder_of(job.pk)
-    shutil.rmtree(folder, ignore_errors=True)
-    make_directory(folder)
-    folder.chmod(0o700)
+    folder = begin(job)
     _look(job, 1)
     if job.kind == EXPORT:
         return _export(job, session, folder)
@@ -257,13 +261,3 @@ def _result(out: Path) -> dict[str, Any]:
     with out.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"name": out.name, "bytes": out.stat().st_size, "sha256": digest}
-
-
-def result_path(job: Job) -> Path | None:
-    """The finished job's file; None when it is gone, or its session is."""
-    if job.status != JobStatus.FINISHED or not job.result:
-        return None
-    if Session.objects.filter(pk=job.session, status__in=GONE).exists():
-        return None
-    path = folder_of(job.pk) / job.result["name"]
-    return path if path.is_file() else None

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from lucid_sessions.access.models import AuditEvent, Job
-from lucid_sessions.recordings import evidence, jobs, playback, shredding
+from lucid_sessions.recordings import evidence, job_results, jobs, playback, shredding
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
 
@@ -108,7 +108,9 @@ def test_results_go_when_their_time_is_over_or_their_session_goes(world: Install
     shredding.begin(session, cause="test")
     assert auditor.get(f"{second}/result").status_code == 409
     jobs.remove_old()
-    assert not any(path.is_file() for path in jobs.folder_of(Job(pk=None).pk or session.pk).parent.rglob("*"))
+    assert not any(
+        path.is_file() for path in job_results.folder_of(Job(pk=None).pk or session.pk).parent.rglob("*")
+    )
 
 
 def test_others_jobs_do_not_exist(world: Installation, auditor: Any) -> None:
@@ -138,7 +140,7 @@ def test_a_job_that_is_cancelled_while_it_runs_stops_and_leaves_nothing(
     assert jobs.tick() == 1
     job = auditor.get(address).json()
     assert (job["status"], job["result"]) == ("cancelled", None)
-    assert not jobs.folder_of(Job.objects.get().pk).exists()
+    assert not job_results.folder_of(Job.objects.get().pk).exists()
 
 
 def test_a_running_job_tells_how_far_it_is(world: Installation, auditor: Any) -> None:

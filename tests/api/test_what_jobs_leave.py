@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from lucid_sessions.access.models import Job
-from lucid_sessions.recordings import jobs, pipeline, sealing, sessions, shredding
+from lucid_sessions.recordings import job_results, jobs, pipeline, sealing, sessions, shredding
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 
@@ -70,7 +70,7 @@ def test_a_job_that_was_cancelled_before_it_ran_again_leaves_nothing(
 
 
 def left_by_a_runner(job: Job) -> None:
-    folder = jobs.folder_of(job.pk)
+    folder = job_results.folder_of(job.pk)
     folder.mkdir(parents=True)
     (folder / "film.mp4").write_bytes(b"plain")
 
