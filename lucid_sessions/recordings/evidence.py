@@ -36,7 +36,11 @@ def write(
     """
     world = installation()
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
-    with tempfile.TemporaryDirectory(prefix="lucid-evidence-") as folder, blaming("write", out):
+    with (
+        blaming("write", out),
+        # Where the bundle goes, and what a killed runner leaves is looked for: /tmp may be memory.
+        tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder,
+    ):
         film = Path(folder) / "session.mp4"
         media = export(session, film, passed=passed) if "media" in disclose else []
         keys = _keys(session, world) if "keys" in disclose else {}
