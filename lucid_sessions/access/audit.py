@@ -108,8 +108,8 @@ def look(action: str, *, actor: Actor, seen: str = "", outcome: str = DONE, **mo
         raise
 
 
-def turned_away(action: str, *, actor: Actor, method: str, facts: Any = None, **more: Any) -> None:
-    """The event of a stranger whom nothing was shown to: once a minute for one address, deed and method.
+def turned_away(action: str, *, actor: Actor, method: str, outcome: str = DENIED, **more: Any) -> None:
+    """The event of a stranger who got nothing: once a minute for one address, deed and method.
 
     The next one's facts say how many were not written since (`unwritten`): nothing else limits strangers.
     """
@@ -120,9 +120,9 @@ def turned_away(action: str, *, actor: Actor, method: str, facts: Any = None, **
     with _lock:
         unwritten = _unwritten.pop(_key(same), 0)
     if unwritten:
-        facts = {**(facts or {}), "unwritten": unwritten}
+        more["facts"] = {**(more.get("facts") or {}), "unwritten": unwritten}
     try:
-        record(action, actor=actor, outcome=DENIED, facts=facts, **more)
+        record(action, actor=actor, outcome=outcome, **more)
     except DatabaseFailure:
         forget_looks(*same)
         _count_unwritten(same, unwritten + 1)

@@ -72,6 +72,14 @@ def test_pages_of_the_admin_are_no_other_way_in(stranger: Any) -> None:
     assert len(seen("action")) == 3
 
 
+def test_made_up_tokens_are_no_other_way_in(stranger: Any) -> None:
+    for number in range(5):
+        body = {"refresh": f"made up {number}"}
+        assert stranger.post(f"{URL}/auth/refresh", body, format="json").status_code == 401
+        assert stranger.post(f"{URL}/auth/logout", body, format="json").status_code == 204
+    assert seen("action", "outcome") == [("token-refreshed", "denied"), ("signed-out", "refused")]
+
+
 def test_what_users_do_is_written_each_time(world: Installation) -> None:
     assert world.spool.identity
     viewer = client_of(person("session_viewer"))

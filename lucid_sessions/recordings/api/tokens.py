@@ -81,7 +81,10 @@ def _note(
     facts: Any = None,
 ) -> None:
     actor = audit.actor_of(request._request, user=user, claimed=claimed)
-    audit.record(deed, actor=actor, outcome=outcome, facts=facts)
+    if user is None and not claimed:
+        audit.turned_away(deed, actor=actor, method="POST", outcome=outcome, facts=facts)
+    else:
+        audit.record(deed, actor=actor, outcome=outcome, facts=facts)
 
 
 class Refresh(_Open):
