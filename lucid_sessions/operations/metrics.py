@@ -5,7 +5,6 @@ for all. What the database knows is not counted here but asked there: see gauges
 """
 
 import os
-import threading
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -55,8 +54,6 @@ for _status in ("success", "failure", "quarantined"):
 for _stage in STAGES:
     pipeline_stage_duration_seconds.labels(_stage)
 
-_chunk = threading.local()
-
 
 def observe(event: StageDone) -> None:
     """Count one stage of one chunk."""
@@ -69,20 +66,18 @@ def observe(event: StageDone) -> None:
         storage_operations_total.labels("put", status).inc()
     if event.outcome in ("waits", "quarantined"):
         pipeline_errors_total.labels(event.stage, event.error_type or "unknown").inc()
-    if event.stage != "anchor":  # that is told once a batch, of chunks that were counted when stored
+    # Anchoring is told once a batch, of chunks that were counted when stored; scrub looks at them long after.
+    if event.stage not in ("anchor", "scrub"):
         _count_chunk(event)
 
 
 def _count_chunk(event: StageDone) -> None:
-    """A chunk counts when it is stored or fails; its duration is that of the stages run here in a row."""
-    seconds = 0.0 if event.stage == "capture" else getattr(_chunk, "seconds", 0.0)
-    _chunk.seconds = seconds + event.seconds
+    """A chunk counts when it is stored or fails; its duration is that of all its stages."""
     if event.outcome == "success" and event.stage != "store":
         return
     status = {"success": "success", "waits": "failure"}.get(event.outcome, event.outcome)
     chunks_processed_total.labels(status).inc()
-    chunk_processing_duration_seconds.observe(_chunk.seconds)
-    _chunk.seconds = 0.0
+    chunk_processing_duration_seconds.observe(event.chunk_seconds)
 
 
 def exposition(*more: Collector) -> bytes:

@@ -7,13 +7,17 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class StageDone:
-    """One stage of one chunk: how long it took, and how it ended."""
+    """One stage of one chunk: how long it took, and how it ended.
+
+    `chunk_seconds` is told with the last stage only: how long all of them took for this chunk.
+    """
 
     stage: str
     seconds: float
     outcome: Literal["success", "waits", "quarantined", "recompute"]
     raw_bytes: int
     error_type: str = ""
+    chunk_seconds: float = 0.0
 
 
 _listeners: list[Callable[[StageDone], None]] = []

@@ -156,8 +156,11 @@ def _timed(stage: str, work: Work) -> None:
 
 
 def _tell(work: Work) -> None:
+    # Also those that were done by other workers: the chunk has brought their times along.
+    whole = sum(work.facts["timings"].values()) / 1e6
     for stage, took in work.took.items():
-        observation.tell(observation.StageDone(stage, took / 1e6, "success", work.chunk.raw_length))
+        last = {"chunk_seconds": whole} if stage == "store" else {}
+        observation.tell(observation.StageDone(stage, took / 1e6, "success", work.chunk.raw_length, **last))
 
 
 def _keep_between(work: Work, state: State) -> None:

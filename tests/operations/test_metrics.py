@@ -14,9 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lucid_sessions.operations import metrics
 from lucid_sessions.operations.gauges import Gauges
-from lucid_sessions.recordings.models import Checkpoint, Session
+from lucid_sessions.recordings import pipeline, scrub
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Checkpoint, Chunk, Session
 from lucid_sessions.recordings.observation import StageDone
+from tests import factories
 from tests.operations.processes import ROOT
+from tests.recordings import archived
 from tests.waiting import PATIENCE, until
 
 USUAL = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -45,8 +49,11 @@ WORKER = """
 import django
 django.setup()
 from lucid_sessions.recordings.observation import StageDone, tell
-for stage in ("capture", "compress", "encrypt", "store"):
+for stage in ("capture", "compress", "encrypt"):
     tell(StageDone(stage, 0.002, "success", 70_000))
+tell(StageDone("scrub", 5.0, "success", 70_000))
+tell(StageDone("store", 0.002, "success", 70_000, chunk_seconds=0.008))
+tell(StageDone("scrub", 0.0, "quarantined", 70_000, "Tampered"))
 tell(StageDone("anchor", 0.3, "success", 0))
 tell(StageDone("store", 0.0, "waits", 70_000, "Retryable"))
 tell(StageDone("capture", 0.0, "quarantined", 70_000, "Tampered"))
@@ -87,12 +94,32 @@ def test_what_a_worker_did_is_told_by_whichever_process_is_asked(worked: str) ->
     assert value(worked, "chunk_size_bytes_bucket", le="102400.0") == 1
     assert value(worked, "pipeline_errors_total", stage="store", error_type="Retryable") == 1
     assert value(worked, "pipeline_errors_total", stage="capture", error_type="Tampered") == 1
+    assert value(worked, "pipeline_errors_total", stage="scrub", error_type="Tampered") == 1
     assert value(worked, "storage_operations_total", operation="put", status="success") == 1
 
 
 def test_a_chunks_duration_is_that_of_all_its_stages(worked: str) -> None:
     assert value(worked, "chunk_processing_duration_seconds_bucket", le="0.005") == 2  # the two that failed
     assert value(worked, "chunk_processing_duration_seconds_bucket", le="0.01") == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_chunks_duration_has_nothing_of_the_work_for_others(world: Installation) -> None:
+    archived.sealed(world, segments=3)
+    before = value(metrics.exposition().decode(), "chunk_processing_duration_seconds_sum")
+    other = factories.recorded_session(world, segments=2)
+    first, second = Chunk.objects.filter(session=other).order_by("sequence").values_list("pk", flat=True)
+    for stage in ("capture", "compress", "encrypt"):
+        pipeline.run([stage], [first], world=world)
+    Chunk.objects.exclude(session=other).update(stored_at=timezone.now() - timezone.timedelta(days=3))
+    Chunk.objects.update(verified_at=None)
+    assert scrub.tick(world).chunks == 3
+    pipeline.run(["store"], [first], world=world)
+    pipeline.run(["capture", "compress", "encrypt", "store"], [second], world=world)
+    took = [sum(chunk.timings.values()) for chunk in Chunk.objects.filter(session=other)]
+    assert len([one for one in took if one]) == 2
+    after = value(metrics.exposition().decode(), "chunk_processing_duration_seconds_sum")
+    assert after - before == pytest.approx(sum(took) / 1e6)
 
 
 @pytest.mark.django_db(transaction=True)
