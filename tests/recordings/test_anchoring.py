@@ -1,6 +1,7 @@
 """Others vouch for the log: their word outlives the database, and shows a past that was written anew."""
 
 import io
+import json
 import shutil
 import subprocess
 import zipfile
@@ -181,6 +182,23 @@ def test_commands_anchor_now_and_list_what_holds(
     assert end.value.code == 2
 
 
+def test_what_the_commands_say_of_anchors_is_there_for_programs_too(
+    world: Installation, stamper: Stamper
+) -> None:
+    sealed(world)
+    size, folder = world.log().size, world.log().anchors.root / str(world.log().size)
+    assert json.loads(_said("anchors", "--json")) == {"anchors": []}
+    mine = {"name": "clock-house", "size": size}
+    assert json.loads(_said("anchor", "--json")) == {"vouched": [mine], "pending": []}
+    (good,) = json.loads(_said("anchors", "--json"))["anchors"]
+    assert good.items() >= (mine | {"holds": True}).items()
+    assert good["told"] == good["at"] == datetime.fromisoformat(good["at"]).isoformat()
+    (folder / "clock-house.tsr").write_bytes(b"0")
+    (bad,) = json.loads(_said("anchors", "--json", code=1))["anchors"]
+    assert (bad["holds"], bad["at"]) == (False, None)
+    assert "DOES NOT HOLD" in bad["told"]
+
+
 def test_a_chunk_that_is_recorded_while_an_authority_hangs_is_anchored_in_the_log(
     world: Installation, settings: object, tmp_path: Path
 ) -> None:
@@ -220,10 +238,10 @@ def _openssl_believes(bundle: Path, stamper: Stamper) -> bool:
     )
 
 
-def _said(action: str, *, code: int = 0) -> str:
+def _said(action: str, *options: str, code: int = 0) -> str:
     out, ended = io.StringIO(), 0
     try:
-        call_command("ledger", action, stdout=out)
+        call_command("ledger", action, *options, stdout=out)
     except SystemExit as end:
         ended = int(end.code or 0)
     assert ended == code

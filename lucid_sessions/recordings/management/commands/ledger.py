@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from lucid_sessions.errors import Refused, Retryable, Tampered
-from lucid_sessions.ledger import Anchor
+from lucid_sessions.ledger import Anchor, Log
 from lucid_sessions.recordings import anchoring, verification
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE, LATER
@@ -44,24 +44,22 @@ class Command(Base):
                 "Nobody is named who could vouch for the log: "
                 "set LUCID_TIMESTAMP_URLS, LUCID_WITNESS_URLS or LUCID_EVM_URL."
             )
-        found = anchoring.anchor_now(installation())
-        for one in found:
-            self.stdout.write(f"{one.name} vouches for the checkpoint of {one.size} records.")
-        for one in anchoring.pending(installation()):
-            self.stdout.write(f"{one.name} has the checkpoint of {one.size} records; it is not final yet.")
+        found, sent = anchoring.anchor_now(installation()), anchoring.pending(installation())
+        told = [f"{one.name} vouches for the checkpoint of {one.size} records." for one in found]
+        told += [f"{one.name} has the checkpoint of {one.size} records; it is not final yet." for one in sent]
+        self.tell(
+            "\n".join(told) or "Nobody vouches for the newest checkpoint yet.",
+            vouched=[_facts(one) for one in found],
+            pending=[_facts(one) for one in sent],
+        )
         return DONE if found else LATER
 
     def _anchors(self) -> int:
-        ledger, bad = installation().log(), 0
-        for anchor in ledger.anchors.all():
-            try:
-                at = anchoring.check(ledger, anchor)
-                told = at.isoformat() if at else "of somebody whom the settings no longer name"
-                told += _in_its_chain(anchor)
-            except Tampered as error:
-                told, bad = f"DOES NOT HOLD: {error}", bad + 1
-            self.stdout.write(f"{anchor.size:>10} records  {anchor.name}  {told}")
-        return CHECK_FAILED if bad else DONE
+        ledger = installation().log()
+        found = [_examined(ledger, one) for one in ledger.anchors.all()]
+        lines = [f"{one['size']:>10} records  {one['name']}  {one['told']}" for one in found]
+        self.tell("\n".join(lines) or "Nobody has vouched for the log yet.", anchors=found)
+        return DONE if all(one["holds"] for one in found) else CHECK_FAILED
 
     def _checkpoint(self) -> int:
         note = installation().log().checkpoint_text()
@@ -70,6 +68,21 @@ class Command(Base):
             return LATER
         self.tell(note.rstrip("\n"), checkpoint=note)
         return DONE
+
+
+def _facts(anchor: Anchor) -> dict[str, Any]:
+    return {"name": anchor.name, "size": anchor.size}
+
+
+def _examined(ledger: Log, anchor: Anchor) -> dict[str, Any]:
+    """The anchor, whether it holds, when its checkpoint existed if somebody says so, and that in words."""
+    try:
+        existed = anchoring.check(ledger, anchor)
+        at = existed and existed.isoformat()
+        told = (at or "of somebody whom the settings no longer name") + _in_its_chain(anchor)
+        return _facts(anchor) | {"holds": True, "at": at, "told": told}
+    except Tampered as error:
+        return _facts(anchor) | {"holds": False, "at": None, "told": f"DOES NOT HOLD: {error}"}
 
 
 def _in_its_chain(anchor: Anchor) -> str:
