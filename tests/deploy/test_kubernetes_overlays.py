@@ -76,7 +76,10 @@ def _held_against_types(resources: list[Resource]) -> list[str]:
     return ended.stdout.splitlines()
 
 
-def test_the_hosts_can_be_added_to_production(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def with_hosts(tmp_path_factory: pytest.TempPathFactory) -> list[Resource]:
+    """Production with the component recording-hosts added."""
+    tmp_path = tmp_path_factory.mktemp("overlay")
     plan = yaml.safe_load((K8S / "overlays/production/kustomization.yaml").read_text())
     base = Path("../../k8s")
     for name in ("base", "components"):
@@ -88,9 +91,39 @@ def test_the_hosts_can_be_added_to_production(tmp_path: Path) -> None:
     ]
     (tmp_path / "mine/production").mkdir(parents=True)
     (tmp_path / "mine/production/kustomization.yaml").write_text(yaml.safe_dump(plan))
-    made = rendered(tmp_path / "mine/production")
-    assert named(made, "ConfigMap")["session-config"]["data"]["LUCID_QUEUE_PER_SPOOL"] == "true"
-    assert {"session-recorder", "recording-host"} == set(named(made, "StatefulSet"))
+    return rendered(tmp_path / "mine/production")
+
+
+def test_the_hosts_can_be_added_to_production(with_hosts: list[Resource]) -> None:
+    assert named(with_hosts, "ConfigMap")["session-config"]["data"]["LUCID_QUEUE_PER_SPOOL"] == "true"
+    assert {"session-recorder", "recording-host"} == set(named(with_hosts, "StatefulSet"))
+
+
+def test_with_a_queue_for_each_spool_processors_follow_all_of_them(with_hosts: list[Resource]) -> None:
+    scaled = named(with_hosts, "ScaledObject")["chunk-processor"]
+    # A list of Redis by the stage's own name stays empty; the figure counts the queues of all spools.
+    assert {one["type"] for one in scaled["spec"]["triggers"]} == {"prometheus"}
+    asked = [one["metadata"] for one in scaled["spec"]["triggers"]]
+    figure = 'max(pipeline_queue_depth{queue="%s"})'
+    assert [one["query"] for one in asked] == [figure % "compress", figure % "encrypt"]
+    by_lists = named(_overlay("production"), "ScaledObject")["chunk-processor"]["spec"]["triggers"]
+    assert [one["threshold"] for one in asked] == [one["metadata"]["listLength"] for one in by_lists]
+    hosts = named(with_hosts, "ScaledObject")["recording-host"]["spec"]["triggers"]
+    assert {one["serverAddress"] for one in asked} == {hosts[0]["metadata"]["serverAddress"]}
+    assert _held_against_types([scaled]) == []
+
+
+def test_before_a_restore_in_a_cluster_nothing_scales_anything_up_again() -> None:
+    guide = (DEPLOY.parent / "docs/deployment.md").read_text(encoding="utf-8")
+    block = guide.split("### After a loss in a cluster")[1].split("```sh\n")[1].split("```")[0]
+    lines = block.splitlines()
+    everyone = "kubectl -n lucid-sessions annotate scaledobject --all"
+    pause = "autoscaling.keda.sh/paused-replicas"
+    paused, freed = lines.index(f"{everyone} --overwrite {pause}=0"), lines.index(f"{everyone} {pause}-")
+    scaled = [number for number, line in enumerate(lines) if "--replicas=0" in line]
+    gone = next(number for number, line in enumerate(lines) if "wait --for=delete pod" in line)
+    restored = next(number for number, line in enumerate(lines) if "wait --for=condition=complete" in line)
+    assert paused < scaled[0] <= scaled[-1] < gone < restored < freed
 
 
 def _copy(source: Path, *, into: Path) -> None:
