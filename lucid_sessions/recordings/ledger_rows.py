@@ -23,7 +23,7 @@ from lucid_sessions.ledger import Log
 from . import completeness, failpoints, observation, tombstones
 from .events import CHANGED
 from .leaves import hash_of
-from .lifecycle import ENDED, LIVE, UNFINISHED, Desired, State, Status, sources_of
+from .lifecycle import BAD_BLOB, ENDED, LIVE, UNFINISHED, Desired, State, Status, sources_of
 from .models import Chunk, LedgerRecord, LedgerRequest, Session, Take
 
 log = structlog.get_logger(__name__)
@@ -145,7 +145,8 @@ def read_body(ledger: Log, record: LedgerRecord) -> Any:
 def _anchor(record: LedgerRecord, _facts: dict[str, Any], ledger: Log) -> None:
     leaves = read_body(ledger, record)["leaves"]
     stored = Chunk.objects.filter(blob__in=[leaf["blob"] for leaf in leaves], state=State.STORED)
-    if stored.update(**_anchored(record)) < len(leaves):
+    sound = stored.filter(quarantined_at__isnull=True)
+    if sound.update(**_anchored(record), reason="") < len(leaves):
         _adopt(record, leaves)
     # What was sealed without these chunks needs a new revision.
     sessions = Session.objects.filter(pk__in={leaf["session"] for leaf in leaves}, status__in=ENDED)
@@ -155,20 +156,23 @@ def _anchor(record: LedgerRecord, _facts: dict[str, Any], ledger: Log) -> None:
 def _anchored(record: LedgerRecord) -> dict[str, Any]:
     now = timezone.now()
     given_back = {"token": "", "lease_until": None, "fence": F("fence") + 1}
-    return {"state": State.ANCHORED, "record": record.index, "anchored_at": now, "reason": "", **given_back}
+    return {"state": State.ANCHORED, "record": record.index, "anchored_at": now, **given_back}
 
 
 def _adopt(record: LedgerRecord, leaves: list[dict[str, Any]]) -> None:
     """Rows that an older database has taken back before this record follow the log, which does not go back.
 
-    Else the chunk would be stored and entered a second time, under another blob.
+    Else the chunk would be stored and entered a second time, under another blob. One whose blob is known to
+    be lost stays in quarantine: its segment may be all that is left of it.
     """
     for leaf in leaves:
         place = {"session": leaf["session"], "track": leaf["track"], "sequence": leaf["sequence"]}
         hashed = hash_of(leaf).hex()
         named = {"blob": leaf["blob"], "blob_length": leaf["length"], "leaf": hashed}
+        facts = {**_anchored(record), **named}
         behind = Chunk.objects.filter(**place, state__in=UNFINISHED)
-        if behind.update(**_anchored(record), **named, quarantined_at=None):
+        lost = behind.filter(quarantined_at__isnull=False, reason__startswith=BAD_BLOB)
+        if lost.update(**facts) or behind.update(**facts, quarantined_at=None, reason=""):
             log.warning("a chunk follows the log", record=record.index, **place)
 
 

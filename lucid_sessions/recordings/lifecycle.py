@@ -53,6 +53,8 @@ QUEUES = (*STAGES, *OTHER_QUEUES)
 UNFINISHED = (State.RECORDED, State.CAPTURED, State.COMPRESSED, State.ENCRYPTED, State.STORED)
 # States in which a chunk's blob lies in the archive.
 ARCHIVED = (State.STORED, State.ANCHORED)
+# How a quarantine's reason begins that is about the stored blob, and ends once that is good again.
+BAD_BLOB = "scrub: "
 
 _ORDER = {state: place for place, state in enumerate(State)}
 

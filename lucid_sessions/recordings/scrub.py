@@ -22,7 +22,7 @@ from lucid_sessions.errors import LucidError, Retryable, Tampered
 
 from . import events, leaves, observation, quota
 from .installation import Installation
-from .lifecycle import ARCHIVED
+from .lifecycle import ARCHIVED, BAD_BLOB
 from .models import Chunk
 from .proven import ProvenLog
 
@@ -36,7 +36,7 @@ ROUND = timedelta(days=28)
 PAGE = 100
 # What was verified this lately is left alone, however small the archive.
 FRESH = timedelta(days=1)
-MARK = "scrub: "
+MARK = BAD_BLOB
 
 Replica = Callable[[str], bytes | None]
 """Given a blob's name, its bytes from another copy of the archive, or None. They are not simply believed."""

@@ -15,12 +15,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import F
+from django.utils import timezone
 
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused, Tampered
 from lucid_sessions.recordings import failpoints, intake, ledger_rows, session_keys
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.lifecycle import ARCHIVED, State, Status
+from lucid_sessions.recordings.lifecycle import ARCHIVED, BAD_BLOB, UNFINISHED, State, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, LedgerRequest, Session, SessionKey
 
 from . import session_rows
@@ -74,6 +75,8 @@ class Recovery:
     shredded: Shredded
     unlock: Callable[[], archive.Identity | None]
     done: Recovered = field(default_factory=Recovered)
+    # Why there is no blob, by session, track and number, of what the log names.
+    _lost: dict[tuple[UUID, str, int], str] = field(default_factory=dict)
 
     @cached_property
     def _reader(self) -> BlobReader:
@@ -134,7 +137,15 @@ class Recovery:
     def _spooled(self) -> None:
         """What the spool has is filed first: its own markers tell more exactly what a seal tells, too."""
         self.done.spooled = len(intake.Intake(self.world.spool).scan())
+        self._keep_segments()
         failpoints.reach("recovery.spooled")
+
+    def _keep_segments(self) -> None:
+        """Segments whose blobs are lost are not released once their chunks count as anchored."""
+        for (session, track, sequence), why in self._lost.items():
+            rows = Chunk.objects.filter(session=session, track=track, sequence=sequence, state__in=UNFINISHED)
+            kept = {"quarantined_at": timezone.now(), "reason": f"{BAD_BLOB}{why}"}
+            rows.update(**kept, token="", lease_until=None, fence=F("fence") + 1)
 
     def _seals(self, records: Any) -> None:
         """What these seals say beside their chunks; the newest first, which knows best where takes ended."""
@@ -163,7 +174,7 @@ class Recovery:
             rows = {(row.track, row.sequence): row for row in Chunk.objects.filter(session=session)}
             for leaf in sorted(found[session], key=lambda one: (one["track"], one["sequence"])):
                 row = rows.get((leaf["track"], leaf["sequence"]))
-                if row is None or row.state not in (*ARCHIVED, State.EXPIRED):
+                if not _is_there(row, leaf):
                     self._store(leaf, row)
             session_rows.take_in(session, spool=self.world.spool.identity)
         failpoints.reach("recovery.filed")
@@ -185,6 +196,8 @@ class Recovery:
             where = self._reader.place_in_time(leaf, blob, facts) if row is None else {}
         except (Tampered, Refused) as error:
             self.done.lost.append(f"chunk {sequence} of track {track}, session {session}: {error}")
+            if "record" in leaf:
+                self._lost[session, track, sequence] = str(error)
             return
         if row is not None:
             mine = Chunk.objects.filter(pk=row.pk, state=row.state, fence=row.fence)
@@ -199,7 +212,7 @@ class Recovery:
                 **facts,
                 **where,
             )
-        self.done.chunks += 1
+        self.done.chunks += row is None or row.state != State.STORED
 
     def _unanchored(self) -> Leaves:
         """Blobs that no record names yet, by session: told by their headers and the statements we have."""
@@ -257,3 +270,10 @@ class Recovery:
             (name.session, name.track, name.sequence): str(path.relative_to(spool.root))
             for path, name in spool.segments()
         }
+
+
+def _is_there(row: Chunk | None, leaf: dict[str, Any]) -> bool:
+    """True where nothing is to be done. What was only stored is looked at: its blob may be lost since."""
+    if row is None or row.state not in (*ARCHIVED, State.EXPIRED):
+        return False
+    return row.state != State.STORED or row.blob != leaf["blob"]
