@@ -216,28 +216,29 @@ class Bucket:
     def delete(self, key: str) -> None:
         """The object is gone with every version of it; one that was not there is gone already."""
         with suppress(_Absent), self._blaming("delete", key):
-            if not self._keeps_versions:
-                self.client.delete_object(**self._named(key))
-                return
-            for version in self._versions(key):
-                self.client.delete_object(**self._named(key), VersionId=version)
+            for version in self._versions(key, "Versions", "DeleteMarkers"):
+                self.client.delete_object(**self._named(key), **version)
 
     @cached_property
     def _keeps_versions(self) -> bool:
         said = self.client.get_bucket_versioning(Bucket=self.where.bucket)
         return said.get("Status") in ("Enabled", "Suspended")
 
-    def _versions(self, key: str) -> list[str]:
+    def _versions(self, key: str, *kinds: str) -> list[dict[str, str]]:
+        if not self._keeps_versions:
+            return [{}]
         found = self.client.list_object_versions(
             Bucket=self.where.bucket, Prefix=self.where.prefix + key, MaxKeys=1000
         )
-        every = (*found.get("Versions", ()), *found.get("DeleteMarkers", ()))
-        return [one["VersionId"] for one in every if one["Key"] == self.where.prefix + key]
+        every = [one for kind in kinds for one in found.get(kind, ())]
+        return [{"VersionId": one["VersionId"]} for one in every if one["Key"] == self.where.prefix + key]
 
     def set_hold(self, key: str, status: str) -> None:
-        """The service refuses to delete the object (`ON`), or no longer does (`OFF`), if there is one."""
+        """The service refuses to delete the object (`ON`), or no version of it (`OFF`), if there is one."""
         with suppress(_Absent), self._blaming("lock", key):
-            self.client.put_object_legal_hold(**self._named(key), LegalHold={"Status": status})
+            for version in self._versions(key, "Versions") if status == "OFF" else [{}]:
+                held = {**self._named(key), **version, "LegalHold": {"Status": status}}
+                self.client.put_object_legal_hold(**held)
 
     def abandon_uploads(self, *, before: datetime) -> int:
         """How many unfinished uploads of dead writers were given up, begun before that time."""

@@ -23,7 +23,7 @@ from lucid_sessions.errors import LucidError, Retryable, Tampered
 from . import events, leaves, observation, quota
 from .installation import Installation
 from .lifecycle import ARCHIVED, BAD_BLOB
-from .models import Chunk
+from .models import Chunk, Session
 from .proven import ProvenLog
 
 log = structlog.get_logger(__name__)
@@ -130,13 +130,13 @@ def check_page(
             good.append(chunk)
             _tell(chunk, seconds=time.perf_counter() - began)
         except Retryable:
-            _note_good(good)
+            _note_good(good, world)
             raise
         except LucidError as error:
             _found_bad(chunk, error, world=world, replicas=replicas, tally=tally)
         tally.chunks += 1
         tally.size += chunk.blob_length
-    _note_good(good)
+    _note_good(good, world)
 
 
 def _check(chunk: Chunk, *, world: Installation, writers: archive.Writers) -> None:
@@ -152,15 +152,25 @@ def _check(chunk: Chunk, *, world: Installation, writers: archive.Writers) -> No
         raise Tampered("the row's leaf is not that of its blob")
 
 
-def _note_good(chunks: list[Chunk]) -> None:
+def _note_good(chunks: list[Chunk], world: Installation) -> None:
     rows = Chunk.objects.filter(pk__in=[chunk.pk for chunk in chunks], state__in=ARCHIVED)
     rows.update(verified_at=timezone.now())
+    _lock_held([chunk for chunk in chunks if chunk.quarantined_at], world)
     # A blob that was bad and is good again was restored: that ends the quarantine which scrub began.
     mended = rows.filter(quarantined_at__isnull=False, reason__startswith=MARK)
     if mended.update(quarantined_at=None, reason="", fence=F("fence") + 1):
         log.warning(
             "blobs are good again", chunks=[str(chunk.pk) for chunk in chunks if chunk.quarantined_at]
         )
+
+
+def _lock_held(chunks: list[Chunk], world: Installation) -> None:
+    """A good blob in the place of a bad one is another object: the bad one's lock does not cover it."""
+    sessions = Session.objects.filter(pk__in={chunk.session_id for chunk in chunks})
+    held = {session.pk for session in sessions if session.active_holds}
+    for chunk in chunks:
+        if chunk.session_id in held:
+            world.blobs.lock(chunk.blob)
 
 
 def _found_bad(
@@ -188,16 +198,19 @@ def _found_bad(
 
 def _repair(chunk: Chunk, *, world: Installation, replicas: Sequence[Replica]) -> bool:
     """True when a replica had the right bytes and they are stored now; the bad ones were put aside."""
-    for replica in replicas:
-        copy = replica(chunk.blob)
-        if copy is None or hashlib.sha256(copy).hexdigest() != chunk.blob:
-            continue
+    found = (copy for replica in replicas if (copy := replica(chunk.blob)) is not None)
+    copy = next((copy for copy in found if hashlib.sha256(copy).hexdigest() == chunk.blob), None)
+    if copy is None:
+        return False
+    try:
         _put_aside(chunk, world)
-        world.blobs.delete(chunk.blob)
-        world.blobs.put(copy, name=chunk.blob)
-        log.warning("blob restored from a replica", chunk=str(chunk.pk), blob=chunk.blob)
-        return True
-    return False
+        world.blobs.replace(copy, name=chunk.blob)
+    except LucidError as error:
+        # The others of its page are verified all the same; it is tried again at its next turn.
+        log.error("blob not restored", chunk=str(chunk.pk), blob=chunk.blob, reason=str(error))
+        return False
+    log.warning("blob restored from a replica", chunk=str(chunk.pk), blob=chunk.blob)
+    return True
 
 
 def _put_aside(chunk: Chunk, world: Installation) -> None:

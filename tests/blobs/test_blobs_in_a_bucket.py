@@ -174,6 +174,18 @@ def test_a_locked_blob_cannot_be_deleted_before_it_is_unlocked(s3_service: str) 
     assert blobs.exists(NAME) is False
 
 
+def test_a_locked_blob_that_was_written_over_can_be_deleted_once_it_is_unlocked(s3_service: str) -> None:
+    where = new_bucket(s3_service, lock=True)
+    blobs = S3Blobs.create(where, CREDENTIALS)
+    blobs.put(DATA, name=NAME)
+    blobs.lock(NAME)
+    blobs.replace(DATA, name=NAME)
+    owner(where).delete_object(Bucket=where.bucket, Key=_key(NAME))
+    blobs.unlock(NAME)
+    blobs.delete(NAME)
+    assert _key(NAME) not in everything_in(where)
+
+
 def test_names_lists_every_blob_in_order_page_by_page_and_nothing_else(blobs: S3Blobs) -> None:
     where, client = blobs.bucket.where, owner(blobs.bucket.where)
     names = sorted(blob_name(str(number).encode()) for number in range(220))

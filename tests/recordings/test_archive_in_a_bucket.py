@@ -1,16 +1,16 @@
 """The archive's life with its blobs in a bucket: scrub, orphans, shredding, quota, a service that is away."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from lucid_sessions.blobs import blob_name
+from lucid_sessions.blobs import FileBlobs, blob_name, create_store
 from lucid_sessions.errors import Retryable
 from lucid_sessions.operations import health, upkeep
 from lucid_sessions.recordings import (
-    installation as outside,
-)
-from lucid_sessions.recordings import (
+    holds,
+    locks,
     orphans,
     quota,
     reconcile,
@@ -19,12 +19,16 @@ from lucid_sessions.recordings import (
     shredding,
     verification,
 )
+from lucid_sessions.recordings import (
+    installation as outside,
+)
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
 from lucid_sessions.recordings.models import Chunk
 from tests import factories
-from tests.buckets import everything_in, owner
+from tests.buckets import address_of, everything_in, new_bucket, owner
 from tests.recordings import archived
+from tests.recordings.people import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,6 +68,52 @@ def test_scrub_finds_a_bad_object_keeps_it_aside_and_takes_a_good_copy(world: In
         content for key, content in everything_in(world.blobs.bucket.where).items() if "quarantine" in key
     ]
     assert kept == [b"nonsense"]
+
+
+def test_a_bad_blob_under_legal_hold_is_repaired_and_locked_again(
+    world: Installation, s3_service: str
+) -> None:
+    where = new_bucket(s3_service, lock=True)
+    create_store(address_of(where), world.credentials)
+    world = replace(world, blobs_url=address_of(where))
+    session = archived.sealed(world, segments=3)
+    hold = holds.place(session, by=person("officer"), why="case 17")
+    locks.tick(world)
+    bad = Chunk.objects.order_by("sequence").first()
+    right = world.blobs.get(bad.blob)
+    _forge(world, bad.blob, b"nonsense")
+    world.blobs.lock(bad.blob)
+    Chunk.objects.update(verified_at=None)
+    tally = [*scrub.run(world, replicas=[lambda name: right if name == bad.blob else None])][-1]
+    assert (tally.repaired, world.blobs.get(bad.blob)) == ([bad.blob], right)
+    assert not Chunk.objects.filter(quarantined_at__isnull=False).exists()
+    with pytest.raises(Retryable, match="AccessDenied"):
+        world.blobs.delete(bad.blob)
+    holds.release(session, hold["id"], by=person("deputy"), why="closed")
+    locks.tick(world)
+    shredding.begin(session, cause="shred")
+    assert archived.finish(session, world).status == Status.DELETED
+    assert not [key for key in everything_in(where) if "/blobs/" in key]
+
+
+def test_a_repair_that_fails_keeps_nobody_else_from_being_verified(
+    world: Installation, tmp_path: Path
+) -> None:
+    files = replace(world, blobs_url=str(tmp_path / "blobs"))
+    FileBlobs.create(tmp_path / "blobs")
+    archived.sealed(files, segments=3)
+    bad = Chunk.objects.order_by("sequence").first()
+    right, path = files.blobs.get(bad.blob), tmp_path / "blobs" / bad.blob[:2] / bad.blob[2:4] / bad.blob
+    path.write_bytes(b"nonsense")
+    (tmp_path / "blobs/quarantine").write_text("no directory, so nothing can be put aside")
+    Chunk.objects.update(verified_at=None)
+    tally = scrub.Tally()
+    scrub.check_page(
+        list(Chunk.objects.order_by("sequence")), world=files, tally=tally, replicas=[lambda _: right]
+    )
+    assert (tally.chunks, tally.repaired, len(tally.bad)) == (3, [], 1)
+    assert not Chunk.objects.filter(verified_at=None).exists()
+    assert path.read_bytes() == b"nonsense", "evidence that is kept nowhere else"
 
 
 def test_orphans_go_when_they_are_old_and_others_stay(world: Installation) -> None:
