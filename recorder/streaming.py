@@ -145,24 +145,24 @@ class StreamRecording:
 
     def _take_in(self, arrived_ns: int, media: MediaStream, packet: Packet[Any]) -> None:
         track = self._tracks.get(media.track)
-        if media.track == "screen" and (track is None or self._is_astray(track, packet, arrived_ns)):
+        ahead_us = self._ahead_us(track, packet, arrived_ns) if track else 0
+        if media.track == "screen" and (track is None or _is_astray(packet, ahead_us)):
             if not packet.is_keyframe:
                 return
             self._close_epoch()
             track = self._begin(media, packet, arrived_ns)
         elif track is None:
             track = self._begin_sound(media, packet)
+        elif ahead_us > ASTRAY_US:
+            return
         if track is not None:
             self._copy(track, packet)
 
-    def _is_astray(self, track: _Track, packet: Packet[Any], arrived_ns: int) -> bool:
-        """Whether the stream's clock has left ours; looked at where a new epoch could begin."""
+    def _ahead_us(self, track: _Track, packet: Packet[Any], arrived_ns: int) -> int:
+        """How much later than it came a packet would be shown or heard."""
         assert self._timeline is not None  # noqa: S101 -- there is a track
-        if not packet.is_keyframe:
-            return False
         at_us = us_of(track.media.ticks(packet.pts or 0) + track.shift, track.media.timescale)
-        now_us = (arrived_ns - self._timeline.origin_ns) // 1000
-        return abs(now_us - at_us) > ASTRAY_US
+        return at_us - (arrived_ns - self._timeline.origin_ns) // 1000
 
     def _begin(self, media: MediaStream, packet: Packet[Any], arrived_ns: int) -> _Track:
         """An epoch, at this key frame."""
@@ -268,6 +268,12 @@ class StreamRecording:
         if time.monotonic() >= self._next_beat:
             self._next_beat = time.monotonic() + 1
             self._reporter.beat(**self.facts())
+
+
+def _is_astray(packet: Packet[Any], ahead_us: int) -> bool:
+    """Whether the stream's clock has left ours. Late packets may have been on their way: only a key frame
+    tells, where a new epoch can begin."""
+    return ahead_us > ASTRAY_US or (bool(packet.is_keyframe) and -ahead_us > ASTRAY_US)
 
 
 def _ns(media: MediaStream, packet: Packet[Any]) -> int:

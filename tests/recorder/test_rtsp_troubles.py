@@ -1,18 +1,20 @@
 """A stream that breaks off or jumps costs a gap with its reason, tells no secret and shifts nothing else."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from recorder.child import without_password
+from recorder.names import SegmentName
 from recorder.spool import Spool
 from tests.waiting import until
 
 from .relay import relaying
 from .remote import ALLOWED
-from .stage import Child, draw_video
-from .test_rtsp import ONE_SECOND, sending
+from .stage import Child, assert_gapless, draw_video, packet_hashes, segments
+from .test_rtsp import ONE_SECOND, child_of, sending
 
 
 def test_a_connection_that_is_reset_does_not_tell_the_password(tmp_path: Path) -> None:
@@ -41,3 +43,33 @@ def test_no_reason_that_is_kept_has_an_address_with_the_password(form: str) -> N
     told = "cannot open 'rtsp://viewer:...@10.0.0.7:554/live': refused"
     assert without_password(said, "S3cret/4711") == told
     assert without_password(told, "") == told
+
+
+@pytest.mark.parametrize("later", [3600, -3600], ids=["an hour on", "an hour back"])
+def test_times_that_jump_between_key_frames_cost_a_gap_and_shift_nothing(
+    tmp_path: Path, film: Path, later: int
+) -> None:
+    spool, began = Spool(tmp_path / "spool"), time.monotonic()
+    with sending(film) as (port, _), relaying(port) as relay, child_of(relay.port, spool) as child:
+        until(lambda: len(seen(spool)) >= 2)
+        relay.later = later * 90_000
+        until(lambda: [name.epoch for name in seen(spool)].count(2) >= 2)
+        assert child.end() == 0
+    lasted_us = (time.monotonic() - began) * 1_000_000
+    found = segments(spool, child.directory)
+    names = [name for _, name in found]
+    assert_gapless(names)
+    after = [path for path, name in found if name.epoch == 2]
+    assert len(packet_hashes(after[0])) == 25  # all that is sent between two key frames
+    assert names[-1].end_us < lasted_us
+    (gap,) = [gap for gap in spool.gaps(child.directory) if gap.track == "screen"]
+    assert (gap.reason, gap.uncertain) == ("the stream's clock jumped", True)
+    assert gap.from_us == max(name.end_us for name in names if name.epoch == 1)
+    assert gap.to_us == min(name.start_us for name in names if name.epoch == 2)
+    assert gap.to_us - gap.from_us < 2_000_000  # there is a key frame each second
+    heard = [name for _, name in segments(spool, child.directory, track="audio")]
+    assert all(name.end_us < lasted_us for name in heard)
+
+
+def seen(spool: Spool) -> list[SegmentName]:
+    return [name for _, name in spool.segments() if name.track == "screen"]
