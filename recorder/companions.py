@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from recorder.errors import DiskFull
+from recorder.errors import BadSource, DiskFull, SourceAway
 from recorder.take import Take
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("recorder")
 RETRY_AFTER_US = 10_000_000
+NEVER_US = 1 << 63
 
 
 class Companion(Protocol):
@@ -63,7 +64,8 @@ class Place:
 class Companions:
     """All tracks beside the screen. They begin with its first segment, end with it, and miss what it misses.
 
-    One that fails leaves a gap with the reason and is begun again after ten seconds.
+    One that fails leaves a gap with the reason and is begun again after ten seconds; what the source lacks
+    for good is not asked for again before it has paused.
     """
 
     def __init__(self, take: Take, places: list[Place]) -> None:
@@ -141,7 +143,8 @@ class Companions:
             self._abandon(running, at_us)
             place.missing_us = min(at_us, getattr(running, "reached_us", at_us))
         place.reason = str(error) or type(error).__name__
-        place.retry_us = at_us + RETRY_AFTER_US
+        is_for_good = isinstance(error, BadSource) and not isinstance(error, SourceAway)
+        place.retry_us = NEVER_US if is_for_good else at_us + RETRY_AFTER_US
 
     def _abandon(self, running: Companion, at_us: int) -> None:
         try:

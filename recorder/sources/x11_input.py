@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
@@ -15,13 +15,14 @@ import xcffib.record
 import xcffib.xfixes
 import xcffib.xproto
 
-from recorder.errors import BadSource
+from recorder.errors import BadSource, SourceAway
 from recorder.keys import InputPolicy
 from recorder.sources.keyboard import Keyboard, Stroke
 from recorder.sources.server_time import monotonic_ns
 from recorder.sources.windows import Windows
 
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
+NEEDED = ("RECORD", "XFIXES")
 MOVES_EVERY_MS = 100
 EVENT_BYTES = 32
 CLIPBOARD_LARGEST = 4 * 1024 * 1024
@@ -52,26 +53,33 @@ class InputListener:
     """Hears everything that is done at the display that `dial` connects to, from now until it is closed.
 
     With another `hears` than `display` its windows are those of a client, and nobody else's business.
-    `BadSource` when the display lacks RECORD. A thread takes the events off the wire; all else happens in
-    `heard`, in the caller's thread.
+    `BadSource` when the display lacks RECORD or XFIXES, `SourceAway` when it does not let us listen now. A
+    thread takes the events off the wire; all else happens in `heard`, in the caller's thread.
     """
 
     def __init__(self, dial: Callable[[], Any], *, policy: InputPolicy, hears: str = "display") -> None:
         self.hears = hears
         self._events: deque[_Event] = deque()
-        self._wire, self._x = dial(), dial()
-        try:
-            self._record = self._x(xcffib.record.key)
-            self._record.QueryVersion(1, 13).reply()
-            self._context = self._begin()
-            self._windows = Windows(self._x)
-            self._keyboard = Keyboard(self._x, policy=policy, window=lambda: self._windows.now)
-            self._clipboard = _Clipboard(self._x)
-        except (xcffib.XcffibException, OSError) as error:
-            raise BadSource(f"The display does not tell of its input: {type(error).__name__}.") from error
+        with ExitStack() as unless_all_is_well:
+            self._wire, self._x = _dialled(dial, unless_all_is_well), _dialled(dial, unless_all_is_well)
+            try:
+                self._set_up(policy)
+            except (xcffib.XcffibException, OSError) as error:
+                reason = f"The display does not tell of its input now: {type(error).__name__}."
+                raise SourceAway(reason) from error
+            unless_all_is_well.pop_all()
         self._moved_ms = 0
         self._resting: _Event | None = None
         Thread(target=self._listen, name="input", daemon=True).start()
+
+    def _set_up(self, policy: InputPolicy) -> None:
+        _check_extensions(self._x)
+        self._record = self._x(xcffib.record.key)
+        self._record.QueryVersion(1, 13).reply()
+        self._context = self._begin()
+        self._windows = Windows(self._x)
+        self._keyboard = Keyboard(self._x, policy=policy, window=lambda: self._windows.now)
+        self._clipboard = _Clipboard(self._x)
 
     def head(self) -> dict[str, Any]:
         """The window that has the input now."""
@@ -145,6 +153,22 @@ class InputListener:
     def _moved(self, event: _Event) -> Fact:
         self._resting, self._moved_ms = None, event.ms
         return event.ns, {"k": "move", "x": event.x, "y": event.y}
+
+
+def _dialled(dial: Callable[[], Any], closing: ExitStack) -> Any:
+    """A connection that `closing` closes: one that is merely forgotten stays open."""
+    try:
+        x = dial()
+    except BadSource as error:
+        raise SourceAway(str(error)) from error
+    closing.callback(x.disconnect)
+    return x
+
+
+def _check_extensions(x: Any) -> None:
+    for name in NEEDED:
+        if not x.core.QueryExtension(len(name), name).reply().present:
+            raise BadSource(f"The display lacks the extension {name}, so it does not tell of its input.")
 
 
 def _parsed(content: bytes, heard_ns: int) -> Iterator[_Event]:
