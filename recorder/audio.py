@@ -83,6 +83,11 @@ class AudioTrack:
         self._listen_for(MUTE)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether any sound has come: a server that does not let us listen shows only after a while."""
+        return self._next is not None
+
+    @property
     def reached_us(self) -> int:
         """Until when there is sound, microseconds."""
         return us_of(self._start if self._next is None else self._next, RATE)

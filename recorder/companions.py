@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from recorder.samples import Seen
 
 log = logging.getLogger("recorder")
-RETRY_AFTER_US = 10_000_000
+RETRY_AFTER_US, LONGEST_RETRY_US = 10_000_000, 60_000_000
 NEVER_US = 1 << 63
 
 
 class Companion(Protocol):
     """One epoch of a track beside the screen. Any method may raise; then it is given up.
 
-    One that may lag behind has `reached_us` besides: until when there is something of it.
+    One that may lag behind has `reached_us` besides: until when there is something of it; and one that is
+    begun before it is known whether anything comes has `has_begun`: whether something has.
     """
 
     def look(self, now_us: int) -> None:
@@ -47,7 +48,7 @@ class Companion(Protocol):
 
 @dataclass
 class Place:
-    """A track that is wanted, and how it stands: how to begin it, what runs, since when it is missing.
+    """A wanted track, and how it stands: how to begin it, what runs, since when and why it is missing.
 
     One that `follows_screen` is made of its pictures: where the screen has a gap, that goes without saying.
     """
@@ -56,16 +57,19 @@ class Place:
     begin: Callable[[int], Companion]
     follows_screen: bool = False
     running: Companion | None = None
+    begun_us: int = 0
     missing_us: int = 0
     reason: str = ""
     retry_us: int = 0
+    retry_after_us: int = RETRY_AFTER_US
 
 
 class Companions:
     """All tracks beside the screen. They begin with its first segment, end with it, and miss what it misses.
 
-    One that fails leaves a gap with the reason and is begun again after ten seconds; what the source lacks
-    for good is not asked for again before it has paused.
+    One that fails leaves a gap with the reason, until something of it comes again. It is begun again after
+    ten seconds, then less and less often, a minute apart at most; what the source lacks for good is not asked
+    for again before recording has paused.
     """
 
     def __init__(self, take: Take, places: list[Place]) -> None:
@@ -116,11 +120,11 @@ class Companions:
 
     def _begin(self, place: Place, at_us: int) -> None:
         try:
-            place.running = place.begin(at_us)
+            place.running, place.begun_us = place.begin(at_us), at_us
         except Exception as error:  # noqa: BLE001 -- see _lost
             self._lost(place, error, at_us)
         else:
-            self._account(place, at_us)
+            self._account_until_begun(place)
 
     def _guard(self, place: Place, act: Callable[[Companion], None], at_us: int) -> None:
         if place.running is None:
@@ -128,7 +132,10 @@ class Companions:
         try:
             act(place.running)
         except Exception as error:  # noqa: BLE001 -- see _lost
+            self._account_until_begun(place)
             self._lost(place, error, at_us)
+        else:
+            self._account_until_begun(place)
 
     def _lost(self, place: Place, error: Exception, at_us: int) -> None:
         """Whatever went wrong here, even a defect of ours, must not end the recording of the screen.
@@ -141,16 +148,24 @@ class Companions:
         running, place.running = place.running, None
         if running is not None:
             self._abandon(running, at_us)
-            place.missing_us = min(at_us, getattr(running, "reached_us", at_us))
-        place.reason = str(error) or type(error).__name__
+            if not place.reason:
+                place.missing_us = min(at_us, getattr(running, "reached_us", at_us))
+        place.reason = place.reason or str(error) or type(error).__name__
         is_for_good = isinstance(error, BadSource) and not isinstance(error, SourceAway)
-        place.retry_us = NEVER_US if is_for_good else at_us + RETRY_AFTER_US
+        place.retry_us = NEVER_US if is_for_good else at_us + place.retry_after_us
+        place.retry_after_us = min(2 * place.retry_after_us, LONGEST_RETRY_US)
 
     def _abandon(self, running: Companion, at_us: int) -> None:
         try:
             running.give_up(at_us)
         except Exception:
             log.warning("What was left of it could not be kept.", exc_info=True)
+
+    def _account_until_begun(self, place: Place) -> None:
+        """Once there is something of it: what was missing before is over, the next time is a first one."""
+        if place.running is not None and getattr(place.running, "has_begun", True):
+            self._account(place, place.begun_us)
+            place.retry_after_us = RETRY_AFTER_US
 
     def _account(self, place: Place, until_us: int) -> None:
         if place.reason:

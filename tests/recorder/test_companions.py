@@ -1,5 +1,6 @@
 """A track beside the screen that cannot be had costs the display nothing, and is one gap."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 import xcffib
 import xcffib.res
 
-from recorder.companions import RETRY_AFTER_US, Companions, Place
+from recorder.audio import AudioTrack
+from recorder.clock import Timeline
+from recorder.companions import Companions, Place
 from recorder.errors import BadSource, SourceAway
 from recorder.sources.x11_connection import connect
 from recorder.sources.x11_input import InputListener
@@ -17,6 +20,7 @@ from tests.waiting import until
 
 from .displays import Display, display
 from .stage import WHOLE
+from .test_audio import private_sound
 
 SECOND = 1_000_000
 
@@ -78,5 +82,49 @@ def test_what_a_source_lacks_for_good_is_not_asked_for_again_and_is_one_gap(tmp_
 
 def test_what_is_merely_away_is_asked_for_again(tmp_path: Path) -> None:
     take = Take(Spool(tmp_path), WHOLE, take=1)
-    tried = tried_again_and_again(take, SourceAway("not now"), seconds=25)
-    assert tried == [0, RETRY_AFTER_US // SECOND, 2 * RETRY_AFTER_US // SECOND]
+    tried = tried_again_and_again(take, SourceAway("not now"), seconds=200)
+    assert tried == [0, 10, 30, 70, 130, 190]
+
+
+class Sound:
+    """The sound of a desktop whose server may be missing, in a recording whose clock runs as it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spool, self.environment = Spool(folder), {**os.environ, "PULSE_SERVER": "unix:/nonexistent"}
+        take = Take(self.spool, WHOLE, take=1)
+        timeline = Timeline.starting_now()
+
+        def begin(at_us: int) -> AudioTrack:
+            environment = self.environment
+            return AudioTrack(
+                take, environment=environment, timeline=timeline, start_us=at_us, segment_seconds=1
+            )
+
+        self.place = Place("audio", begin)
+        self.companions = Companions(take, [self.place])
+        self.companions.cut(0)
+
+    def is_away(self, *, seconds: range) -> None:
+        for second in seconds:
+            until(lambda: self.companions.look(second * SECOND) or self.place.running is None)  # noqa: B023
+
+    def gaps(self) -> list[tuple[int, int]]:
+        found = self.spool.gaps(self.spool.take_directory(WHOLE, 1))
+        return [(gap.from_us // SECOND, gap.to_us // SECOND) for gap in found]
+
+
+def test_without_a_sound_server_the_sound_is_one_gap_however_often_it_is_tried(tmp_path: Path) -> None:
+    sound = Sound(tmp_path)
+    sound.is_away(seconds=range(150))
+    sound.companions.close(150 * SECOND)
+    assert sound.gaps() == [(0, 150)]
+
+
+def test_a_gap_in_the_sound_is_over_when_sound_comes(tmp_path: Path) -> None:
+    sound = Sound(tmp_path)
+    sound.is_away(seconds=range(30))
+    with private_sound() as server:
+        sound.environment = server.environment
+        until(lambda: sound.companions.look(30 * SECOND) or sound.gaps())
+        sound.companions.close(31 * SECOND)
+    assert sound.gaps() == [(0, 30)]
