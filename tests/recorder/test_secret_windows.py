@@ -16,13 +16,15 @@ from tests.waiting import until
 from .displays import Display, display, program
 from .test_input import SHARP, lines, recorded, terminal
 
+ACTIVE = "_NET_ACTIVE_WINDOW"
+
 
 @contextmanager
-def locker(shown: Display, *, focus: bool) -> Iterator[None]:
+def locker(shown: Display, *, focus: bool, managed: bool = False) -> Iterator[None]:
     """A window as i3lock has it: past the window manager, over everything, with the keyboard for itself."""
     x = xcffib.Connection(display=shown.name)
     screen, window = x.get_setup().roots[0], x.generate_id()
-    mask, values = xcffib.xproto.CW.OverrideRedirect, [1]
+    mask, values = xcffib.xproto.CW.OverrideRedirect, [not managed]
     x.core.CreateWindow(24, window, screen.root, 0, 0, 320, 240, 0, 1, screen.root_visual, mask, values)
     name = b"i3lock\0i3lock\0"
     wm_class, string = xcffib.xproto.Atom.WM_CLASS, xcffib.xproto.Atom.STRING
@@ -54,3 +56,19 @@ def test_a_password_for_a_screen_locker_is_hidden_under_a_window_manager(tmp_pat
     assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••", *"id"]
     told = [(window["class"], window.get("secret", False)) for window in lines(spool, "window")]
     assert told == [("i3lock", True), ("XTerm", False)]
+
+
+def test_a_password_for_the_window_with_the_focus_is_hidden_whichever_is_called_active(
+    tmp_path: Path,
+) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, terminal(shown, "shell"):
+        (window,) = shown.ask("xdotool", "search", "--onlyvisible", "--name", "shell").split()
+        shown.run("xprop", "-root", "-f", ACTIVE, "32x", "-set", ACTIVE, window)
+        with recorded(shown, spool, settings=replace(SHARP, input="full")):
+            shown.run("xdotool", "type", "ls")
+            time.sleep(1)
+            with locker(shown, focus=True, managed=True):
+                shown.run("xdotool", "type", "secret")
+                time.sleep(1)
+    assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••"]
