@@ -138,7 +138,10 @@ class Sessions(Witnessed, GenericViewSet[Session]):
                 session = sessions.create(**body.arguments(), owner=request.user, id=made, beside=[event])
         except IntegrityError:
             # An earlier request under the same key was slow, not dead, and made it meanwhile; or a later one.
-            return Session.objects.get(pk=made)
+            made_meanwhile = Session.objects.filter(pk=made).first()
+            if made_meanwhile is None:
+                raise
+            return made_meanwhile
         written(request)
         session.created_at = known.as_kept(session.created_at)
         return session
