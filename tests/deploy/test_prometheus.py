@@ -42,7 +42,7 @@ SPECIFIED = {
     *("StorageSpaceCritical", "HighPipelineErrorRate", "CriticalPipelineErrorRate", "HighMemoryUsage"),
     "HighCPUUsage",
 }
-FUNCTIONS = {"histogram_quantile", "min_over_time", "group_left"}
+FUNCTIONS = {"histogram_quantile", "min_over_time", "group_left", "label_replace"}
 
 
 def _alerts() -> list[dict[str, Any]]:
