@@ -18,7 +18,14 @@ class SourceAway(BadSource):
 
 
 class SourceLost(RecorderError):
-    """The source was being recorded and went away; what came before is kept."""
+    """The source was being recorded and went away; what came before is kept.
+
+    `heard_ns`: when it was last heard of, on CLOCK_MONOTONIC, if nobody knows what it showed since then.
+    """
+
+    def __init__(self, message: str, *, heard_ns: int | None = None) -> None:
+        super().__init__(message)
+        self.heard_ns = heard_ns
 
 
 class SourceOver(RecorderError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from recorder.accompany import places
 from recorder.clock import Timeline, ticks_of, us_of
 from recorder.companions import Companions
-from recorder.errors import Trouble
+from recorder.errors import SourceLost, Trouble
 from recorder.idle import Idle
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.pace import NS, Pace, Slot
@@ -47,9 +47,17 @@ class LiveRecording:
         self._quiet, self._stirred = Idle(orders.settings.segment_seconds if quiet else None), 0
         self._next_beat_ns = self._began_us = self._told_segments = 0
         self._recording = False
+        self._lost: SourceLost | None = None
 
     def run(self) -> str:
         """Record until stopped or until the maximum duration; why it ended."""
+        try:
+            return self._run()
+        except SourceLost as lost:
+            self._lost = lost
+            raise
+
+    def _run(self) -> str:
         self._timeline = self._begin()
         for now_us in self._moments():
             if self._mailbox.command == "pause":
@@ -78,7 +86,15 @@ class LiveRecording:
         if self._missing is not None:
             self._account(now_us)
             return max(us_of(ticks_of(now_us)), end_us)
+        self._doubt(end_us)
         return end_us
+
+    def _doubt(self, end_us: int) -> None:
+        """What was recorded while the source said nothing may not be what it showed."""
+        if self._lost is not None and self._lost.heard_ns is not None:
+            heard_us = (self._lost.heard_ns - self._timeline.origin_ns) // 1000
+            from_us = us_of(ticks_of(max(heard_us, self._began_us)))
+            self._take.gap(TRACK, from_us, to_us=end_us, reason=str(self._lost), uncertain=True)
 
     def _begin(self) -> Timeline:
         """Fix the timeline and record the first picture; of the first take, at exactly zero."""

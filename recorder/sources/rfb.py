@@ -45,6 +45,7 @@ class Stream:
     def __init__(self, connection: socket.socket, name: str) -> None:
         self._connection, self.name = connection, name
         self.nudge: Callable[[], None] | None = None
+        self._heard = time.monotonic()
         connection.settimeout(HANDSHAKE_SECONDS)
 
     def read(self, length: int) -> bytes:
@@ -83,19 +84,20 @@ class Stream:
             raise SourceLost(f"The connection to {self.name} broke ({error.strerror}).") from error
         if not got:
             raise SourceLost(f"{self.name} ended the connection.")
+        self._heard = time.monotonic()
         return got
 
     def _receive_after_silence(self, into: memoryview) -> int:
-        began = time.monotonic()
         if self.nudge is not None:
             self.nudge()
             self._connection.settimeout(ANSWER)
         try:
             got = self._connection.recv_into(into) if self.nudge else 0
         except OSError as error:
-            silent = time.monotonic() - began + QUIET
+            silent = time.monotonic() - self._heard
             raise SourceLost(
-                f"{self.name} hangs or is cut off: it did not answer for {silent:.0f} s."
+                f"{self.name} hangs or is cut off: it did not answer for {silent:.0f} s.",
+                heard_ns=int(self._heard * 1_000_000_000),
             ) from error
         if self.nudge is None:
             raise SourceAway(f"{self.name} did not answer within {HANDSHAKE_SECONDS:.0f} s.")

@@ -42,5 +42,8 @@ class Watchdog:
     def _judge(self, now: float) -> None:
         if self._answers or not self._is_answering():
             silent = time.monotonic() - self._heard
-            raise SourceLost(f"{self._name} hangs or is cut off: it did not answer for {silent:.0f} s.")
+            raise SourceLost(
+                f"{self._name} hangs or is cut off: it did not answer for {silent:.0f} s.",
+                heard_ns=int(self._heard * 1_000_000_000),
+            )
         self._heard, self._nudged = now, None

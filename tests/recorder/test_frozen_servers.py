@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -20,6 +21,7 @@ from . import test_rdp as rdp
 from . import test_rtsp as rtsp
 from . import test_vnc as vnc
 from .remote import shadow, xrdp, xvnc
+from .stage import Child
 
 
 class Watched:
@@ -80,3 +82,26 @@ def test_frozen_servers_are_noticed_within_ten_seconds_and_idle_ones_are_not(
     assert interrupted is not None
     assert "hangs or is cut off: nothing came for 8 s" in interrupted["reason"]
     assert interrupted["facts"]["lost"] is True
+
+
+def test_from_when_a_server_was_last_heard_the_recording_says_that_it_may_lack_something(
+    tmp_path: Path,
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    with ExitStack() as stack:
+        desktops = [stack.enter_context(start(tmp_path / start.__name__)) for start in (shadow, xvnc)]
+        wanted = [(rdp.address(desktops[0]), rdp.ACCESS), (vnc.address(desktops[1]), vnc.ACCESS)]
+        children = [
+            stack.enter_context(Child(spool, url, settings=rdp.SHARP, access=asdict(access)))
+            for url, access in wanted
+        ]
+        until(lambda: all(list(spool.segments(child.directory)) for child in children))
+        for server in desktops:
+            server.freeze()
+        for child in children:
+            child.end(None)
+    for child in children:
+        closed = spool.closed(child.directory)["screen"]
+        (gap,) = [gap for gap in spool.gaps(child.directory) if gap.track == "screen"]
+        assert (gap.to_us, gap.reason, gap.uncertain) == (closed.end_us, closed.reason, True)
+        assert 0 <= gap.from_us <= gap.to_us - (QUIET + ANSWER) * 1_000_000
