@@ -100,6 +100,20 @@ export class Live {
 const soon = (text) =>
   text.replace(/^(#EXT-X-TARGETDURATION:)(\d+)$/m, (_line, tag, seconds) => tag + Math.min(seconds, USUAL_S));
 
+// So long a server that is away is waited for: it is restarted, or the network is.
+const LONGEST_AWAY_MS = 5 * 60_000;
+const isAway = (status) => status === 0 || (status >= 502 && status <= 504);
+
+// What came of asking for a playlist: the status is 0 when no answer came.
+async function asked(address, headers) {
+  try {
+    const answer = await fetch(address, { headers, cache: "no-store", credentials: "same-origin" });
+    return { answer, text: await answer.text() };
+  } catch {
+    return { answer: Response.error(), text: "" };
+  }
+}
+
 // A loader of playlists for hls.js that answers when the playlist is another one than before.
 export function patient(Loader) {
   const seen = new Map();
@@ -119,35 +133,33 @@ export function patient(Loader) {
     }
 
     async #ask(context, callbacks) {
+      let away = Infinity;
       for (let tries = 0; !this.gone; tries += 1) {
-        const { stats } = this;
-        stats.loading.start = performance.now();
+        this.stats.loading.start = performance.now();
         const known = seen.get(context.url);
-        const headers = known ? { "If-None-Match": known } : {};
-        const answer = await fetch(context.url, { headers, cache: "no-store", credentials: "same-origin" });
+        const { answer, text } = await asked(context.url, known ? { "If-None-Match": known } : {});
         if (this.gone) return;
-        if (answer.status !== 304 && answer.status !== 429) {
-          await this.#give(answer, context, callbacks, seen);
+        away = isAway(answer.status) ? Math.min(away, performance.now()) : Infinity;
+        const isWaitedFor = away < Infinity && performance.now() - away < LONGEST_AWAY_MS;
+        if (!isWaitedFor && answer.status !== 304 && answer.status !== 429) {
+          this.#give(answer, text, context, callbacks);
           return;
         }
         // Nothing new for long: it is paused, or the machine is busy. Too many questions are answered less.
-        const rest = answer.status === 429 ? 5000 : tries < 10 ? 500 : 2000;
+        const rest = answer.status === 429 ? 5000 : answer.status === 304 && tries < 10 ? 500 : 2000;
         await new Promise((resolve) => { setTimeout(resolve, rest); });
       }
     }
 
-    async #give(answer, context, callbacks, tags) {
+    #give(answer, text, context, callbacks) {
       const { stats } = this;
-      stats.loading.first = performance.now();
-      const text = await answer.text();
-      if (this.gone) return;
-      stats.loading.end = performance.now();
+      stats.loading.first = stats.loading.end = performance.now();
       stats.loaded = stats.total = text.length;
       if (!answer.ok) {
         callbacks.onError({ code: answer.status, text: answer.statusText }, context, null, stats);
         return;
       }
-      tags.set(context.url, answer.headers.get("ETag"));
+      seen.set(context.url, answer.headers.get("ETag"));
       const data = text.includes("#EXT-X-ENDLIST") ? text : soon(text);
       callbacks.onSuccess({ url: answer.url, data, code: answer.status }, stats, context, null);
     }

@@ -4,28 +4,44 @@ import { Live, patient } from "./live.js";
 import { Timeline, clock } from "./timeline.js";
 
 const GROWING_MS = 4000;
+// With eight seconds between them: minutes, in which a server is restarted.
+const MOST_RETRIES = 40;
 const at = (id) => document.getElementById(id);
 const root = at("player");
 const video = root.querySelector("video");
 const verified = new Set();
 let timeline = new Timeline({ segments: [], gaps: [] });
 let hls = null;
-
 let nextReading = 0;
 
 async function readTimeline() {
   clearTimeout(nextReading);
   const since = timeline.settled;
-  const answer = await fetch(`${root.dataset.timeline}?since=${since}`, { headers: { Accept: "application/json" } });
-  if (!answer.ok) throw new Error(`The timeline could not be read (${answer.status}). Reload the page.`);
-  timeline = timeline.grown(await answer.json(), since);
+  const facts = await timelineSince(since);
+  timeline = timeline.grown(facts, since);
   live.told(timeline.facts);
   placePieces();
   draw();
   filmstrip.grow(timeline);
-  if (!timeline.facts.growing) return;
+  if (timeline.facts.growing) readLater();
+}
+
+function readLater() {
   clearTimeout(nextReading);
   nextReading = setTimeout(() => readTimeline().then(begin).catch(showAlarm), GROWING_MS);
+}
+
+async function timelineSince(since) {
+  const address = `${root.dataset.timeline}?since=${since}`;
+  const answer = await fetch(address, { headers: { Accept: "application/json" } }).catch(() => Response.error());
+  const facts = answer.ok && (await answer.json().catch(() => null));
+  if (facts) {
+    calm();
+    return facts;
+  }
+  if (isFinal(answer.status)) throw new Error(`The timeline could not be read (${answer.status}). Reload the page.`);
+  readLater();
+  throw new Passing(`The timeline could not be read (${answer.status || "no answer"}). It is tried again by itself.`);
 }
 
 // The playlist has grown: the bar shows it too, and the live view knows how late it came.
@@ -146,17 +162,28 @@ function loadOn() {
   hls.startLoad(video.currentTime);
 }
 
+// An alarm about what may be well again by itself: it goes then, and hides none about what will not.
+class Passing extends Error {}
+let lasting = false;
+
 function showAlarm(error) {
+  if (lasting && error instanceof Passing) return;
+  lasting = !(error instanceof Passing);
   at("alarm").textContent = error.message ?? String(error);
   at("alarm").hidden = false;
   at("veil").hidden = true;
 }
 
+function calm() {
+  if (!lasting) at("alarm").hidden = true;
+}
+
 async function explain(address) {
-  const answer = await fetch(address);
+  const answer = await fetch(address).catch(() => Response.error());
   if (answer.ok) return;
   const problem = await answer.json().catch(() => ({}));
-  showAlarm(new Error(problem.detail ? `${problem.title}: ${problem.detail}` : `The server answered ${answer.status}.`));
+  const text = problem.detail ? `${problem.title}: ${problem.detail}` : `The server answered ${answer.status || "nothing"}.`;
+  showAlarm(isFinal(answer.status) ? new Error(text) : new Passing(text));
 }
 
 const idOf = (address) => /segments\/([0-9a-f-]{36})\.mp4/.exec(address)?.[1];
@@ -180,20 +207,27 @@ function open() {
     video.src = root.dataset.playlist;
     return;
   }
+  const usual = Hls.DefaultConfig.fragLoadPolicy.default;
   hls = new Hls({
     enableWorker: false,
     maxBufferLength: 30,
     backBufferLength: 60,
     startPosition: timeline.toMedia(live.following ? live.target : 0),
     pLoader: patient(Hls.DefaultConfig.loader),
+    fragLoadPolicy: { default: { ...usual, errorRetry: { ...usual.errorRetry, maxNumRetry: MOST_RETRIES } } },
   });
   hls.on(Hls.Events.LEVEL_UPDATED, () => onUpdate().catch(showAlarm));
-  hls.on(Hls.Events.FRAG_LOADED, (_name, { frag }) => frag.type === "main" && countVerified(frag.url));
+  hls.on(Hls.Events.FRAG_LOADED, (_name, { frag }) => {
+    calm();
+    if (frag.type === "main") countVerified(frag.url);
+  });
   hls.on(Hls.Events.ERROR, (_name, error) => {
     if (error.response?.code >= 400) explain(error.frag?.url ?? root.dataset.playlist);
     else if (error.fatal) showAlarm(new Error(`The recording cannot be played here: ${error.details}.`));
     if (error.frag && (error.fatal || isFinal(error.response?.code))) stopBefore(error.frag.url);
   });
+  // Who follows may have been sent into a piece that was given up while the server was away.
+  hls.on(Hls.Events.FRAG_BUFFERED, () => live.following && video.seeking && jumpHole());
   hls.loadSource(root.dataset.playlist);
   hls.attachMedia(video);
 }
