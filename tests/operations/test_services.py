@@ -1,5 +1,6 @@
 """`manage.py service NAME`: what a container runs, and what it answers on its port."""
 
+import contextlib
 import json
 import os
 import re
@@ -127,8 +128,12 @@ def test_a_take_that_does_not_end_is_closed_before_its_recorder_goes(tmp_path: P
             until(lambda: list((home / "spool" / "takes").rglob("*_screen_*")), "something is recorded")
             (child,) = descendants(process.pid, "recorder.child")
             os.kill(child, signal.SIGSTOP)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(PATIENCE) == 0, output(home)
+            try:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(PATIENCE) == 0, output(home)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGCONT)
     assert "did not stop" not in output(home)
     (take,) = (home / "spool" / "takes").glob("*/*")
     assert spool.closed(take)["screen"].ending == "interrupted"
