@@ -16,7 +16,7 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -147,12 +147,16 @@ class Spool:
         """Segments in progress in one take's directory, oldest first."""
         return sorted(path for path in _files(directory) if path.name.endswith(PART))
 
-    def takes(self, only: UUID | None = None) -> Iterator[tuple[UUID, int, Path]]:
-        """Every take (of one session, or of all) that has a directory here: session, take, directory.
+    def takes(
+        self, only: UUID | None = None, *, but: Container[UUID] = ()
+    ) -> Iterator[tuple[UUID, int, Path]]:
+        """Every take (of one session, or of all others) that has a directory here: session, take, directory.
 
         A session whose directory cannot be listed, as on a disk with a bad place, hides no other.
         """
         for session in self._sessions() if only is None else [only]:
+            if session in but:
+                continue
             try:
                 yield from self.takes_of(session)
             except OSError as error:

@@ -25,6 +25,7 @@ from recorder.names import ClosedMarker, GapMarker, read_marker
 from recorder.spool import SegmentName, Spool
 
 from . import hints, setbacks, spool_files, tombstones
+from .known_takes import QUIET_SECONDS, KnownTakes
 from .lifecycle import State
 from .markers import Marker, file_marker
 from .models import Checkpoint, Chunk, LedgerRecord, Session
@@ -32,19 +33,7 @@ from .spool_mirror import SpoolMirror
 
 log = structlog.get_logger(__name__)
 
-# A directory that has not changed for this long since it was listed needs no listing: times are coarse.
-QUIET_SECONDS = 2.0
 RELEASED_AT_ONCE = 1000
-
-
-@dataclass
-class _Directory:
-    """What is known of one take's directory."""
-
-    changed_ns: int = -1
-    since: float = 0.0
-    quiet: bool = False
-    filed: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -54,18 +43,21 @@ class Intake:
     spool: Spool
     # Where second copies are: they go with the segments.
     mirror: SpoolMirror | None = None
-    _known: dict[Path, _Directory] = field(default_factory=dict)
+    _known: KnownTakes = field(init=False)
     _released: int = 0
     # Of what lies below that: chunks in quarantine.
     _kept: list[UUID] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._known = KnownTakes(self.spool)
+
     def scan(self, only: UUID | None = None) -> list[Chunk]:
         """The chunks that were new (of one session, or of all); their workers have been told."""
         new: list[Chunk] = []
-        for session, take, directory in list(self.spool.takes(only)):
-            known = self._known.setdefault(directory, _Directory())
+        takes = self._known.due(only)
+        for session, take, directory in takes:
             try:
-                if not self._is_quiet(directory, known):
+                if not self._known.at[directory].is_quiet(directory):
                     new += self._file_take(session, take, directory)
             except (OperationalError, InterfaceError, Retryable):
                 raise  # no fault of the take: the others would fare no better
@@ -75,21 +67,23 @@ class Intake:
             except Exception:
                 # Nor one with something in it that nobody foresaw. It is tried again at the next scan.
                 log.exception("take not filed", directory=str(directory))
+        if only is None:
+            self._known.forget(takes)
         hints.hint(new)
         return new
 
-    def _is_quiet(self, directory: Path, known: _Directory) -> bool:
-        changed = directory.stat().st_mtime_ns
-        if changed != known.changed_ns:
-            known.changed_ns, known.since, known.quiet = changed, time.monotonic(), False
-        return known.quiet
+    def wake(self, sessions: set[UUID]) -> None:
+        """Something was committed of these: the next scan looks at them, and takes them off the set."""
+        self._known.wake(sessions)
 
     def _file_take(self, session: UUID, take: int, directory: Path) -> list[Chunk]:
-        known = self._known[directory]
+        known = self._known.at[directory]
         looked = time.monotonic()
         # Read before the segments, filed after them: a closed track then has all its rows.
         markers = self._markers(directory, session, take)
-        fresh = [one for one in self.spool.segments(directory) if one[0].name not in known.filed]
+        there = list(self.spool.segments(directory))
+        known.filed &= {path.name for path, _ in there} | {marker.filename for marker in markers}
+        fresh = [one for one in there if one[0].name not in known.filed]
         markers = [marker for marker in markers if marker.filename not in known.filed]
         new: list[Chunk] = []
         if fresh or markers:
@@ -126,7 +120,7 @@ class Intake:
             tombstones.bury(session)
             self._discard(directory, [path for path, _ in sound])
             return []
-        self._known[directory].filed.update(path.name for path, _ in sound)
+        self._known.at[directory].filed.update(path.name for path, _ in sound)
         return new
 
     def _file(self, path: Path, name: SegmentName, row: Chunk | None) -> Chunk | None:

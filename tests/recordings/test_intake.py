@@ -1,8 +1,11 @@
 """The spool is the outbox: every acknowledged file becomes a row, once, and no file goes before its time."""
 
+import shutil
+from uuid import UUID
+
 import pytest
 
-from lucid_sessions.recordings import intake, pipeline, reconcile, scrub, sealing
+from lucid_sessions.recordings import intake, pipeline, reconcile, scrub, sealing, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import STAGES, State, Status
 from lucid_sessions.recordings.models import Checkpoint, Chunk, Closure, Gap, LedgerRecord, Session
@@ -112,3 +115,47 @@ def test_what_is_published_before_it_is_applied_leaves_the_spool_all_the_same(wo
     assert set(chunks.values_list("record", flat=True)) == {record}
     assert scanner.release() == 3
     assert list(world.spool.segments()) == []
+
+
+def test_takes_that_are_over_are_looked_at_seldom_and_are_forgotten_when_they_go(
+    world: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "QUIET_SECONDS", 0.0)
+    over, live = factories.recorded_session(world, segments=2), sessions.create("synthetic://64x48", name="b")
+    factories.acknowledge(live, world, counter=1)
+    scanner = intake.Intake(world.spool)
+    scanner.scan()
+    reconcile.work_inline(world)
+    assert _looked_at(scanner, monkeypatch) == {over.pk, live.pk}
+    scanner.release()
+    for _ in range(3):
+        scanner.scan()
+    assert _looked_at(scanner, monkeypatch) == {live.pk}
+    factories.acknowledge(over, world, counter=1, number=2)
+    scanner.wake({over.pk})
+    assert [chunk.sequence >> 32 for chunk in scanner.scan()] == [2]
+    assert _looked_at(scanner, monkeypatch) == {over.pk, live.pk}
+    shutil.rmtree(world.spool_root / "takes" / over.pk.hex)
+    scanner.scan()
+    assert {known.session for known in scanner._known.at.values()} == {live.pk}
+
+
+def test_names_of_segments_that_left_the_spool_are_not_kept(world: Installation) -> None:
+    factories.recorded_session(world, segments=3)
+    scanner = intake.Intake(world.spool)
+    scanner.scan()
+    reconcile.work_inline(world)
+    assert scanner.release() == 3
+    scanner.scan()
+    (known,) = scanner._known.at.values()
+    assert known.filed == {"closed_screen.json"}
+
+
+def _looked_at(scanner: intake.Intake, monkeypatch: pytest.MonkeyPatch) -> set[UUID]:
+    """The sessions whose takes are looked at by a scan."""
+    seen: set[UUID] = set()
+    takes_of = scanner.spool.takes_of
+    with monkeypatch.context() as patch:
+        patch.setattr(scanner.spool, "takes_of", lambda session: seen.add(session) or takes_of(session))
+        scanner.scan()
+    return seen

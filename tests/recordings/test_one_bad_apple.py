@@ -300,11 +300,11 @@ class _OddOnce(Spool):
 
     looks = 0
 
-    def takes(self, only: UUID | None = None) -> Iterator[Any]:
+    def takes(self, only: UUID | None = None, **more: Any) -> Iterator[Any]:
         self.looks += 1
         if self.looks == 1:
             raise ArithmeticError("nobody foresaw this")
-        return super().takes(only)
+        return super().takes(only, **more)
 
 
 def test_filing_goes_on_after_a_failure_that_nobody_foresaw(

@@ -71,11 +71,13 @@ class Filing(threading.Thread):
         super().__init__(name="intake", daemon=True)
         self.files = files
         self._soon = threading.Event()
+        self._told: set[UUID] = set()
         self._over = False
         self._clear_at = 0.0
 
-    def soon(self, _session: UUID, _take: int) -> None:
+    def soon(self, session: UUID, _take: int) -> None:
         """A segment was committed."""
+        self._told.add(session)
         self._soon.set()
 
     def finish(self) -> None:
@@ -90,6 +92,7 @@ class Filing(threading.Thread):
             self._soon.clear()
             self._acknowledge()
             try:
+                self.files.wake(self._told)
                 self.files.scan()
                 self.files.release()
                 # Beat's tick runs on any host; a host's dead can be known on it alone.
