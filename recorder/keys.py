@@ -65,7 +65,9 @@ _UNICODE = 0x01000000
 
 # Windows that ask for a secret: what is typed into them is never kept, whatever the policy.
 _SECRET_CLASS = re.compile(
-    r"pinentry|askpass|polkit|gksu|kdesu|kwallet|keepass|seahorse|xscreensaver|i3lock|greeter", re.IGNORECASE
+    r"pinentry|askpass|polkit|gksu|kdesu|kwallet|keepass|seahorse|greeter"
+    r"|screensaver|i3lock|slock|light-locker|screenlocker",
+    re.IGNORECASE,
 )
 _SECRET_TITLE = re.compile(
     r"password|passphrase|passwort|mot de passe|contraseñ|\bpin\b|credential|authenticat|unlock",

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import anchoring, queues, quota, reconcile, scrub, upkeep
+from lucid_sessions.recordings import anchoring, jobs, queues, quota, reconcile, scrub, upkeep
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.lifecycle import LIVE
 from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session
@@ -50,6 +50,7 @@ class Figures(NamedTuple):
     unvouched: Mapping[str, float] = {}
     oldest_unverified: float = 0.0
     webhooks: Mapping[str, int] = {}
+    oldest_job: float = 0.0
     last_backup: float = 0.0
 
 
@@ -74,6 +75,11 @@ class Gauges(Collector):
             yield from _pipeline(found)
             yield from _recorder(found)
             yield from _webhooks(found)
+            yield GaugeMetricFamily(
+                "jobs_oldest_pending_seconds",
+                "How long the export or evidence that waits longest has waited",
+                value=found.oldest_job,
+            )
 
 
 def _webhooks(found: Figures) -> Iterator[Metric]:
@@ -164,6 +170,7 @@ def look() -> Figures:
             oldest_unverified=scrub.oldest_unverified_seconds(),
             last_backup=upkeep.last_backup(),
             webhooks=deliveries.backlog(),
+            oldest_job=jobs.oldest_pending_seconds(),
         )
     finally:
         connection.close()

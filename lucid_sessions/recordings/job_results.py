@@ -1,6 +1,8 @@
 """Where what jobs make lies, under LUCID_RESULTS_PATH, and when it goes."""
 
+import re
 import shutil
+import time
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from .tombstones import GONE
 
 OPEN = (JobStatus.PENDING, JobStatus.RUNNING)
 AT_ONCE = 200
+FOLDER = re.compile("[0-9a-f]{32}")
 SESSIONS_AT_ONCE = 1000
 
 
@@ -80,6 +83,23 @@ def remove_old() -> None:
     for pk in over:
         remove_result(pk)
     Job.objects.filter(pk__in=over).exclude(status__in=OPEN).delete()
+    _remove_unknown()
+
+
+def _remove_unknown() -> None:
+    """What a restored, older database does not know of goes when its time is over."""
+    old = [path for path in Path(settings.LUCID_RESULTS_PATH).glob("*") if _is_old(path)]
+    asked = [UUID(hex=path.name) for path in sorted(old)[:AT_ONCE]]
+    for pk in set(asked) - set(Job.objects.filter(pk__in=asked).values_list("pk", flat=True)):
+        remove_result(pk)
+
+
+def _is_old(path: Path) -> bool:
+    """Whether it is a job's folder in which nothing was begun for as long as a result is kept."""
+    with suppress(FileNotFoundError):  # another has just removed it
+        named_so = FOLDER.fullmatch(path.name) is not None
+        return named_so and path.stat().st_mtime < time.time() - kept_for().total_seconds()
+    return False
 
 
 def _gone() -> list[UUID]:

@@ -95,6 +95,13 @@ def tick(*, limit: int = 4) -> int:
     return worked
 
 
+def oldest_pending_seconds() -> float:
+    """How long the job that waits longest has waited to be begun, or begun again; 0 when none waits."""
+    waiting = Job.objects.filter(status=JobStatus.PENDING).order_by("created_at")
+    first = waiting.values_list("created_at", flat=True).first()
+    return max(0.0, (timezone.now() - first).total_seconds()) if first else 0.0
+
+
 def _claim() -> Job | None:
     now = timezone.now()
     free = Q(status=JobStatus.PENDING) | Q(status=JobStatus.RUNNING, lease_until__lt=now)

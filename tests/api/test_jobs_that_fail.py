@@ -93,3 +93,16 @@ def test_a_job_over_which_runner_after_runner_dies_is_given_up(world: Installati
     assert "8 runners" in job["reason"]
     assert job["ended_at"]
     assert job["expires_at"]
+
+
+def test_how_long_the_oldest_has_waited_is_known_until_it_is_done(world: Installation, auditor: Any) -> None:
+    assert jobs.oldest_pending_seconds() == 0
+    session = sealed_session(world)
+    for minutes in (30, 90):
+        asked(auditor, session, "export")
+        Job.objects.filter(created_at__gt=timezone.now() - timedelta(minutes=1)).update(
+            created_at=timezone.now() - timedelta(minutes=minutes)
+        )
+    assert 5400 <= jobs.oldest_pending_seconds() < 5500
+    assert jobs.tick() == 2
+    assert jobs.oldest_pending_seconds() == 0

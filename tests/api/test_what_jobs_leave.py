@@ -1,8 +1,11 @@
 """What jobs decrypt lies nowhere once nobody can ask for it, however the job ended."""
 
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -104,3 +107,21 @@ def test_what_an_earlier_release_cancelled_is_not_kept_for_ever(
     jobs.remove_old()
     assert files(settings) == []
     assert not Job.objects.exists()
+
+
+def test_what_an_older_database_does_not_know_of_goes_when_its_time_is_over(
+    world: Installation, auditor: Any, settings: Any
+) -> None:
+    asked(auditor, sealed_session(world), "export")
+    known, unknown = Job.objects.get(), Job(id=UUID(int=7))
+    for job in (known, unknown):
+        left_by_a_runner(job)
+    Path(settings.LUCID_RESULTS_PATH, "not a job's").mkdir()
+    jobs.remove_old()
+    assert len(files(settings)) == 2
+    before = time.time() - job_results.kept_for().total_seconds() - 1
+    for folder in Path(settings.LUCID_RESULTS_PATH).iterdir():
+        os.utime(folder, (before, before))
+    jobs.remove_old()
+    assert [path.parent for path in files(settings)] == [job_results.folder_of(known.pk)]
+    assert Path(settings.LUCID_RESULTS_PATH, "not a job's").is_dir()

@@ -139,6 +139,7 @@ def test_the_figures_that_alerts_compare_exist(prometheus: Prometheus) -> None:
         *("sessions_created_total", "session_duration_seconds_bucket", "chunk_size_bytes_bucket"),
         *("chunk_processing_duration_seconds_bucket", "storage_operations_total", "api_requests_total"),
         "scrub_oldest_unverified_seconds",
+        "jobs_oldest_pending_seconds",
         'chunks_processed_total{status="success"}',
         *(f'pipeline_stage_duration_seconds_count{{stage="{stage}"}} > 0' for stage in STAGES),
         "api_request_duration_seconds_bucket",

@@ -30,6 +30,7 @@ METRICS = {
         "api_rate_limit_unavailable_total",
         "webhook_endpoints_failing",
         "scrub_oldest_unverified_seconds",
+        "jobs_oldest_pending_seconds",
     ),
     *("recorder_dropped_frames_total", "recorder_gaps_total", "backup_last_success_timestamp_seconds"),
     *("up", "alertmanager_notifications_failed_total", "container_cpu_usage_seconds_total"),

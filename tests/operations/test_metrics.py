@@ -42,6 +42,7 @@ SPECIFIED: dict[str, tuple[float, ...] | None] = {
     "pipeline_oldest_unanchored_seconds": None,
     "ledger_checkpoint_age_seconds": None,
     "scrub_oldest_unverified_seconds": None,
+    "jobs_oldest_pending_seconds": None,
     "recorder_dropped_frames": None,
 }
 

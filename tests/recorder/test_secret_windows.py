@@ -10,6 +10,7 @@ import pytest
 import xcffib
 import xcffib.xproto
 
+from recorder.keys import asks_for_secret
 from recorder.spool import Spool
 from tests.waiting import until
 
@@ -72,3 +73,20 @@ def test_a_password_for_the_window_with_the_focus_is_hidden_whichever_is_called_
                 shown.run("xdotool", "type", "secret")
                 time.sleep(1)
     assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••"]
+
+
+@pytest.mark.parametrize(
+    ("window_class", "secret"),
+    [
+        ("Pinentry-gtk-2", True),
+        ("Xfce4-screensaver", True),
+        ("mate-screensaver", True),
+        ("XScreenSaver", True),
+        ("light-locker", True),
+        ("kscreenlocker_greet", True),
+        ("XTerm", False),
+        ("XClock", False),
+    ],
+)
+def test_windows_that_ask_for_a_secret_are_known_by_their_class(window_class: str, secret: bool) -> None:
+    assert asks_for_secret("untitled", window_class) is secret
