@@ -100,13 +100,13 @@ def lamp(shown: Display) -> Iterator[Callable[[bool], None]]:
 
 
 def flash_and_beep(light: Callable[[bool], None], speaker: Speaker, *, times: int) -> None:
-    """Together, so many times within as many seconds."""
+    """Together, so many times: each so long that a machine with much else to do misses none."""
     for _ in range(times):
         speaker.beep()
         light(True)
-        time.sleep(0.5)
+        time.sleep(1)
         light(False)
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def publish(shown: Display, sound: PrivateSound) -> None:
