@@ -15,7 +15,7 @@ REASON = {
     "in": "header",
     "description": "Why; it is kept in the audit. What is no ASCII is percent-encoded. Where the policy asks "
     "why, 400 without it.",
-    "schema": {"type": "string", "pattern": "^[ -~]*[!-~][ -~]*$"},
+    "schema": {"type": "string", "pattern": "^[\\t -~]*[!-~][\\t -~]*$"},
 }
 WAITED_FOR = {("jobs_export", "202"), ("jobs_evidence", "202"), ("jobs_retrieve", "200")}
 DOWNLOADS = {"audit_export"}
