@@ -30,9 +30,7 @@ from lucid_sessions.errors import LucidError, Refused, Retryable
 from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
 from . import evidence, one_file, playback
-from .job_results import OPEN as OPEN
 from .job_results import begin, kept_for, remove_old, remove_result, undo
-from .job_results import result_path as result_path
 from .lifecycle import ARCHIVED
 from .models import Chunk, Session
 from .tombstones import GONE

@@ -18,7 +18,7 @@ from lucid_sessions.errors import Retryable
 from . import upkeep
 from .installation import Installation
 from .lifecycle import ARCHIVED
-from .models import Chunk, Session, Upkeep
+from .models import Chunk, Session
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ def tick(world: Installation) -> int:
 
 def forget() -> None:
     """Nothing is known of any lock: every session that was ever held is seen to again."""
-    Upkeep.objects.filter(pk=NAME).delete()
+    upkeep.forget(NAME)
 
 
 def _known(world: Installation) -> dict[str, int]:

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from lucid_sessions.errors import LucidError, Retryable, Tampered
 
-from . import hints, pipeline, scrub, setbacks
+from . import hints, pipeline, setbacks
 from .installation import Installation, installation
-from .lifecycle import ARCHIVED, STAGES, UNFINISHED, State, stage_for
+from .lifecycle import ARCHIVED, BAD_BLOB, STAGES, UNFINISHED, State, stage_for
 from .models import Chunk
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ def put_back(chunks: list[Chunk]) -> int:
         try:
             state = _going_on(chunk)
         except Tampered as error:
-            rows.update(reason=f"{scrub.MARK}{error}"[: setbacks.LONGEST_REASON], fence=F("fence") + 1)
+            rows.update(reason=f"{BAD_BLOB}{error}"[: setbacks.LONGEST_REASON], fence=F("fence") + 1)
             log.error("chunk stays in quarantine", chunk=str(chunk.pk), reason=str(error))
             continue
         if rows.update(

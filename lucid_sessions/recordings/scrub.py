@@ -36,7 +36,6 @@ ROUND = timedelta(days=28)
 PAGE = 100
 # What was verified this lately is left alone, however small the archive.
 FRESH = timedelta(days=1)
-MARK = BAD_BLOB
 
 Replica = Callable[[str], bytes | None]
 """Given a blob's name, its bytes from another copy of the archive, or None. They are not simply believed."""
@@ -157,7 +156,7 @@ def _note_good(chunks: list[Chunk], world: Installation) -> None:
     rows.update(verified_at=timezone.now())
     _lock_held([chunk for chunk in chunks if chunk.quarantined_at], world)
     # A blob that was bad and is good again was restored: that ends the quarantine which scrub began.
-    mended = rows.filter(quarantined_at__isnull=False, reason__startswith=MARK)
+    mended = rows.filter(quarantined_at__isnull=False, reason__startswith=BAD_BLOB)
     if mended.update(quarantined_at=None, reason="", fence=F("fence") + 1):
         log.warning(
             "blobs are good again", chunks=[str(chunk.pk) for chunk in chunks if chunk.quarantined_at]
@@ -178,7 +177,7 @@ def _found_bad(
 ) -> None:
     """Repair it or sound the alarm; a chunk that expired while it was read is neither."""
     row = Chunk.objects.filter(pk=chunk.pk, state__in=ARCHIVED, fence=chunk.fence)
-    changes = {"verified_at": timezone.now(), "reason": f"{MARK}{error}", "fence": F("fence") + 1}
+    changes = {"verified_at": timezone.now(), "reason": f"{BAD_BLOB}{error}", "fence": F("fence") + 1}
     first = chunk.quarantined_at is None
     foretold = events.foretell(events.UNVERIFIED, chunk, str(error)) if first else None
     written = row.update(**changes, quarantined_at=chunk.quarantined_at or timezone.now()) == 1

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 from recorder.errors import BadSource, SourceAway, SourceLost
 from recorder.sources import rfb_pixels as pixels
+from recorder.sources.watchdog import fell_silent
 
 if TYPE_CHECKING:
     from recorder.screen import Picture
@@ -94,11 +95,7 @@ class Stream:
         try:
             got = self._connection.recv_into(into) if self.nudge else 0
         except OSError as error:
-            silent = time.monotonic() - self._heard
-            raise SourceLost(
-                f"{self.name} hangs or is cut off: it did not answer for {silent:.0f} s.",
-                heard_ns=int(self._heard * 1_000_000_000),
-            ) from error
+            raise fell_silent(self.name, heard=self._heard) from error
         if self.nudge is None:
             raise SourceAway(f"{self.name} did not answer within {HANDSHAKE_SECONDS:.0f} s.")
         self._connection.settimeout(QUIET)

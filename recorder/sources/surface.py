@@ -10,6 +10,7 @@ import xcffib.randr
 import xcffib.xproto
 
 from recorder.errors import BadSource, SourceLost
+from recorder.sources.x11_connection import lacking
 
 
 class Surface(Protocol):
@@ -68,8 +69,7 @@ class OneWindow:
         self._root = x.get_setup().roots[x.pref_screen].root
         self._alone, self._apart = alone, False
         self.origin, self.border = (0, 0), 0
-        name = "Composite"
-        if not x.core.QueryExtension(len(name), name).reply().present:
+        if lacking(x, "Composite"):
             raise BadSource("This display lacks the extension Composite: record its whole screen instead.")
         self._composite = x(xcffib.composite.key)
         self._composite.QueryVersion(0, 4).reply()

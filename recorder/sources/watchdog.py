@@ -41,9 +41,12 @@ class Watchdog:
 
     def _judge(self, now: float) -> None:
         if self._answers or not self._is_answering():
-            silent = time.monotonic() - self._heard
-            raise SourceLost(
-                f"{self._name} hangs or is cut off: it did not answer for {silent:.0f} s.",
-                heard_ns=int(self._heard * 1_000_000_000),
-            )
+            raise fell_silent(self._name, heard=self._heard)
         self._heard, self._nudged = now, None
+
+
+def fell_silent(name: str, *, heard: float) -> SourceLost:
+    """What is raised about a server that was last heard at this time of CLOCK_MONOTONIC, seconds."""
+    silent = time.monotonic() - heard
+    reason = f"{name} hangs or is cut off: it did not answer for {silent:.0f} s."
+    return SourceLost(reason, heard_ns=int(heard * 1_000_000_000))

@@ -27,7 +27,7 @@ from recorder.sources.cursor import Cursor
 from recorder.sources.server_time import monotonic_ns
 from recorder.sources.shared_image import SharedImage
 from recorder.sources.surface import OneWindow, Surface, WholeScreen
-from recorder.sources.x11_connection import connect
+from recorder.sources.x11_connection import connect, lacking
 from recorder.sources.x11_input import InputListener
 
 if TYPE_CHECKING:
@@ -274,6 +274,5 @@ def check(url: str) -> None:
 
 
 def _check_extensions(x: Any, display: str) -> None:
-    for name in NEEDED:
-        if not x.core.QueryExtension(len(name), name).reply().present:
-            raise BadSource(f"Display {display} lacks the extension {name}. Use a server that has it.")
+    if name := lacking(x, *NEEDED):
+        raise BadSource(f"Display {display} lacks the extension {name}. Use a server that has it.")

@@ -39,3 +39,8 @@ def _cookies_of(authority: Path | None) -> Iterator[None]:
         del os.environ["XAUTHORITY"]
         if before is not None:
             os.environ["XAUTHORITY"] = before
+
+
+def lacking(x: Any, *names: str) -> str | None:
+    """The first of these extensions that the display lacks; None when it has all."""
+    return next((one for one in names if not x.core.QueryExtension(len(one), one).reply().present), None)

@@ -20,6 +20,7 @@ from recorder.keys import InputPolicy
 from recorder.sources.keyboard import Keyboard, Stroke
 from recorder.sources.server_time import monotonic_ns
 from recorder.sources.windows import Windows
+from recorder.sources.x11_connection import lacking
 
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
 NEEDED = ("RECORD", "XFIXES")
@@ -166,9 +167,8 @@ def _dialled(dial: Callable[[], Any], closing: ExitStack) -> Any:
 
 
 def _check_extensions(x: Any) -> None:
-    for name in NEEDED:
-        if not x.core.QueryExtension(len(name), name).reply().present:
-            raise BadSource(f"The display lacks the extension {name}, so it does not tell of its input.")
+    if name := lacking(x, *NEEDED):
+        raise BadSource(f"The display lacks the extension {name}, so it does not tell of its input.")
 
 
 def _parsed(content: bytes, heard_ns: int) -> Iterator[_Event]:

@@ -103,11 +103,11 @@ def test_results_go_when_their_time_is_over_or_their_session_goes(world: Install
     first, second = asked(auditor, session, "export"), asked(auditor, session, "evidence")
     jobs.tick()
     Job.objects.filter(pk=first.split("/")[-1]).update(expires_at=timezone.now() - timedelta(seconds=1))
-    jobs.remove_old()
+    job_results.remove_old()
     assert auditor.get(first).status_code == 404
     shredding.begin(session, cause="test")
     assert auditor.get(f"{second}/result").status_code == 409
-    jobs.remove_old()
+    job_results.remove_old()
     assert not any(
         path.is_file() for path in job_results.folder_of(Job(pk=None).pk or session.pk).parent.rglob("*")
     )

@@ -68,7 +68,7 @@ def test_a_job_that_was_cancelled_before_it_ran_again_leaves_nothing(
     job = Job.objects.get()
     assert job.expires_at is not None
     Job.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    jobs.remove_old()
+    job_results.remove_old()
     assert auditor.get(address).status_code == 404
 
 
@@ -86,10 +86,10 @@ def test_what_was_made_of_a_session_goes_with_it_whatever_became_of_the_job(
     asked(auditor, session, "export")
     Job.objects.update(status=status)
     left_by_a_runner(Job.objects.get())
-    jobs.remove_old()
+    job_results.remove_old()
     assert len(files(settings)) == 1
     shredding.begin(session, cause="test")
-    jobs.remove_old()
+    job_results.remove_old()
     assert files(settings) == []
     assert Job.objects.exists() is (status in ("pending", "running"))
 
@@ -101,10 +101,10 @@ def test_what_an_earlier_release_cancelled_is_not_kept_for_ever(
     left_by_a_runner(Job.objects.get())
     kept = timedelta(hours=settings.LUCID_RESULT_HOURS)
     Job.objects.update(status="cancelled", ended_at=timezone.now() - kept + timedelta(minutes=1))
-    jobs.remove_old()
+    job_results.remove_old()
     assert len(files(settings)) == 1
     Job.objects.update(ended_at=timezone.now() - kept - timedelta(minutes=1))
-    jobs.remove_old()
+    job_results.remove_old()
     assert files(settings) == []
     assert not Job.objects.exists()
 
@@ -117,11 +117,11 @@ def test_what_an_older_database_does_not_know_of_goes_when_its_time_is_over(
     for job in (known, unknown):
         left_by_a_runner(job)
     Path(settings.LUCID_RESULTS_PATH, "not a job's").mkdir()
-    jobs.remove_old()
+    job_results.remove_old()
     assert len(files(settings)) == 2
     before = time.time() - job_results.kept_for().total_seconds() - 1
     for folder in Path(settings.LUCID_RESULTS_PATH).iterdir():
         os.utime(folder, (before, before))
-    jobs.remove_old()
+    job_results.remove_old()
     assert [path.parent for path in files(settings)] == [job_results.folder_of(known.pk)]
     assert Path(settings.LUCID_RESULTS_PATH, "not a job's").is_dir()

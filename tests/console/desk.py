@@ -12,7 +12,7 @@ from lucid_sessions.recordings import intake, reconcile
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Status
-from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.models import Chunk, Session
 from recorder.supervisor import Policy, Supervisor
 from tests.waiting import until
 
@@ -66,3 +66,11 @@ def record(world: Installation, client: Any, *, seconds: float, pause: float, na
 
 def _until_it_is(status: Status, session: str) -> None:
     until(lambda: Session.objects.get(pk=session).status == status)
+
+
+def archived(world: Installation, session: Session | None = None) -> int:
+    """How many segments of the screen are, of one session or of all, once what is in the spool is seen to."""
+    intake.Intake(world.spool).scan()
+    reconcile.work_inline(world)
+    mine = {"session": session} if session else {}
+    return Chunk.objects.filter(state="anchored", track="screen", **mine).count()

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from lucid_sessions.recordings import intake, reconcile, sessions
+from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Chunk
 from tests.api.people import person
 from tests.waiting import until
 
@@ -39,25 +38,20 @@ def test_the_live_view_goes_on_when_the_server_is_back(
     manager = person("session_manager")
     session = sessions.start(sessions.create("synthetic://640x360", name="running", owner=manager))
 
-    def archived() -> int:
-        intake.Intake(world.spool).scan()
-        reconcile.work_inline(world)
-        return Chunk.objects.filter(state="anchored", track="screen").count()
-
     page = watched
     with desk.recorder(world):
-        until(lambda: archived() >= 3)
+        until(lambda: desk.archived(world) >= 3)
         sign_in(page, f"{gateway.address}/sessions/{session.pk}/", manager)
         page.get_by_role("button", name="Play", exact=True).click()
-        until(lambda: archived() and position(page) > 0)
+        until(lambda: desk.archived(world) and position(page) > 0)
         with gateway.away(answer):
-            there = archived()
+            there = desk.archived(world)
             # hls.js gives up after three seconds; the page's own reading of the timeline fails meanwhile too.
-            until(lambda: archived() >= there + 10)
+            until(lambda: desk.archived(world) >= there + 10)
             page.get_by_role("alert").wait_for(state="visible")
         there = page.evaluate(BUFFERED_TO)
-        until(lambda: archived() and position(page) > there + 2)
-        until(lambda: archived() and not page.get_by_role("alert").is_visible())
+        until(lambda: desk.archived(world) and position(page) > there + 2)
+        until(lambda: desk.archived(world) and not page.get_by_role("alert").is_visible())
         sessions.stop(session)
-        until(lambda: archived() and page.locator("#status").inner_text() == "completed")
+        until(lambda: desk.archived(world) and page.locator("#status").inner_text() == "completed")
     clean(page)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from lucid_sessions.recordings import intake, reconcile, sessions
+from lucid_sessions.recordings import reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Gap, Session
 from lucid_sessions.recordings.sessions import POSTER_WIDTH
@@ -130,14 +130,9 @@ def test_a_session_plays_while_it_is_still_being_recorded(
     manager = person("session_manager")
     session = sessions.start(sessions.create("synthetic://640x360", name="running", owner=manager))
 
-    def archived() -> int:
-        intake.Intake(world.spool).scan()
-        reconcile.work_inline(world)
-        return Chunk.objects.filter(state="anchored", track="screen").count()
-
     page = watched
     with desk.recorder(world):
-        until(lambda: archived() >= 3)
+        until(lambda: desk.archived(world) >= 3)
         there, longest = _listed(client_of(manager), session)
         assert len(there) == Chunk.objects.filter(state="anchored", track="screen").count()
         sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
@@ -147,9 +142,9 @@ def test_a_session_plays_while_it_is_still_being_recorded(
         # It begins near what is happening, not at the beginning: within two segments of the list's end.
         assert position(page) >= sum(there) - 2 * longest
         first = int(page.locator("#bar").get_attribute("aria-valuemax"))
-        until(lambda: archived() >= 1 and position(page) > first)
+        until(lambda: desk.archived(world) >= 1 and position(page) > first)
         sessions.stop(session)
-        until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
+        until(lambda: desk.archived(world) >= 1 and page.locator("#status").inner_text() == "completed")
     assert int(page.locator("#bar").get_attribute("aria-valuemax")) > first
     clean(page)
 
@@ -160,21 +155,18 @@ def test_whoever_opens_a_desktop_at_rest_sees_what_it_shows_now(
     settings.LUCID_SEGMENT_SECONDS, settings.LUCID_QUIET_SEGMENT_SECONDS = 1.0, 300.0
     manager = person("session_manager")
 
-    def archived() -> int:
-        intake.Intake(world.spool).scan()
-        reconcile.work_inline(world)
-        return Chunk.objects.filter(session=session, state="anchored", track="screen").count()
-
     page = watched
     with display("-screen", "0", "320x180x24") as shown, desk.recorder(world):
         session = sessions.start(sessions.create(f"x11://{shown.name}", name="at rest", owner=manager))
-        until(lambda: archived() >= 1 and _written(world, session) > 3_000_000)
-        assert archived() == 1  # nobody watches, nothing happens
+        until(lambda: desk.archived(world, session) >= 1 and _written(world, session) > 3_000_000)
+        assert desk.archived(world, session) == 1  # nobody watches, nothing happens
         sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
         page.get_by_role("button", name="Play", exact=True).click()
-        until(lambda: archived() >= 4 and 0 < _lag(page) <= 8)
+        until(lambda: desk.archived(world, session) >= 4 and 0 < _lag(page) <= 8)
         sessions.stop(session)
-        until(lambda: archived() >= 1 and page.locator("#status").inner_text() == "completed")
+        until(
+            lambda: desk.archived(world, session) >= 1 and page.locator("#status").inner_text() == "completed"
+        )
     clean(page)
 
 

@@ -180,10 +180,7 @@ def test_the_last_figures_of_a_session_are_those_of_its_end(
 def test_a_session_stopped_while_its_host_is_away_is_sealed(
     a: DatabaseView, b: DatabaseView, session: Session, world: Installation
 ) -> None:
-    a.claim(session.pk)
-    a.report(session.pk, 1, Event("recording"))
-    factories.acknowledge(session, world, counter=1)
-    a.intake.scan()
+    _recording_on(a, session, world)
     session.refresh_from_db()
     sessions.stop(session)
     _silence(session)
@@ -198,10 +195,7 @@ def test_a_session_stopped_while_its_host_is_away_is_sealed(
 def test_what_a_host_did_not_record_before_its_session_was_stopped_elsewhere_is_a_gap(
     a: DatabaseView, b: DatabaseView, session: Session, world: Installation
 ) -> None:
-    a.claim(session.pk)
-    a.report(session.pk, 1, Event("recording"))
-    factories.acknowledge(session, world, counter=1)
-    a.intake.scan()
+    _recording_on(a, session, world)
     sessions.stop(Session.objects.get(pk=session.pk))
     _silence(session)
     began = timezone.now() - timedelta(minutes=10)
@@ -326,10 +320,7 @@ def test_of_a_host_that_was_declared_lost_and_returns_no_segment_goes_that_a_bad
 def test_a_session_is_sealed_without_a_host_that_is_lost_and_names_what_is_missing(
     a: DatabaseView, b: DatabaseView, session: Session, world: Installation
 ) -> None:
-    a.claim(session.pk)
-    a.report(session.pk, 1, Event("recording"))
-    factories.acknowledge(session, world, counter=1)
-    a.intake.scan()
+    _recording_on(a, session, world)
     session.refresh_from_db()
     sessions.stop(session)
     _silence(session)
@@ -350,3 +341,11 @@ def test_a_session_is_sealed_without_a_host_that_is_lost_and_names_what_is_missi
     assert session.status == Status.DELETED
     record = json.loads(LedgerRecord.objects.get(kind="shredded").entry)
     assert record["lost_spools"] == [a.spool.identity]
+
+
+def _recording_on(host: DatabaseView, session: Session, world: Installation) -> None:
+    """The session is recorded there, and has its first segment."""
+    host.claim(session.pk)
+    host.report(session.pk, 1, Event("recording"))
+    factories.acknowledge(session, world, counter=1)
+    host.intake.scan()

@@ -16,7 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.access.roles import manages, sees_all
 
-from .. import jobs
+from .. import job_results, jobs
 from .documents import (
     COMMON,
     CONDITIONS,
@@ -163,7 +163,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
         """Look at one job."""
         job = _one(request.user, job_id)
         tell(request, made=job.session)
-        waits = {"Retry-After": "1"} if job.status in jobs.OPEN else {}
+        waits = {"Retry-After": "1"} if job.status in job_results.OPEN else {}
         return Response(_body(job), headers=waits)
 
     @extend_schema(request=None, responses={200: JobBody, **NO_JOB, **COMMON})
@@ -193,7 +193,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
         """Download what came of a job; resumable by Range."""
         job = _one(request.user, job_id)
         tell(request, made=job.session, facts={"job": str(job.pk), "kind": job.kind})
-        path = jobs.result_path(job)
+        path = job_results.result_path(job)
         if path is None or job.result is None:
             raise Problem(NOT_READY, f"Job {job.pk} is {job.status}, or its result is gone: ask for another.")
         kind = VIDEO if path.suffix == ".mp4" else BUNDLE
