@@ -21,11 +21,14 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from recorder import durable
 from recorder.errors import Unreadable
 from recorder.export import Exported, SegmentReader, Sound
+from recorder.planes import encodable
+from recorder.quality import BT601
 from recorder.spool import unwritable
 from recorder.upright import upright
 
@@ -88,7 +91,7 @@ class _Writer:
         self._width, self._height = (side + side % 2 for side in size)
         self._video = self._picture_stream()
         self._voice = _Voice(target) if with_sound else None
-        self._last: av.VideoFrame | None = None
+        self._converter = VideoReformatter()
         self._frames, self._tick = 0, -1
 
     def write(self, epochs: Iterable[Epoch]) -> Exported:
@@ -136,9 +139,7 @@ class _Writer:
         canvas = np.zeros((self._height, self._width, 3), dtype=np.uint8)
         top, left = (self._height - height) // 2, (self._width - width) // 2
         canvas[top : top + height, left : left + width] = picture
-        frame = av.VideoFrame.from_ndarray(canvas, "bgr24").reformat(
-            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-        )
+        frame = encodable(av.VideoFrame.from_ndarray(canvas, "bgr24"), self._converter)
         frame.pts, frame.time_base, self._tick = tick, Fraction(1, TICKS), tick
         self._frames += 1
         self._target.mux(self._video.encode(frame))
@@ -150,7 +151,7 @@ class _Writer:
         stream.width, stream.height, stream.pix_fmt = self._width, self._height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
         context = stream.codec_context
-        context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = BT601
         return stream
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from .quality import BT601
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Rows = tuple[int, int]  # the first, and one past the last
@@ -14,7 +16,6 @@ NO_ROWS: Rows = (0, 0)
 # Chroma is made of neighbouring rows, so a change reaches a little beyond itself.
 REACH = 4
 STEP = 64  # rows of the smallest band; others are twice as high each: a converter takes more than a megabyte
-BT709 = 1
 
 
 def joined(one: Rows, other: Rows) -> Rows:
@@ -31,15 +32,27 @@ def meet(one: Rows | None, other: Rows) -> bool:
     return other[0] < other[1] and (one is None or (one[0] < other[1] and other[0] < one[1]))
 
 
+def encodable(frame: av.VideoFrame, converter: VideoReformatter) -> av.VideoFrame:
+    """Its luma and chroma: 4:2:0, narrow range, BT.601 (`quality.BT601`)."""
+    return converter.reformat(
+        frame,
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU601,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=Interpolation.AREA,  # chroma is the mean of its four pixels: nearest to the source
+        threads=1,
+    )
+
+
 class Planes:
-    """Luma and chroma (BT.709, narrow range, 4:2:0) of a screen of even sides; at first all of it is new."""
+    """Luma and chroma (BT.601, narrow range, 4:2:0) of a screen of even sides; at first all of it is new."""
 
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
         self._changed: Rows = (0, height)
         self._converters: dict[int, VideoReformatter] = {}
         self._frame = av.VideoFrame(width, height, "yuv420p")
-        self._frame.colorspace = self._frame.color_range = BT709
+        _, _, self._frame.colorspace, self._frame.color_range = BT601
         self._planes = [_rows_of(plane) for plane in self._frame.planes]
 
     def note(self, rows: Rows | None) -> None:
@@ -81,7 +94,7 @@ class Planes:
     def _keep(self, whole: av.VideoFrame) -> av.VideoFrame:
         """All of it is new: it takes the place of what was kept."""
         self._frame = whole
-        self._frame.colorspace = self._frame.color_range = BT709
+        _, _, self._frame.colorspace, self._frame.color_range = BT601
         self._planes = [_rows_of(plane) for plane in whole.planes]
         return whole
 
@@ -104,13 +117,7 @@ class Planes:
     def _converted(self, band: Pixels) -> av.VideoFrame:
         converter = self._converters.setdefault(len(band), VideoReformatter())
         frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(band), "bgra")
-        return converter.reformat(
-            frame,
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            threads=1,
-        )
+        return encodable(frame, converter)
 
 
 def _rows_of(plane: Any) -> Pixels:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Primaries, transfer, matrix (ITU-T H.273) and range (FFmpeg's numbers: 1 video's, 2 all values).
-BT709, SRGB = (1, 1, 1, 1), (1, 13, 0, 2)
+# BT.601's matrix weighs red, green and blue more evenly than BT.709's, so a screen keeps more (decision 32).
+BT601, SRGB = (1, 1, 6, 1), (1, 13, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Preset:
     options: dict[str, str]
     search: str = ""
     more: str = ""
-    colours: tuple[int, int, int, int] = BT709
+    colours: tuple[int, int, int, int] = BT601
 
 
 PRESETS = {

@@ -11,7 +11,12 @@ from recorder.sources.x11 import X11Source
 
 from .displays import display, program
 
-WHOLE = {"format": "yuv420p", "dst_colorspace": "ITU709", "dst_color_range": "MPEG"}
+WHOLE = {
+    "format": "yuv420p",
+    "dst_colorspace": "ITU601",
+    "dst_color_range": "MPEG",
+    "interpolation": "AREA",
+}
 
 
 def content(frame: av.VideoFrame) -> list[bytes]:

@@ -194,7 +194,7 @@ def test_ultra_loses_not_one_bit_of_the_screen(tmp_path: Path) -> None:
         assert np.array_equal(picture[..., :3], seen)
 
 
-@pytest.mark.parametrize(("quality", "told"), [("high", (1, 1, 1, False)), ("ultra", (1, 13, 0, True))])
+@pytest.mark.parametrize(("quality", "told"), [("high", (1, 1, 6, False)), ("ultra", (1, 13, 0, True))])
 def test_segments_and_exports_say_what_their_colours_mean(
     quality: str, told: tuple[int, ...], tmp_path: Path
 ) -> None:
