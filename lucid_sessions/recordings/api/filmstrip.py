@@ -26,7 +26,7 @@ from .ownership import chunk_of, session_of
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, SEALED, refused_as
 from .ranges import Whatever
-from .strict import only
+from .strict import Digits, only
 from .witnessed import Witnessed
 
 PICTURE = "image/webp"
@@ -37,11 +37,11 @@ LATEST_US = 2**62
 class Wanted(serializers.Serializer[Any]):
     """Which part of the session, and how finely."""
 
-    most = serializers.IntegerField(
+    most = Digits(
         min_value=1, max_value=1000, default=120, help_text="At most so many frames; each stands for more."
     )
-    from_us = serializers.IntegerField(min_value=0, max_value=LATEST_US, required=False)
-    to_us = serializers.IntegerField(min_value=0, max_value=LATEST_US, required=False)
+    from_us = Digits(min_value=0, max_value=LATEST_US, required=False)
+    to_us = Digits(min_value=0, max_value=LATEST_US, required=False)
 
 
 class FrameBody(serializers.Serializer[Any]):
@@ -86,7 +86,7 @@ class Filmstrip(Witnessed, ViewSet):
     def index(self, request: Request, session_id: UUID) -> Response:
         """List small pictures of a session with how much of the screen changed and how often was pressed."""
         session = session_of(request.user, session_id)
-        asked = Wanted(data=only(Wanted().fields, request.query_params))
+        asked = Wanted(data=only(Wanted().fields, request.query_params).dict())
         asked.is_valid(raise_exception=True)
         frames = [_body(session, frame) for frame in filmstrip(session, **asked.validated_data)]
         growing = session.status not in ENDED

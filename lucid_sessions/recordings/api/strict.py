@@ -28,6 +28,17 @@ class OnlyNull(serializers.IntegerField):
     """Something that cannot be chosen in this release."""
 
 
+class Digits(serializers.IntegerField):
+    """A number of a query: nothing but digits, where Python would also read ` 5`, `+5`, `1_0` and `5.0`."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """The number."""
+        text = str(data)
+        if not (text.isascii() and text.isdecimal()):
+            raise serializers.ValidationError(f"{text[:100]!r} is no whole number.")
+        return super().to_internal_value(data)
+
+
 class Strict(serializers.Serializer[Any]):
     """A body of which every field must be known and settable. `refused` gives known ones their own reason.
 
