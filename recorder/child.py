@@ -24,6 +24,7 @@ from urllib.parse import quote
 from recorder.errors import RecorderError, SourceAway, SourceLost, SourceOver, Trouble
 from recorder.importing import FileImport
 from recorder.live import LiveRecording
+from recorder.memory import refuse_huge_pages
 from recorder.names import Ending
 from recorder.orders import Mailbox, Orders, Reporter
 from recorder.sources import NOT_CHECKED, RECONNECTED, LiveSource, evidence_of, kind_of, open_source
@@ -68,6 +69,7 @@ def main() -> int:
     """Record as ordered; 0 when it ended as wished, 3 when it failed with a reason that was told."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the supervisor: it decides
     _die_with_parent()
+    refuse_huge_pages()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the target's password
     lines = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 -- lives as long as we do
     orders = Orders.from_json(lines.readline())

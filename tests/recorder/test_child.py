@@ -1,6 +1,7 @@
 """A child records one take; however it ends, what it recorded is there and the take is closed."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -47,6 +48,15 @@ def test_a_stopped_recording_begins_at_zero_has_no_hole_and_is_closed(spool: Spo
     assert closed.end_us == found[-1].end_us
     assert child.heard("ended")["facts"]["end_us"] == closed.end_us
     assert ".part" not in files(child)
+
+
+def test_a_child_has_no_huge_pages_even_where_its_encoder_asks_for_them(spool: Spool) -> None:
+    with Child(spool, "synthetic://1280x720") as child:
+        until(lambda: child.frames() > 3)
+        of_it = Path(f"/proc/{child.process.pid}")
+        assert re.search(r"^THP_enabled:\s+0$", (of_it / "status").read_text(), re.MULTILINE)
+        assert re.search(r"^AnonHugePages:\s+0 kB$", (of_it / "smaps_rollup").read_text(), re.MULTILINE)
+        assert child.end("stop") == 0
 
 
 def test_a_pause_closes_the_epoch_and_becomes_a_gap(spool: Spool) -> None:
