@@ -115,7 +115,7 @@ def _measure(scene: str, recorder: Recorder, home: Path, *, seconds: float) -> M
 
 
 def _held(shown: scenes.Desktop, running: Running) -> tuple[float, Any]:
-    shown.signal(signal.SIGSTOP)
+    shown.hold()
     time.sleep(HOLD)
     moment, source = time.time() - running.began, shown.picture()
     shown.signal(signal.SIGCONT)

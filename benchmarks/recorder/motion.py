@@ -1,12 +1,18 @@
 """`python -m benchmarks.recorder.motion DISPLAY WIDTH HEIGHT RATE`: the whole screen moves, until killed.
 
+At SIGUSR1 it goes to the next of a few places, moves for a second more and stops there until SIGCONT. These
+are the same in every run: recorders are compared by the same pictures, which come after the same ones.
 `... paint DISPLAY COUNT` paints a small square in a colour that says its number, at irregular times, and
 prints number and CLOCK_MONOTONIC nanoseconds for each.
 """
 
+import itertools
+import os
 import random
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +22,7 @@ import xcffib.xproto
 STRIP = 32
 SQUARE = 16
 PAUSES = (0.12, 0.4)
+HELD = (700, 1911, 3322)  # even and odd places, near and far
 
 
 def main(arguments: list[str]) -> None:
@@ -33,15 +40,40 @@ def move(display: str, width: int, height: int, rate: int) -> None:
     picture = x.generate_id()
     x.core.CreatePixmap(24, picture, root, width + far[0], height + far[1])
     _fill(x, picture, brush, size=(width + far[0], height + far[1]))
-    due, number = time.monotonic(), 0
-    while True:
-        number += 1
+    due, places = time.monotonic(), _Places(rate)
+    for number in places:
         left = int(far[0] * (0.5 + 0.5 * np.sin(number / 23)))
         top = int(far[1] * (0.5 + 0.5 * np.cos(number / 31)))
         x.core.CopyArea(picture, root, brush, left, top, 0, 0, width, height)
         x.core.GetInputFocus().reply()
         due += 1 / rate
         time.sleep(max(0, due - time.monotonic()))
+        if places.is_held:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            due = time.monotonic()
+
+
+class _Places:
+    """Numbers from 1 on; after SIGUSR1 those of the second up to the next of `HELD`."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate, self._number, self._end = rate, 0, 0
+        self._ends = itertools.cycle(HELD)
+        signal.signal(signal.SIGUSR1, self._hold)
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            self._number += 1
+            yield self._number
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the last number was one to stop at."""
+        return self._number == self._end
+
+    def _hold(self, *_: object) -> None:
+        self._end = next(self._ends)
+        self._number = self._end - self._rate
 
 
 def paint(display: str, count: int) -> None:

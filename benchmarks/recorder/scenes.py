@@ -32,6 +32,7 @@ class Desktop:
     server: subprocess.Popen[bytes]
     size: tuple[int, int] = SIZE
     programs: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    holder: subprocess.Popen[bytes] | None = None  # a program that stops where it is told to (`motion`)
 
     def start(self, *argv: str) -> None:
         """Another program on it."""
@@ -51,6 +52,16 @@ class Desktop:
         self.start(
             "xterm", "-fa", "DejaVu Sans Mono", "-fs", "11", "-geometry", place, "-e", "sh", "-c", command
         )
+
+    def hold(self) -> None:
+        """From now on it shows the same; `SIGCONT` goes on."""
+        if self.holder is None:
+            self.signal(signal.SIGSTOP)
+            return
+        self.holder.send_signal(signal.SIGUSR1)
+        _, status = os.waitpid(self.holder.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            raise RuntimeError("what moves the screen has ended")
 
     def signal(self, number: signal.Signals) -> None:
         """Tell all programs: SIGSTOP holds the picture, SIGCONT goes on."""
@@ -136,6 +147,7 @@ def _scrolling(shown: Desktop, _rate: int) -> None:
 def _motion(shown: Desktop, rate: int) -> None:
     width, height = map(str, shown.size)
     shown.start(sys.executable, "-m", "benchmarks.recorder.motion", shown.name, width, height, str(rate))
+    shown.holder = shown.programs[-1]
     time.sleep(2)
 
 
