@@ -29,6 +29,7 @@ MOST_LOOKS = 20_000
 MOST_WHY = 500
 LONGEST_NAME = 150
 DONE, REFUSED, DENIED, FAILED = "done", "refused", "denied", "failed"
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 # Looks by their digests, and when each counts again: that of the first is over first.
 _looks: OrderedDict[bytes, float] = OrderedDict()
@@ -109,11 +110,13 @@ def look(action: str, *, actor: Actor, seen: str = "", outcome: str = DONE, **mo
 
 
 def turned_away(action: str, *, actor: Actor, method: str, outcome: str = DENIED, **more: Any) -> None:
-    """The event of a stranger who got nothing: once a minute for one address, deed and method.
+    """The event of a stranger who got nothing: once a minute for one address (`network_of`), deed and method.
 
     The next one's facts say how many were not written since (`unwritten`): nothing else limits strangers.
     """
-    same = ("turned away", actor.address, action, method)
+    # What is no method is made up, and no two need be the same.
+    known = method if method in METHODS else ""
+    same = ("turned away", clients.network_of(actor.address), action, known)
     if not is_news(*same):
         _count_unwritten(same, 1)
         return

@@ -1,7 +1,7 @@
 """Where a request comes from, believing only what our own proxies say."""
 
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +21,12 @@ def address_of(request: HttpRequest) -> str:
     while heard and heard[-1] and _is_in(speaker, trusted):
         speaker = heard.pop()
     return speaker
+
+
+def network_of(address: str) -> str:
+    """What one stranger may have all of: an IPv4 address, or of IPv6 the 64 bits that networks are given."""
+    known = ip_address(address) if address else None
+    return str(ip_network((known, 64), strict=False)) if isinstance(known, IPv6Address) else address
 
 
 @lru_cache(maxsize=4096)

@@ -5,13 +5,17 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from . import audit
+from . import audit, lockout
 
 ADMIN = "/admin/"
 MOST_NAMED = 50
+LONGEST_NAMED = 60
 # Neither looked at nor done by anybody: help for the browser.
 UNSEEN = frozenset({"jsi18n", "autocomplete", "view_on_site"})
 SIGNS = {"login": "signed-in", "logout": "signed-out"}
+# Django takes a form that is put for one that is posted.
+FORMS = ("POST", "PUT")
+LOOKS = ("GET", "HEAD", "OPTIONS")
 
 
 class PageAudit:
@@ -28,7 +32,7 @@ class PageAudit:
         match = request.resolver_match
         name = (match.url_name or "page") if match else "page"
         if request.path.startswith(ADMIN):
-            if name not in UNSEEN and not (name == "login" and request.method == "GET"):
+            if name not in UNSEEN and not (name == "login" and request.method in LOOKS):
                 _note(request, response, name=name, actor=asked)
         elif response.status_code == 403 and not request.path.startswith("/api/"):
             _write(request, "page.refused", actor=asked, outcome=audit.DENIED)
@@ -38,7 +42,7 @@ class PageAudit:
 def _note(request: HttpRequest, response: HttpResponse, *, name: str, actor: audit.Actor | None) -> None:
     deed = SIGNS.get(name, f"admin.{name}")
     outcome = _outcome(request, response, known=actor is not None or name == "login")
-    facts = _facts(request, name=name) if request.method == "POST" else None
+    facts = _facts(request, name=name) if name == "login" or request.method in FORMS else None
     _write(request, deed, actor=actor, outcome=outcome, facts=facts)
 
 
@@ -47,10 +51,11 @@ def _facts(request: HttpRequest, *, name: str) -> dict[str, Any]:
     if name == "login":
         return {"username": str(request.POST.get("username", ""))[:150]}
     fields = sorted(set(request.POST) - {"csrfmiddlewaretoken", "_selected_action"})
+    chosen = request.POST.getlist("_selected_action")
     return {
-        "fields": fields[:MOST_NAMED],
-        "chosen": request.POST.getlist("_selected_action")[:MOST_NAMED],
-        "action": request.POST.get("action", "")[:60],
+        "fields": [one[:LONGEST_NAMED] for one in fields[:MOST_NAMED]],
+        "chosen": [one[:LONGEST_NAMED] for one in chosen[:MOST_NAMED]],
+        "action": request.POST.get("action", "")[:LONGEST_NAMED],
     }
 
 
@@ -60,7 +65,7 @@ def _outcome(request: HttpRequest, response: HttpResponse, *, known: bool) -> st
         return audit.FAILED
     if status in (401, 403) or not known:
         return audit.DENIED
-    if request.method == "POST" and status == 200 and not request.path.endswith("/logout/"):
+    if request.method in FORMS and status == 200 and not request.path.endswith("/logout/"):
         # A form that is shown again, or one that asks whether it is meant.
         is_sign_in = request.path.endswith("/login/")
         return audit.DENIED if is_sign_in else audit.REFUSED
@@ -75,8 +80,10 @@ def _write(
     thing = str(kwargs.get("object_id") or kwargs.get("session_id") or "")
     session = thing if deed.startswith("admin.recordings_session_") else str(kwargs.get("session_id", ""))
     what: dict[str, Any] = {"session": session[:36], "item": request.path[:120]}
-    if actor is None and outcome == audit.DENIED and deed != SIGNS["login"]:
-        audit.turned_away(deed, actor=who, method=str(request.method), facts=facts, **what)
+    if actor is None and outcome == audit.DENIED and deed == SIGNS["login"]:
+        lockout.tell_refused(request, username=facts["username"], **what)
+    elif actor is None and outcome != audit.DONE:
+        audit.turned_away(deed, actor=who, method=str(request.method), outcome=outcome, facts=facts, **what)
     elif request.method in ("GET", "HEAD"):
         audit.look(deed, actor=who, seen=request.path, outcome=outcome, **what)
     else:

@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from lucid_sessions.access import audit, reasons, roles
+from lucid_sessions.access import audit, lockout, reasons, roles
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import quota, sessions
 from lucid_sessions.recordings.api.figures import session_statistics
@@ -52,9 +52,7 @@ class SignIn(LoginView):
 
     def form_invalid(self, form: Any) -> HttpResponse:
         """Not let in, and write it down."""
-        name = str(form.data.get("username", ""))[: audit.LONGEST_NAME]
-        actor = audit.actor_of(self.request, claimed=name)
-        audit.record("signed-in", actor=actor, outcome=audit.DENIED, facts={"username": name})
+        lockout.tell_refused(self.request, username=str(form.data.get("username", "")))
         return super().form_invalid(form)
 
 

@@ -1,8 +1,10 @@
 """Whoever has no token fills neither the audit nor the memory of a process that writes it."""
 
+import json
 import time
 import tracemalloc
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection, transaction
@@ -70,6 +72,41 @@ def test_pages_of_the_admin_are_no_other_way_in(stranger: Any) -> None:
     assert stranger
     assert [action for (action,) in seen("action")].count("page.refused") == 1
     assert len(seen("action")) == 3
+
+
+def test_made_up_methods_are_no_other_way_in(stranger: Any) -> None:
+    for number in range(5):
+        assert Client().generic(f"MADEUP-{number}", "/admin/access/user/").status_code in (302, 403)
+        stranger.generic(f"MADEUP-{number}", f"{URL}/sessions")
+    assert seen("action", "outcome") == [("admin.access_user_changelist", "denied")]
+
+
+def test_methods_that_the_page_for_signing_in_has_not_are_no_other_way_in() -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.get("/admin/login/")
+    token = browser.cookies["csrftoken"].value
+    for _ in range(5):
+        answer = browser.delete("/admin/login/", HTTP_X_CSRFTOKEN=token)
+        assert answer.status_code == 405
+    assert seen("action", "outcome") == [("signed-in", "refused")]
+
+
+def test_what_strangers_call_their_fields_is_kept_in_part(stranger: Any) -> None:
+    fields = {f"{number}{'x' * 20_000}": "y" for number in range(40)}
+    body = urlencode({**fields, "_selected_action": ["z" * 20_000] * 40}, doseq=True)
+    Client().post("/admin/access/user/add/", body, content_type="application/x-www-form-urlencoded")
+    (facts,) = AuditEvent.objects.values_list("facts", flat=True)
+    assert len(facts["fields"]) == 40
+    assert len(json.dumps(facts)) < 10_000
+
+
+def test_asking_for_a_form_that_there_is_not_is_no_other_way_in(stranger: Any) -> None:
+    for number in range(5):
+        stranger.get(f"{URL}/sessions?text={number}", HTTP_ACCEPT="image/gif")
+        stranger.post(f"{URL}/sessions", {}, format="json", HTTP_ACCEPT="image/gif")
+        stranger.get(f"{URL}/sessions?format=x{number}")
+        stranger.get(f"{URL}/sessions", HTTP_ACCEPT="image/gif", HTTP_AUTHORIZATION="Bearer made-up")
+    assert len(seen("action")) <= 2
 
 
 def test_made_up_tokens_are_no_other_way_in(stranger: Any) -> None:

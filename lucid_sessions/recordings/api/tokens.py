@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from lucid_sessions.access import audit, tokens
+from lucid_sessions.access import audit, lockout, tokens
 from lucid_sessions.access.roles import manages
 
 from .documents import CONFIGURATION_ERRORS, NOT_SIGNED_IN, problem
@@ -62,8 +62,7 @@ class SignIn(_Open):
         body.is_valid(raise_exception=True)
         user: Any = authenticate(request._request, **body.validated_data)
         if user is None:
-            name = body.validated_data["username"]
-            _note(request, audit.DENIED, claimed=name, facts={"username": name})
+            lockout.tell_refused(request._request, username=body.validated_data["username"])
             raise AuthenticationFailed(
                 "User name or password is wrong, or the account is closed, or there were too many attempts."
             )

@@ -37,6 +37,8 @@ class Witnessed(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """As ever, and refused where the policy asks why and nobody said."""
+        # Before it is known in what form to answer: whatever is refused, it is written down who asked.
+        self.perform_authentication(request)
         super().initial(request, *args, **kwargs)
         deed = self.deeds.get(getattr(self, "action", None) or "", "")
         if deed and request.headers.get(reasons.HEADER, "-").strip() == "":
@@ -88,8 +90,8 @@ def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Map
     facts = getattr(request._request, "_lucid_facts", None)
     about: dict[str, Any] = {"item": item[:120], "why": why, "facts": facts}
     about["session"] = session or str(getattr(request._request, "_lucid_made", ""))
-    if answer.status_code == 401 and not actor.user:
-        audit.turned_away(deed, actor=actor, method=str(request.method), **about)
+    if answer.status_code >= 400 and not actor.user:
+        audit.turned_away(deed, actor=actor, method=str(request.method), outcome=outcome, **about)
     elif request.method == "GET":
         audit.look(deed, actor=actor, seen=seen, outcome=outcome, **about)
     else:
