@@ -49,12 +49,15 @@ def pairs(name: str) -> dict[str, str]:
     return {known: value for known, _, value in found}
 
 
-def networks(name: str) -> list[str]:
-    """The networks in the variable, several with commas between; ImproperlyConfigured naming what is none."""
+def networks(name: str, *, strict: bool = True) -> list[str]:
+    """The networks in the variable, several with commas between; ImproperlyConfigured naming what is none.
+
+    Unless it is `strict`, a network may be told by any address in it.
+    """
     found = [one.strip() for one in env.str(name, "").split(",") if one.strip()]
     for one in found:
         try:
-            ip_network(one)
+            ip_network(one, strict=strict)
         except ValueError as error:
             raise ImproperlyConfigured(f"{name}: {one} is no network, such as 10.1.0.0/16.") from error
     return found

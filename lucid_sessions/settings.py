@@ -178,7 +178,7 @@ CACHE_URL = address("CACHE_URL", "", "redis", "rediss")
 # --- REST API -------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = ["lucid_sessions.access.lockout.GuardedBackend"]
 # Networks of the proxies in front of us: only what these say of a client's address is believed.
-LUCID_TRUSTED_PROXIES: list[str] = env.list("LUCID_TRUSTED_PROXIES", default=[])
+LUCID_TRUSTED_PROXIES = networks("LUCID_TRUSTED_PROXIES", strict=False)
 # So many failed sign-ins on one name, or ten times as many from one address, close it for so long.
 LUCID_SIGN_IN_FAILURES = whole("LUCID_SIGN_IN_FAILURES", 5)
 LUCID_SIGN_IN_LOCK_SECONDS = whole("LUCID_SIGN_IN_LOCK_SECONDS", 900)

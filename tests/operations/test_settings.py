@@ -57,9 +57,24 @@ def test_networks_are_checked_by_the_setting_that_has_them(monkeypatch: pytest.M
             environment.networks(NAME)
 
 
-@pytest.mark.parametrize("name", ["LUCID_TARGET_ALLOW", "LUCID_WEBHOOK_ALLOW"])
-def test_no_program_starts_with_a_network_that_is_none(name: str) -> None:
+def test_a_network_may_be_told_by_an_address_in_it_where_that_was_always_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(NAME, "10.0.0.1/8, 2001:db8::1/64")
+    assert environment.networks(NAME, strict=False) == ["10.0.0.1/8", "2001:db8::1/64"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("LUCID_TARGET_ALLOW", "10.0.0.1/8"),
+        ("LUCID_WEBHOOK_ALLOW", "10.0.0.1/8"),
+        ("LUCID_TRUSTED_PROXIES", "nginx"),
+        ("LUCID_TRUSTED_PROXIES", "10.0.0.0/33"),
+    ],
+)
+def test_no_program_starts_with_a_network_that_is_none(name: str, text: str) -> None:
     asked = [sys.executable, "-c", "import lucid_sessions.settings"]
-    began = subprocess.run(asked, env=os.environ | {name: "10.0.0.1/8"}, capture_output=True, text=True)
+    began = subprocess.run(asked, env=os.environ | {name: text}, capture_output=True, text=True)
     assert began.returncode != 0
-    assert f"{name}: 10.0.0.1/8 is no network" in began.stderr
+    assert f"{name}: {text} is no network, such as 10.1.0.0/16." in began.stderr
