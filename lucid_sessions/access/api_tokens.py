@@ -5,11 +5,15 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from .models import ApiToken, User
+from lucid_sessions.errors import Retryable
+
+from .models import ApiToken, User, uuid7
 from .roles import VERBS
 
 PREFIX = "lucid_"
@@ -18,14 +22,36 @@ MOST_DAYS = 366
 USE_NOTED = timedelta(minutes=1)
 
 
-def create(user: User, *, name: str, scopes: Sequence[str], expires_at: datetime) -> tuple[ApiToken, str]:
-    """The token's row and its text, which is nowhere kept: 256 random bits need no slow hash."""
+def create(
+    user: User,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime,
+    id: UUID | None = None,  # noqa: A002
+) -> tuple[ApiToken, str]:
+    """The token's row and its text, which is nowhere kept: 256 random bits need no slow hash.
+
+    Retryable when there is one of this id.
+    """
     text = PREFIX + secrets.token_urlsafe(32)
     known = sorted(set(scopes) & set(VERBS))
-    row = ApiToken.objects.create(
-        user=user, name=name, digest=_digest(text), scopes=known, expires_at=expires_at
-    )
+    facts = {"name": name, "digest": _digest(text), "scopes": known, "expires_at": expires_at}
+    try:
+        with transaction.atomic():
+            row = ApiToken.objects.create(id=id or uuid7(), user=user, **facts)
+    except IntegrityError as error:
+        raise Retryable("Another request made this token at the same moment. Ask again.") from error
     return row, text
+
+
+def renew(row: ApiToken) -> str:
+    """Another text for a token whose text nobody was told. Retryable when another was quicker."""
+    text = PREFIX + secrets.token_urlsafe(32)
+    same = ApiToken.objects.filter(pk=row.pk, digest=row.digest, revoked_at__isnull=True)
+    if not same.update(digest=_digest(text)):
+        raise Retryable("Another request renewed this token at the same moment. Ask again.")
+    return text
 
 
 def find(text: str) -> ApiToken | None:

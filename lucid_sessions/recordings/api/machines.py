@@ -18,7 +18,7 @@ from lucid_sessions.access.roles import VERBS
 
 from .documents import COMMON, CONFIGURATION_ERRORS, ONCE, ONCE_SHOWN_ERRORS, Described, problem
 from .pagination import Pages
-from .problems import MEDIA_TYPE, NO_SUCH_THING, Problem
+from .problems import CONFLICT, MEDIA_TYPE, NO_SUCH_THING, Problem
 from .replays import once
 from .strict import Strict
 from .witnessed import Witnessed, tell
@@ -91,15 +91,11 @@ class Tokens(Witnessed, GenericViewSet[ApiToken]):
     )
     def create(self, request: Request) -> Response:
         """Make an API token for a machine. Its text is shown in this answer only."""
-        return once(request, lambda _made: self._created(request), secret=True)
+        return once(request, lambda made: self._created(request, made), secret=True)
 
-    def _created(self, request: Request) -> Response:
-        body = NewToken(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
-        user: Any = request.user
-        until = timezone.now() + timedelta(days=given["days"])
-        row, text = api_tokens.create(user, name=given["name"], scopes=given["scopes"], expires_at=until)
+    def _created(self, request: Request, made: UUID) -> Response:
+        row = ApiToken.objects.filter(pk=made, user=request.user.pk).first()
+        row, text = _new(request, made) if row is None else (row, _renewed(row))
         tell(request, facts={"token": str(row.pk), "name": row.name, "scopes": row.scopes})
         return Response({**TokenBody(row).data, "token": text}, 201)
 
@@ -113,3 +109,19 @@ class Tokens(Witnessed, GenericViewSet[ApiToken]):
             raise Problem(NO_SUCH_THING, f"You have no API token {token_id}.")
         api_tokens.revoke(row)
         return Response(status=204)
+
+
+def _new(request: Request, made: UUID) -> tuple[ApiToken, str]:
+    body = NewToken(data=request.data)
+    body.is_valid(raise_exception=True)
+    given = body.validated_data
+    user: Any = request.user
+    until = timezone.now() + timedelta(days=given["days"])
+    return api_tokens.create(user, name=given["name"], scopes=given["scopes"], expires_at=until, id=made)
+
+
+def _renewed(row: ApiToken) -> str:
+    """A text for what an earlier request under the same key has made, whose answer did not get so far."""
+    if row.revoked_at is not None:
+        raise Problem(CONFLICT, f"Token {row.pk}, which this Idempotency-Key made, was revoked since.")
+    return api_tokens.renew(row)

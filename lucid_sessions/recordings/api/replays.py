@@ -33,7 +33,7 @@ def once(request: Request, make: Callable[[UUID], Response], *, secret: bool = F
     `make` is given the id of what it shall create: after a failure or a death half-way it is the same id
     again, so that what was already created is found rather than created twice. What it refuses it must not
     have made. 422: the key came with another body. 409: it was answered with a `secret`, which is kept
-    nowhere.
+    nowhere: what is found again gets another one.
     """
     given = request.headers.get("Idempotency-Key")
     if given is None:
@@ -47,7 +47,11 @@ def once(request: Request, make: Callable[[UUID], Response], *, secret: bool = F
     try:
         answer = make(row.made)
         text = "" if secret else json.dumps(answer.data, default=str)
-        ours.update(status=answer.status_code, answer=text, location=answer.headers.get("Location", ""))
+        kept = ours.update(
+            status=answer.status_code, answer=text, location=answer.headers.get("Location", "")
+        )
+        if secret and not kept:
+            _busy()  # whoever goes on with the key gives out another secret, and only that counts
     except (APIException, Refused):
         # Nothing was made: the key is free for another try.
         ours.delete()

@@ -146,22 +146,12 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
     )
     def create(self, request: Request) -> Response:
         """Make an endpoint. Its secret is in this answer only: keep it, to check signatures with."""
-        return once(request, lambda _made: self._created(request), secret=True)
+        return once(request, lambda made: self._created(request, made), secret=True)
 
-    def _created(self, request: Request) -> Response:
-        body = NewEndpoint(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
-        user: Any = request.user
-        if WebhookEndpoint.objects.count() >= endpoints.MOST:
-            raise Problem(CONFLICT, f"There are {endpoints.MOST} endpoints already: delete one first.")
-        with refused_as(INVALID):
-            row, secret = endpoints.create(
-                given["url"],
-                kinds=given.get("events", []),
-                description=given.get("description", ""),
-                by=user.get_username(),
-            )
+    def _created(self, request: Request, made: UUID) -> Response:
+        # An earlier request under the same key may have made it, whose answer did not get so far.
+        row = WebhookEndpoint.objects.filter(pk=made).first()
+        row, secret = _new(request, made) if row is None else (row, endpoints.renew(row))
         tell(request, facts={"webhook": str(row.pk), "url": row.url, "events": row.events})
         return Response({**EndpointBody(row).data, "secret": secret}, 201, headers=_tag_of(row))
 
@@ -236,6 +226,23 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
             raise Problem(NO_SUCH_THING, f"There is no delivery {delivery_id} to endpoint {webhook_id}.")
         with refused_as(NOT_READY):
             return Response(DeliveryBody(endpoints.redeliver(_one(webhook_id), found)).data, 202)
+
+
+def _new(request: Request, made: UUID) -> tuple[WebhookEndpoint, str]:
+    body = NewEndpoint(data=request.data)
+    body.is_valid(raise_exception=True)
+    given = body.validated_data
+    user: Any = request.user
+    if WebhookEndpoint.objects.count() >= endpoints.MOST:
+        raise Problem(CONFLICT, f"There are {endpoints.MOST} endpoints already: delete one first.")
+    with refused_as(INVALID):
+        return endpoints.create(
+            given["url"],
+            kinds=given.get("events", []),
+            description=given.get("description", ""),
+            by=user.get_username(),
+            id=made,
+        )
 
 
 def _one(pk: UUID) -> WebhookEndpoint:

@@ -7,12 +7,13 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from lucid_sessions import archive
 from lucid_sessions.access.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookEvent, uuid7
-from lucid_sessions.errors import Refused
+from lucid_sessions.errors import Refused, Retryable
 
 from .. import events
 from ..installation import installation
@@ -26,20 +27,28 @@ MOST = 50
 OVERLAP = timedelta(hours=24)
 
 
-def create(url: str, *, kinds: Sequence[str], description: str, by: str) -> tuple[WebhookEndpoint, str]:
-    """The endpoint and its secret, which is shown this once; Refused where nothing may be sent to."""
+def create(
+    url: str,
+    *,
+    kinds: Sequence[str],
+    description: str,
+    by: str,
+    id: UUID | None = None,  # noqa: A002
+) -> tuple[WebhookEndpoint, str]:
+    """The endpoint and its secret, which is shown this once; Refused where nothing may be sent to.
+
+    Retryable when there is one of this id.
+    """
     require_open(url)
     if WebhookEndpoint.objects.count() >= MOST:
         raise Refused(f"There are {MOST} endpoints already: delete one first.")
-    secret, pk = new_secret(), uuid7()
-    row = WebhookEndpoint.objects.create(
-        id=pk,
-        url=url,
-        description=description,
-        events=known(kinds),
-        secret=_sealed(secret, endpoint=pk),
-        created_by=by,
-    )
+    secret, pk = new_secret(), id or uuid7()
+    facts = {"url": url, "description": description, "events": known(kinds), "created_by": by}
+    try:
+        with transaction.atomic():
+            row = WebhookEndpoint.objects.create(id=pk, secret=_sealed(secret, endpoint=pk), **facts)
+    except IntegrityError as error:
+        raise Retryable("Another request made this endpoint at the same moment. Ask again.") from error
     return row, secret
 
 
@@ -85,6 +94,16 @@ def rotate(row: WebhookEndpoint) -> str:
     secret = new_secret()
     before = {"secret_before": bytes(row.secret), "before_until": timezone.now() + OVERLAP}
     change(row, secret=_sealed(secret, endpoint=row.pk), **before)
+    return secret
+
+
+def renew(row: WebhookEndpoint) -> str:
+    """Another secret for an endpoint whose secret nobody was told. Retryable when another was quicker."""
+    secret = new_secret()
+    try:
+        change(row, secret=_sealed(secret, endpoint=row.pk))
+    except ChangedMeanwhile as error:
+        raise Retryable(str(error)) from error
     return secret
 
 
