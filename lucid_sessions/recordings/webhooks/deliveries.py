@@ -158,12 +158,17 @@ def _turn(row: WebhookEndpoint, send: Send) -> int:
 
 def _attempts(row: WebhookEndpoint, *, keys: Sequence[str], send: Send) -> int:
     for made in range(A_TURN):
-        claimed = _claim(row)
+        claimed = _claim(row) if _is_as_it_was(row) else None
         if claimed is None:
             return made
         if not _tried(row, claimed, keys=keys, send=send):
             return made + 1
     return A_TURN
+
+
+def _is_as_it_was(row: WebhookEndpoint) -> bool:
+    """False when it was changed, disabled or deleted since: the next look knows it as it is."""
+    return WebhookEndpoint.objects.filter(pk=row.pk, version=row.version, enabled__in=[True]).exists()
 
 
 def _tried(row: WebhookEndpoint, one: WebhookDelivery, *, keys: Sequence[str], send: Send) -> bool:
@@ -211,6 +216,7 @@ def _attempt(row: WebhookEndpoint, one: WebhookDelivery, *, keys: Sequence[str],
         WebhookEndpoint.objects.filter(pk=row.pk, failures__gt=0).update(
             failures=0, failing_since=None, quiet_until=None
         )
+        row.failures, row.failing_since = 0, None
         facts = {"answer": answer.status, "milliseconds": answer.milliseconds, "reason": ""}
         return _settle(one, status=DeliveryStatus.DELIVERED, **facts)
     return _failed(row, one, answer, reason=f"it answered {answer.status}")
@@ -251,7 +257,9 @@ def _fail_endpoint(row: WebhookEndpoint, reason: str, *, gone: bool = False) -> 
         why = "it answered 410 Gone" if gone else f"it failed since {row.failing_since:%Y-%m-%d %H:%M} UTC"
         changes |= {"enabled": False, "reason": f"{why}: {reason}"[:300], "version": F("version") + 1}
         log.error("webhook endpoint disabled", endpoint=str(row.pk), reason=why)
-    WebhookEndpoint.objects.filter(pk=row.pk).update(quiet_until=now + wait, **changes)
+    # Who has changed it since has enabled it anew, or knows better.
+    same = WebhookEndpoint.objects.filter(pk=row.pk, version=row.version)
+    same.update(quiet_until=now + wait, **changes)
 
 
 def _settle(one: WebhookDelivery, **changes: Any) -> bool:
