@@ -13,7 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -44,6 +44,8 @@ RENEW_SECONDS = 15.0
 LOOK_SECONDS = 0.5
 MOST_ATTEMPTS = 8
 RETRY = timedelta(seconds=15)
+# An instant further ahead than we ever set was written under another clock: it counts as past.
+FURTHEST = timedelta(minutes=5)
 
 _announce: Callable[[], None] | None = None
 
@@ -95,16 +97,22 @@ def tick(*, limit: int = 4) -> int:
 
 def oldest_pending_seconds() -> float:
     """How long the job that waits longest has waited to be begun, or begun again; 0 when none waits."""
-    waiting = Job.objects.filter(status=JobStatus.PENDING).order_by("created_at")
-    first = waiting.values_list("created_at", flat=True).first()
-    return max(0.0, (timezone.now() - first).total_seconds()) if first else 0.0
+    now = timezone.now()
+    first = Job.objects.filter(_free(now)).order_by("created_at").values_list("created_at", flat=True).first()
+    return max(0.0, (now - first).total_seconds()) if first else 0.0
+
+
+def _free(now: datetime) -> Q:
+    """Nobody works on it."""
+    lost = Q(lease_until__lte=now) | Q(lease_until__gt=now + FURTHEST)
+    return Q(status=JobStatus.PENDING) | Q(status=JobStatus.RUNNING) & lost
 
 
 def _claim() -> Job | None:
     now = timezone.now()
-    free = Q(status=JobStatus.PENDING) | Q(status=JobStatus.RUNNING, lease_until__lt=now)
-    due = Job.objects.filter(free).filter(Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now))
-    for job in due.order_by("created_at")[:100]:
+    free, never = _free(now), Q(next_attempt_at__isnull=True)
+    due = never | Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=now + FURTHEST)
+    for job in Job.objects.filter(free).filter(due).order_by("created_at")[:100]:
         if needs_key(job) and not settings.ENCRYPTION_PASSWORD:
             continue
         mine = Job.objects.filter(free, pk=job.pk, fence=job.fence)

@@ -106,3 +106,33 @@ def test_how_long_the_oldest_has_waited_is_known_until_it_is_done(world: Install
     assert 5400 <= jobs.oldest_pending_seconds() < 5500
     assert jobs.tick() == 2
     assert jobs.oldest_pending_seconds() == 0
+
+
+def test_one_whose_runner_is_gone_waits_to_be_begun_again(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "export")
+    now = timezone.now()
+    Job.objects.update(
+        status="running", fence=1, attempts=1, created_at=now - timedelta(hours=2), lease_until=now
+    )
+    assert 7200 <= jobs.oldest_pending_seconds() < 7300
+    Job.objects.update(lease_until=now + timedelta(seconds=50))
+    assert jobs.oldest_pending_seconds() == 0
+    Job.objects.update(lease_until=now)
+    assert jobs.tick() == 1
+    assert auditor.get(address).json()["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    "left",
+    [{"status": "running", "lease_until": timedelta(days=30)}, {"next_attempt_at": timedelta(days=30)}],
+)
+def test_what_was_written_under_a_clock_that_was_ahead_is_not_waited_for(
+    world: Installation, auditor: Any, left: dict[str, Any]
+) -> None:
+    address = asked(auditor, sealed_session(world), "export")
+    now = timezone.now()
+    Job.objects.update(
+        **{name: now + value if isinstance(value, timedelta) else value for name, value in left.items()}
+    )
+    assert jobs.tick() == 1
+    assert auditor.get(address).json()["status"] == "finished"
