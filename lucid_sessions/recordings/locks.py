@@ -5,6 +5,7 @@ credentials. It follows the hold within a minute, and covers what is stored late
 locks counts for the stores that it was noted of, and for a day: a blob that was written anew has none.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from lucid_sessions.blobs import Blobs, S3Blobs
-from lucid_sessions.errors import Retryable
+from lucid_sessions.errors import LucidError, Retryable
 
 from . import upkeep
 from .installation import Installation
@@ -27,24 +28,48 @@ THREADS = 8
 # Noted before a session's blobs are touched: who dies then may have locked some, and they are seen to again.
 UNDER_WAY = -1
 AGAIN_SECONDS = 24 * 3600.0
+# A turn may last longer than the time to the next: that one would begin with the same sessions.
+_turn = threading.Lock()
 
 
 def tick(world: Installation) -> int:
-    """How many blobs were locked or unlocked, so that those of held sessions are locked and no others."""
+    """How many blobs were locked or unlocked, so that those of held sessions are locked and no others.
+
+    What keeps one session's from it is raised once all others were seen to.
+    """
     if not any(isinstance(layer, S3Blobs) and layer.bucket.where.lock for layer in world.layers):
         return 0
+    if not _turn.acquire(blocking=False):
+        return 0
+    try:
+        return _see_to_all(world)
+    finally:
+        _turn.release()
+
+
+def _see_to_all(world: Installation) -> int:
     known = _known(world)
     changed = 0
+    failure: LucidError | None = None
     for session in Session.objects.exclude(holds=[]).only("pk", "holds"):
         blobs = _blobs(session.pk)
         wanted = len(blobs) if session.active_holds else 0
         if known.get(str(session.pk), 0) == wanted:
             continue
         known = _noted(known, session.pk, UNDER_WAY)
-        _each(blobs, world.blobs.lock if wanted else world.blobs.unlock, store=world.blobs)
+        try:
+            _each(blobs, world.blobs.lock if wanted else world.blobs.unlock, store=world.blobs)
+        except LucidError as error:
+            if not world.blobs.present():
+                raise
+            log.error("blobs not locked, or not unlocked", session=str(session.pk), reason=str(error))
+            failure = error
+            continue
         log.info("blobs of a session", session=str(session.pk), locked=wanted)
         changed += len(blobs)
         known = _noted(known, session.pk, wanted)
+    if failure is not None:
+        raise failure
     return changed
 
 

@@ -1,14 +1,15 @@
 """Locks of held blobs in a bucket are put on again where what is known of them may not be so any more."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from lucid_sessions.blobs import S3Blobs
-from lucid_sessions.errors import Retryable
+from lucid_sessions.errors import Refused, Retryable
 from lucid_sessions.recordings import holds, locks, upkeep
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.models import Chunk, Session
 from tests.buckets import address_of, new_bucket
 from tests.recordings import archived
 from tests.recordings.people import person
@@ -92,3 +93,32 @@ def _unlock_behind_our_back(world: Installation) -> None:
     """As a new version under the same name is: scrub writes one, and a restore."""
     for name in world.blobs.names():
         world.blobs.unlock(name)
+
+
+def test_a_session_that_cannot_be_locked_keeps_no_other_from_its_lock(locked: Installation) -> None:
+    good, bad = (archived.sealed(locked, segments=2) for _ in range(2))
+    for session in (good, bad):
+        holds.place(session, by=person(f"officer of {session.pk}"), why="case 18")
+    chunk = Chunk.objects.filter(session=bad.pk).latest("sequence")
+    Chunk.objects.filter(pk=chunk.pk).update(blob="no name of a blob")
+    for _ in range(2):
+        with pytest.raises(Refused):
+            locks.tick(locked)
+        assert upkeep.recall(locks.NAME)["sessions"] == {str(bad.pk): locks.UNDER_WAY, str(good.pk): 2}
+
+
+def test_one_turn_at_a_time_is_taken_however_long_it_takes(
+    locked: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, stock, meanwhile = archived.sealed(locked, segments=2), locks._each, list[int]()
+
+    def each(*args: Any, **named: Any) -> None:
+        if not meanwhile:
+            meanwhile.append(-1)
+            meanwhile.append(locks.tick(locked))
+        stock(*args, **named)
+
+    monkeypatch.setattr(locks, "_each", each)
+    holds.place(session, by=person("officer"), why="case 17")
+    assert (locks.tick(locked), meanwhile) == (2, [-1, 0])
+    assert _is_locked(locked)
