@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents: what happened, to what, what to do, and the request's identity."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -226,7 +227,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """The answer to a defect (logged with its trace by Django): its request id, and nothing of its inside."""
+    """The answer to a defect (logged with its trace by Django): its request id, and nothing of its inside.
+
+    Where the database was away before a view was reached, or for a page, it is no defect: 503.
+    """
+    error = sys.exc_info()[1]
+    if isinstance(error, Exception) and _kind_of(error) is STORAGE:
+        return _away(request, _detail_of(error))
     if not request.path.startswith("/api/"):
         return HttpResponse(
             f"Something went wrong here. Tell your administrator the number {request_id(request)}.",
@@ -234,3 +241,11 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
             content_type="text/plain; charset=utf-8",
         )
     return _plain(request, DEFECT, "This is a defect. Report it with the request_id; the log has its trace.")
+
+
+def _away(request: HttpRequest, detail: str) -> HttpResponseBase:
+    answer: HttpResponseBase = _plain(request, STORAGE, detail)
+    if not request.path.startswith("/api/"):
+        answer = HttpResponse(detail, status=STORAGE.status, content_type="text/plain; charset=utf-8")
+    answer["Retry-After"] = str(RETRY_SECONDS)
+    return answer
