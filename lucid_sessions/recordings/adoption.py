@@ -20,7 +20,7 @@ from lucid_sessions.errors import Refused, Retryable, Tampered
 from recorder.errors import Unreadable
 from recorder.names import COUNTER_BITS, ClosedMarker, GapMarker, SegmentName, read_marker
 
-from . import failpoints, hints, markers, spool_files, tombstones
+from . import failpoints, hints, lost_hosts, markers, spool_files, tombstones
 from .installation import Installation
 from .lifecycle import STAGES
 from .models import Chunk, Session, Take
@@ -54,7 +54,7 @@ def adopt(world: Installation, lost: str) -> Adopted:
     done, found, takes = Adopted(), list(mirror.copies(lost)), Take.objects.filter(spool=lost)
     if not found and not takes.exists():
         raise Refused(f"Nobody knows a spool {lost}: `manage.py spool list` shows them.")
-    if takes.filter(ended_at__isnull=True, lease_until__gt=timezone.now()).exists():
+    if lost_hosts.lives(lost):
         raise Retryable(f"The host of spool {lost} was heard from within the last half minute: is it lost?")
     for copy in sorted(found, key=_segments_first):
         try:

@@ -38,12 +38,11 @@ def declare(spool: str) -> GivenUp:
     takes = Take.objects.filter(spool=spool)
     if not takes.exists() and not Chunk.objects.filter(spool=spool).exists():
         raise Refused(f"No take was ever recorded into spool {spool}: see the admin's list of takes.")
-    now = timezone.now()
-    living = RecorderHost.objects.filter(spool=spool, seen_at__gt=now - SILENT, seen_at__lt=now + FURTHEST)
-    if living.exists() or takes.filter(ended_at__isnull=True, lease_until__gt=now).exists():
+    if lives(spool):
         raise Refused(
             f"The host of spool {spool} was heard from within the last half minute: it is not lost."
         )
+    now = timezone.now()
     reason = REASON.format(spool=spool)
     waiting = [stage.needs for stage in STAGES.values() if stage.needs_spool]
     chunks = Chunk.objects.filter(spool=spool, state__in=waiting, quarantined_at__isnull=True)
@@ -53,6 +52,14 @@ def declare(spool: str) -> GivenUp:
     )
     wait_no_more([spool])
     return done
+
+
+def lives(spool: str) -> bool:
+    """Whether the recorder of that spool was heard from of late, by itself or by a take that it renews."""
+    now = timezone.now()
+    seen = RecorderHost.objects.filter(spool=spool, seen_at__gt=now - SILENT, seen_at__lt=now + FURTHEST)
+    renewed = Take.objects.filter(spool=spool, ended_at__isnull=True)
+    return seen.exists() or renewed.filter(lease_until__gt=now, lease_until__lt=now + FURTHEST).exists()
 
 
 def wait_no_more(spools: Collection[str]) -> None:

@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from lucid_sessions.blobs import Where
+from lucid_sessions.errors import Retryable
 from lucid_sessions.recordings import adoption, intake, lost_hosts, reconcile, shredding, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
-from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session
+from lucid_sessions.recordings.models import Chunk, LedgerRecord, RecorderHost, Session, Take
 from lucid_sessions.recordings.spool_mirror import Copy, SpoolMirror, mirror_of
 from tests import factories
 from tests.recordings import archived, mirrored
@@ -31,16 +35,31 @@ def mirror(host: Installation) -> SpoolMirror:
     return found
 
 
-def _lose(host: Installation, mirror: SpoolMirror) -> tuple[Session, Copy, bytes]:
-    """A session whose host is lost, and the copy of its first segment, which is lost too."""
+@dataclass(frozen=True)
+class Adopted:
+    """A session whose host is lost, and the copy of its first segment too; another has adopted the rest."""
+
+    session: Session
+    lost: str
+    copy: Copy
+    content: bytes
+    by: Installation
+    said: adoption.Adopted
+
+
+@pytest.fixture
+def adopted(host: Installation, mirror: SpoolMirror, tmp_path: Path) -> Adopted:
     session = mirrored.recorded(host)
     mirror.acknowledge(host.spool)
     intake.Intake(host.spool, mirror).scan()
     first = next(copy for copy in mirror.copies() if not copy.name.endswith(".json"))
-    content = mirror.get(first)
+    content, lost = mirror.get(first), host.spool.identity
     mirror.forget(first)
     shutil.rmtree(host.spool_root)
-    return session, first, content
+    other = mirrored.another(host, tmp_path)
+    said = adoption.adopt(other, lost)
+    factories.end(session)
+    return Adopted(session, lost, first, content, other, said)
 
 
 def _sealed(session: Session, world: Installation) -> list[str]:
@@ -52,14 +71,10 @@ def _sealed(session: Session, world: Installation) -> list[str]:
 
 
 def test_a_session_is_sealed_without_what_has_no_second_copy_and_goes_when_its_host_is_given_up(
-    host: Installation, mirror: SpoolMirror, tmp_path: Path
+    adopted: Adopted,
 ) -> None:
-    lost = host.spool.identity
-    session, _, _ = _lose(host, mirror)
-    other = mirrored.another(host, tmp_path)
-    done = adoption.adopt(other, lost)
-    assert (done.segments, len(done.problems)) == (2, 1)
-    factories.end(session)
+    lost, session, other = adopted.lost, adopted.session, adopted.by
+    assert (adopted.said.segments, len(adopted.said.problems)) == (2, 1)
     assert _sealed(session, other) == [adoption.NO_COPY.format(spool=lost)]
     shredding.begin(session, cause="test")
     assert archived.finish(session, other).status == Status.EXPIRING
@@ -70,20 +85,31 @@ def test_a_session_is_sealed_without_what_has_no_second_copy_and_goes_when_its_h
     assert record["lost_spools"] == [lost]
 
 
-def test_a_copy_that_turns_up_later_is_adopted_after_all(
-    host: Installation, mirror: SpoolMirror, tmp_path: Path
-) -> None:
-    lost = host.spool.identity
-    session, copy, content = _lose(host, mirror)
-    other = mirrored.another(host, tmp_path)
-    adoption.adopt(other, lost)
-    factories.end(session)
+def test_a_copy_that_turns_up_later_is_adopted_after_all(adopted: Adopted, mirror: SpoolMirror) -> None:
+    session, other = adopted.session, adopted.by
     assert len(_sealed(session, other)) == 1
-    mirror.put(copy, content)
-    assert adoption.adopt(other, lost).problems == []
+    mirror.put(adopted.copy, adopted.content)
+    assert adoption.adopt(other, adopted.lost).problems == []
     assert _sealed(session, other) == []
     assert set(Chunk.objects.values_list("state", flat=True)) == {State.ANCHORED}
     assert adoption.known(other).keys() == {other.spool.identity}
+
+
+def test_the_spool_of_a_host_that_lives_is_not_adopted_whatever_its_takes_say(
+    host: Installation, mirror: SpoolMirror, tmp_path: Path
+) -> None:
+    session = mirrored.recorded(host)
+    mirror.acknowledge(host.spool)
+    factories.end(session)
+    other, lost = mirrored.another(host, tmp_path), host.spool.identity
+    RecorderHost.objects.create(spool=lost, name="it lives")
+    with pytest.raises(Retryable, match="heard from within the last half minute"):
+        adoption.adopt(other, lost)
+    assert adoption.known(other).keys() == {lost}
+    RecorderHost.objects.update(seen_at=timezone.now() - lost_hosts.SILENT)
+    # A lease that is further ahead than any is given was written under another clock.
+    Take.objects.update(ended_at=None, lease_until=timezone.now() + timedelta(days=1))
+    assert adoption.adopt(other, lost).segments == 3
 
 
 def test_chunks_of_a_spool_whose_takes_another_host_has_can_be_given_up(world: Installation) -> None:

@@ -16,11 +16,19 @@ from django.utils import timezone
 
 from lucid_sessions.blobs import Where
 from lucid_sessions.errors import Refused, Retryable, Tampered
-from lucid_sessions.recordings import adoption, intake, reconcile, sessions, shredding, verification
+from lucid_sessions.recordings import (
+    adoption,
+    intake,
+    lost_hosts,
+    reconcile,
+    sessions,
+    shredding,
+    verification,
+)
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
-from lucid_sessions.recordings.models import Chunk, Session, Take
+from lucid_sessions.recordings.models import Chunk, RecorderHost, Session, Take
 from lucid_sessions.recordings.spool_mirror import Copy, mirror_of
 from recorder.recovery import recover
 from recorder.spool import HELD
@@ -255,6 +263,8 @@ def test_a_recorders_host_is_destroyed_and_another_drains_all_of_it(
     assert lost in capsys.readouterr().out
     assert _spool("adopt", lost) != 0  # heard from a moment ago
     Take.objects.update(lease_until=timezone.now())
+    assert _spool("adopt", lost) != 0  # so was its host
+    RecorderHost.objects.update(seen_at=timezone.now() - lost_hosts.SILENT)
     assert _spool("adopt", lost) == 0
     other = outside.installation()
     sessions.stop(session)
