@@ -25,12 +25,12 @@ from recorder.sources import RECONNECTED
 from recorder.spool import Spool
 from recorder.supervisor import NO_TAKE, Event, Load, Tenure, Wanted
 
-from . import ledger_rows, recorder_figures, sessions, targets, watching
+from . import ledger_rows, lost_ends, recorder_figures, sessions, targets, watching
 from .events import CHANGED
 from .installation import installation
 from .intake import Intake
 from .lifecycle import LIVE, Desired, Status
-from .models import Chunk, Gap, RecorderHost, Session, SessionKey, Take
+from .models import Chunk, RecorderHost, Session, SessionKey, Take
 from .spool_files import MOST_TAKES
 
 log = structlog.get_logger(__name__)
@@ -150,7 +150,7 @@ class DatabaseView:
         first.update(started_at=now, **CHANGED)
         row.refresh_from_db()
         started = row.started_at or now
-        return Tenure(take.number, int(started.timestamp() * 1000), self._known_end(session), secret)
+        return Tenure(take.number, int(started.timestamp() * 1000), lost_ends.known_end(session), secret)
 
     def _password(self, session: Session) -> str | None:
         """The password for the session's desktop, empty where there is none; None when the session fails."""
@@ -176,13 +176,6 @@ class DatabaseView:
         highest = Chunk.objects.filter(session=session).aggregate(highest=Max("sequence"))["highest"] or 0
         here = [number for _, number, _ in self.spool.takes_of(session) if number <= MOST_TAKES]
         return max([newest.number if newest else 0, highest >> COUNTER_BITS, *here]) + 1
-
-    def _known_end(self, session: UUID) -> int | None:
-        ends = [
-            rows.filter(session=session, track="screen").aggregate(end=Max(column))["end"]
-            for rows, column in ((Chunk.objects, "end_us"), (Gap.objects, "to_us"))
-        ]
-        return max((end for end in ends if end is not None), default=None)
 
     def report(self, session: UUID, take: int, event: Event) -> None:
         """Write down what happened; what a take left in the spool is filed before its end is.

@@ -11,6 +11,7 @@ from django.db.models import Max
 
 from recorder.continuation import AT_THE_END, OF_THE_SCREEN
 from recorder.sources import MEDIA_TIMED
+from recorder.take import PAUSED
 
 from .models import Chunk, Closure, Gap, Session, Take
 
@@ -26,10 +27,11 @@ def account_for(pk: UUID) -> None:
         return
     if session.started_at is None or session.ended_at is None:
         return
-    from_us, to_us = _known_end(pk), (session.ended_at - session.started_at) // timedelta(microseconds=1)
+    from_us, to_us = known_end(pk) or 0, (session.ended_at - session.started_at) // timedelta(microseconds=1)
     if from_us >= to_us:
         return
-    facts = {"from_us": from_us, "to_us": to_us, "reason": died.reason, "uncertain": True}
+    reason = _pause_until(from_us, pk) or died.reason
+    facts = {"from_us": from_us, "to_us": to_us, "reason": reason, "uncertain": True}
     tracks = set(Closure.objects.filter(session=pk).values_list("track", flat=True)) - OF_THE_SCREEN
     for track in sorted(tracks):
         place = {"track": track, "take": died.take, "number": AT_THE_END}
@@ -45,10 +47,16 @@ def _last_that_died(session: UUID) -> Closure | None:
     return Closure.objects.filter(**place, ending="interrupted").first()
 
 
-def _known_end(session: UUID) -> int:
-    """Until when the screen is recorded, or accounted for, microseconds."""
+def _pause_until(at_us: int, session: UUID) -> str:
+    """The pause that lasted when its recorder was told to end: it stays one. Empty when there was none."""
+    last = Gap.objects.filter(session=session, track="screen", to_us=at_us, reason__startswith=PAUSED)
+    return last.values_list("reason", flat=True).first() or ""
+
+
+def known_end(session: UUID) -> int | None:
+    """Until when the screen is recorded, or accounted for, microseconds; None where nothing is known."""
     ends = [
         rows.filter(session=session, track="screen").aggregate(end=Max(column))["end"]
         for rows, column in ((Chunk.objects, "end_us"), (Closure.objects, "end_us"), (Gap.objects, "to_us"))
     ]
-    return max(end or 0 for end in ends)
+    return max((end for end in ends if end is not None), default=None)

@@ -24,6 +24,7 @@ from recorder.recovery import recover
 from recorder.supervisor import NO_TAKE, Event, Load
 from recorder.take import Stamp
 from tests import factories
+from tests.factories import SEGMENT_US
 from tests.recordings import archived
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,7 +103,7 @@ def test_what_is_missing_when_a_session_is_stopped_is_in_its_seal(
     a.report(session.pk, 1, Event("recording"))
     factories.acknowledge(session, world, counter=1)
     Stamp(boot_id(), 0, 0, "a").write(a.spool.take_directory(session.pk, 1))
-    end_us = factories.SEGMENT_US
+    end_us = SEGMENT_US
     a.spool.write_closed(ClosedMarker(session.pk, "screen", 1, 1, end_us, "it was lost", "interrupted"))
     session.refresh_from_db()
     sessions.stop(session)
@@ -209,11 +210,30 @@ def test_what_a_host_did_not_record_before_its_session_was_stopped_elsewhere_is_
     session.refresh_from_db()
     (gap,) = verify(session).gaps
     place = (gap["track"], gap["take"], gap["from_us"], gap["reason"])
-    assert place == ("screen", 1, factories.SEGMENT_US, "the recorder stopped unexpectedly")
+    assert place == ("screen", 1, SEGMENT_US, "the recorder stopped unexpectedly")
     lasted_us = (session.ended_at - session.started_at) // timedelta(microseconds=1)
     assert (gap["to_us"], gap["uncertain"]) == (lasted_us, True)
     assert lasted_us >= 600_000_000
     assert (session.status, verify(session).missing) == (Status.COMPLETED, [])
+
+
+def test_a_pause_in_which_a_host_was_shut_down_and_its_session_stopped_elsewhere_stays_one(
+    a: DatabaseView, b: DatabaseView, session: Session, world: Installation
+) -> None:
+    _recording_on(a, session, world)
+    # Told to end in a pause of two seconds, the recorder accounts for those.
+    factories.gap(session, world, from_us=SEGMENT_US, to_us=SEGMENT_US + 2_000_000, reason="paused")
+    end = ClosedMarker(session.pk, "screen", 1, 1, SEGMENT_US + 2_000_000, "shut down", "interrupted")
+    world.spool.write_closed(end)
+    a.intake.scan()
+    Session.objects.filter(pk=session.pk).update(started_at=timezone.now() - timedelta(minutes=10))
+    sessions.stop(Session.objects.get(pk=session.pk))
+    _silence(session)
+    b.wanted()
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    assert [gap["reason"] for gap in verify(session).gaps] == ["paused", "paused"]
+    assert verify(session).gaps[1]["from_us"] == end.end_us
 
 
 def test_a_host_that_returns_after_the_end_closes_its_take_and_adds_what_it_has(
