@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused
 from lucid_sessions.ledger import Log
 
-from . import completeness, failpoints, observation, tombstones
+from . import completeness, failpoints, lost_ends, observation, tombstones
 from .events import CHANGED
 from .leaves import hash_of
 from .lifecycle import BAD_BLOB, ENDED, LIVE, UNFINISHED, Desired, State, Status, sources_of
@@ -177,7 +177,7 @@ def _adopt(record: LedgerRecord, leaves: list[dict[str, Any]]) -> None:
 
 
 def _seal_session(record: LedgerRecord, facts: dict[str, Any], ledger: Log) -> None:
-    _end(UUID(facts["session"]), at=datetime.fromtimestamp(facts["time_us"] / 1_000_000, tz=UTC))
+    _end(UUID(facts["session"]), sealed_at=datetime.fromtimestamp(facts["time_us"] / 1_000_000, tz=UTC))
     sealed = Session.objects.filter(pk=facts["session"], sealed_revision__lt=facts["revision"])
     sealed.update(sealed_revision=facts["revision"], sealed_record=record.index, **CHANGED)
     ended = Session.objects.filter(pk=facts["session"], status=Status.PROCESSING)
@@ -191,15 +191,24 @@ def _seal_session(record: LedgerRecord, facts: dict[str, Any], ledger: Log) -> N
             rows.update(status=Status.PROCESSING, **CHANGED)
 
 
-def _end(session: UUID, *, at: datetime) -> None:
+def _end(pk: UUID, *, sealed_at: datetime) -> None:
     """What is sealed is over: an older database may take it to be recorded still, or not yet begun."""
-    live = Session.objects.filter(pk=session, status__in=(Status.CREATED, *LIVE))
-    if live.exists():
-        takes = Take.objects.filter(session=session, ended_at__isnull=True)
+    live = Session.objects.filter(pk=pk, status__in=(Status.CREATED, *LIVE))
+    if session := live.first():
+        at = _ended_at(session, sealed_at)
+        takes = Take.objects.filter(session=pk, ended_at__isnull=True)
         takes.update(ended_at=at, reason="by the log its session was sealed")
         live.filter(ended_at__isnull=True).update(ended_at=at)
         live.update(status=Status.PROCESSING, desired=Desired.STOP, **CHANGED)
-        log.warning("a session follows the log: it is over", session=str(session))
+        log.warning("a session follows the log: it is over", session=str(pk))
+
+
+def _ended_at(session: Session, sealed_at: datetime) -> datetime:
+    """When a session was over, by its timeline: its seal may have been long in coming."""
+    end_us = lost_ends.known_end(session.pk)
+    if end_us is None or session.started_at is None:
+        return sealed_at
+    return session.started_at + min(timedelta(microseconds=end_us), sealed_at - session.started_at)
 
 
 def _bury_session(_record: LedgerRecord, facts: dict[str, Any], _ledger: Log) -> None:

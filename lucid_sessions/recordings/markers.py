@@ -12,6 +12,8 @@ from .lifecycle import ENDED, Status
 from .models import Closure, Gap, Session
 
 Marker = GapMarker | ClosedMarker
+# Above any number that a recorder gives, which counts from 1: gaps of which only a seal tells.
+UNNUMBERED = 1 << 20
 
 
 def file_marker(marker: Marker) -> None:
@@ -19,6 +21,8 @@ def file_marker(marker: Marker) -> None:
     place, facts = _place(marker), _facts(marker)
     rows = (Gap if isinstance(marker, GapMarker) else Closure).objects
     begun = _name(marker)
+    if isinstance(marker, GapMarker):
+        _number(marker, facts)
     if rows.filter(**place).exists() and not upkeep.recall(begun):
         return
     # Noted before the row is there: who finds it knows by this that one died before the session was told.
@@ -27,6 +31,14 @@ def file_marker(marker: Marker) -> None:
     failpoints.reach("marker.filed")
     _seal_again(marker.session)
     upkeep.forget(begun)
+
+
+def _number(marker: GapMarker, facts: dict[str, Any]) -> None:
+    """A restore may know the gap already, from its seal, which tells no number: now it has its own."""
+    there = Gap.objects.filter(session=marker.session, track=marker.track, take=marker.take)
+    if not there.filter(number=marker.number).exists():
+        same = there.filter(number__gt=UNNUMBERED, **facts).values_list("pk", flat=True)[:1]
+        Gap.objects.filter(pk__in=list(same)).update(number=marker.number)
 
 
 def _name(marker: Marker) -> str:

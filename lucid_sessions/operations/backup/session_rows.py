@@ -10,6 +10,7 @@ from lucid_sessions.recordings import tombstones
 from lucid_sessions.recordings.completeness import NEVER_CLOSED
 from lucid_sessions.recordings.events import CHANGED
 from lucid_sessions.recordings.lifecycle import Desired, Status
+from lucid_sessions.recordings.markers import UNNUMBERED
 from lucid_sessions.recordings.models import Chunk, Closure, Gap, Session, Take
 from lucid_sessions.recordings.retention import RECOVERED
 
@@ -57,17 +58,13 @@ def take_in(session: UUID, *, spool: str) -> None:
         found.update(created_at=first, started_at=first, ended_at=last, **CHANGED)
 
 
-# Above any number that a recorder gives: it counts from 1.
-SEALED = 1 << 20
-
-
 def follow_seal(session: UUID, body: dict[str, Any]) -> None:
     """What a seal says beside its chunks: gaps, and where its takes were closed, have their rows again."""
     for gap in body["gaps"]:
         rows = Gap.objects.filter(session=session, track=gap["track"], take=gap["take"])
         if not rows.filter(**gap).exists():
             last = rows.aggregate(last=Max("number"))["last"] or 0
-            Gap.objects.create(session_id=session, number=max(last, SEALED) + 1, **gap)
+            Gap.objects.create(session_id=session, number=max(last, UNNUMBERED) + 1, **gap)
     _close(session, _counters(session, body), reason="its closing was lost; its seal tells of it")
 
 

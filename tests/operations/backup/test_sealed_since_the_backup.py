@@ -1,15 +1,20 @@
 """A session that was recorded when the backup was made, and sealed since: it is over, as its seal says."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from lucid_sessions.recordings import ledger_rows
+from lucid_sessions.operations.backup import session_rows
+from lucid_sessions.recordings import ledger_rows, reconcile
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import LIVE, Desired, Status
-from lucid_sessions.recordings.models import LedgerRecord, Session, Take
+from lucid_sessions.recordings.models import Gap, LedgerRecord, Session, Take
+from lucid_sessions.recordings.verification import verify
+from tests import factories
 from tests.operations.backup.site import POPULATE, Site
 from tests.recordings.archived import sealed
 
@@ -88,6 +93,36 @@ def test_it_is_over_and_its_seal_stays_what_it_was(
         site.lose("spool")
     site.manage("restore", tmp_path / "backups", "--over", *(lost or ()))
     assert json.dumps(site.facts(FACTS)) == json.dumps(before)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_gap_whose_host_is_back_only_after_the_restore_is_sealed_once(world: Installation) -> None:
+    session = factories.recorded_session(world, segments=1)
+    factories.gap(session, world, from_us=1_000_000, to_us=3_000_000, reason="server lost")
+    factories.file_spool(world)
+    reconcile.work_inline(world)
+    # What a restore does whose backup is older, while that host is away.
+    Gap.objects.all().delete()
+    record = LedgerRecord.objects.get(kind="sealed")
+    session_rows.follow_seal(session.pk, ledger_rows.read_body(world.log(), record))
+    factories.file_spool(world)
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    (gap,) = verify(session).gaps
+    assert gap == {**GAP, "from_us": 1_000_000, "uncertain": False}
+    assert (session.sealed_revision, Gap.objects.get().number) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_ended_where_its_timeline_does_however_late_it_was_sealed(world: Installation) -> None:
+    session = sealed(world)
+    began = timezone.now() - timedelta(hours=5)
+    older = {"status": Status.RECORDING, "sealed_revision": 0, "started_at": began, "ended_at": None}
+    Session.objects.filter(pk=session.pk).update(**older)
+    LedgerRecord.objects.filter(kind="sealed").update(applied=False)
+    ledger_rows.apply_all(world.log())
+    session.refresh_from_db()
+    assert session.ended_at == session.started_at + timedelta(microseconds=2 * factories.SEGMENT_US)
 
 
 @pytest.mark.django_db(transaction=True)
