@@ -166,7 +166,7 @@ def steer(request: HttpRequest, session_id: UUID, verb: str) -> HttpResponse:
         outcome = audit.REFUSED
     else:
         outcome = audit.DONE
-        messages.success(request, f'"{session.name}": {verb}.')
+        messages.success(request, f'"{session.name}": {verb} asked for.')
     note(request, deed, outcome=outcome, session=str(session_id))
     return redirect("console:session", session_id=session.pk)
 

@@ -145,7 +145,7 @@ class SessionAdmin(Evidence):
                 self.message_user(request, str(error), messages.ERROR)
             else:
                 self.log_change(request, session, f"told to {act.__name__}")
-                self.message_user(request, f'"{session.name}": {act.__name__}.', messages.SUCCESS)
+                self.message_user(request, f'"{session.name}": {act.__name__} asked for.', messages.SUCCESS)
 
 
 class Quarantined(admin.SimpleListFilter):

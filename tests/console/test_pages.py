@@ -45,6 +45,12 @@ def test_a_visitor_is_asked_to_sign_in_and_comes_back() -> None:
     assert Client().post("/sign-in/", form | {"next": "https://elsewhere.invalid/"})["Location"] == "/"
 
 
+def test_a_wrong_password_does_not_cost_the_name_as_well() -> None:
+    text = Client().post("/sign-in/", {"username": 'ana"<b>', "password": "wrong"}).content.decode()
+    assert 'value="ana&quot;&lt;b&gt;"' in text
+    assert "too many attempts" in text
+
+
 def test_without_a_role_the_pages_say_so() -> None:
     answer = browser_of(person(None)).get("/")
     assert answer.status_code == 403
@@ -100,7 +106,8 @@ def test_sessions_are_steered_from_their_page(world: Installation) -> None:
     browser = browser_of(operator)
     assert f"/sessions/{session.pk}/start" in browser.get(f"/sessions/{session.pk}/").content.decode()
     assert browser.get(f"/sessions/{session.pk}/start").status_code == 405
-    browser.post(f"/sessions/{session.pk}/start")
+    told = browser.post(f"/sessions/{session.pk}/start", follow=True).content.decode()
+    assert "&quot;mine&quot;: start asked for." in told
     session.refresh_from_db()
     assert session.status == "starting"
     told = browser.post(f"/sessions/{session.pk}/start", follow=True).content.decode()
@@ -186,3 +193,35 @@ def test_the_list_keeps_itself_current(watched: Any, live_server: Any, world: In
     Session.objects.filter(pk=session.pk).update(status="completed")
     until(lambda: pill.inner_text() == "completed")
     clean(watched)
+
+
+def test_a_session_s_page_keeps_its_facts_current(
+    watched: Any, live_server: Any, world: Installation
+) -> None:
+    user = person("admin")
+    session = sessions.create("x11://:7", name="deploy db-7", owner=user)
+    Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
+    cookie_of(watched, live_server, user)
+    watched.goto(f"{live_server.url}/sessions/{session.pk}/")
+    assert "Not sealed yet" in watched.locator("#checks").inner_text()
+    assert "x11://:7" in watched.locator("#about").inner_text()
+    assert watched.get_by_role("button", name="Stop").is_visible()
+    over = {"status": "completed", "desired": "stop", "sealed_revision": 1, "sealed_record": 5}
+    Session.objects.filter(pk=session.pk).update(**over)
+    until(lambda: "Sealed as record 5" in watched.locator("#checks").inner_text())
+    assert watched.get_by_role("button", name="Stop").count() == 0
+    clean(watched)
+
+
+def test_a_page_that_cannot_be_renewed_says_so(watched: Any, live_server: Any, world: Installation) -> None:
+    user = person("admin")
+    session = sessions.create("synthetic://", name="deploy db-7", owner=user)
+    Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
+    cookie_of(watched, live_server, user)
+    watched.goto(live_server.url)
+    stale = watched.locator("#stale")
+    assert not stale.is_visible()
+    watched.context.set_offline(True)
+    until(lambda: "Not renewed since" in stale.inner_text())
+    watched.context.set_offline(False)
+    until(lambda: not stale.is_visible())

@@ -137,7 +137,10 @@ def test_a_session_plays_while_it_is_still_being_recorded(
         assert len(there) == Chunk.objects.filter(state="anchored", track="screen").count()
         sign_in(page, f"{live_server.url}/sessions/{session.pk}/", manager)
         assert page.locator("#status").inner_text() == "recording"
+        until(lambda: _lag(page) > 0)
+        assert page.locator("#live").get_attribute("class") == "live"  # nothing moves yet
         page.get_by_role("button", name="Play", exact=True).click()
+        until(lambda: page.locator("#live").get_attribute("class") == "live on")
         until(lambda: position(page) > 0)
         # It begins near what is happening, not at the beginning: within two segments of the list's end.
         assert position(page) >= sum(there) - 2 * longest

@@ -79,10 +79,12 @@ export class Live {
   #keepUp() {
     if (!this.growing) return;
     const { lag } = this;
-    at("live").classList.toggle("on", this.following);
+    // A picture that stands still shows nothing of what happens now.
+    const shows = this.following && !this.video.paused;
+    at("live").classList.toggle("on", shows);
     at("live").dataset.lag = lag.toFixed(2);
-    at("lag").textContent = this.following && !this.video.paused ? `${lag.toFixed(0)} s behind` : "";
-    if (!this.following || this.video.paused || this.video.seeking) return;
+    at("lag").textContent = shows ? `${lag.toFixed(0)} s behind` : "";
+    if (!shows || this.video.seeking) return;
     const late = lag - this.wanted;
     if (late > JUMP_S && this.target > this.place() + 1e6) this.#jump();
     else if (late > 0.4) this.#speed(1.1);

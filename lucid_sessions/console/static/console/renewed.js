@@ -1,0 +1,40 @@
+// Keeps parts of a page current without a reload, each unless someone is using it; says so when it cannot.
+const MOVING = ".pill:is(.starting, .recording, .paused, .stopping, .processing)";
+const script = document.querySelector("script[data-parts]");
+const parts = script.dataset.parts.split(" ");
+const stale = document.getElementById("stale");
+let moving = isMoving(document);
+let seen = new Date();
+
+function isMoving(page) {
+  return page.querySelector(MOVING) !== null;
+}
+
+async function renew() {
+  if (document.hidden) return;
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  // Without the parts it is another page: signed out meanwhile, or the server is in trouble.
+  if (!answer.ok || !fresh.getElementById(parts[0])) throw new Error(`The server answered ${answer.status}.`);
+  moving = isMoving(fresh);
+  for (const id of parts) replace(document.getElementById(id), fresh.getElementById(id));
+  seen = new Date();
+  stale.hidden = true;
+}
+
+function replace(old, fresh) {
+  if (old && fresh && !old.contains(document.activeElement)) old.replaceChildren(...fresh.childNodes);
+}
+
+// A server that is away for a moment is asked again; what the page still shows may be true no longer.
+function tell() {
+  stale.textContent = `Not renewed since ${seen.toLocaleTimeString()}: the server does not answer, or you are signed out. It is tried again by itself.`;
+  stale.hidden = false;
+}
+
+// Of what is over nothing changes any more: a look that nobody takes is not to be in the audit.
+function later() {
+  if (moving || "always" in script.dataset) setTimeout(() => renew().catch(tell).finally(later), moving ? 3_000 : 15_000);
+}
+
+later();

@@ -1,0 +1,50 @@
+"""Whoever is called out at night looks at a phone: nothing is cut off, and no page moves sideways."""
+
+from typing import Any
+
+import pytest
+
+from lucid_sessions.recordings import sessions
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Session
+from tests.api.people import person
+
+from .conftest import clean
+from .test_pages import cookie_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WIDTH = 390
+
+
+def right_edge(page: Any, name: str) -> float:
+    box = page.get_by_role("button", name=name, exact=True).bounding_box()
+    return float(box["x"] + box["width"])
+
+
+@pytest.mark.parametrize("address", ["/", "/pipeline/", "/sessions/{}/", "/nothing"])
+def test_no_page_is_wider_than_the_screen(
+    watched: Any, live_server: Any, world: Installation, address: str
+) -> None:
+    user = person("admin")
+    user.is_staff = True  # whose header has most in it
+    user.save()
+    session = sessions.create("synthetic://", name="the deployment of db-7 on friday evening", owner=user)
+    Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
+    cookie_of(watched, live_server, user)
+    watched.set_viewport_size({"width": WIDTH, "height": 844})
+    watched.goto(live_server.url + address.format(session.pk))
+    assert watched.evaluate("document.documentElement.scrollWidth") == WIDTH
+    assert right_edge(watched, "Sign out") <= WIDTH
+    clean(watched)
+
+
+def test_all_buttons_of_the_player_are_there(watched: Any, live_server: Any, world: Installation) -> None:
+    user = person("admin")
+    session = sessions.create("synthetic://", name="deploy db-7", owner=user)
+    cookie_of(watched, live_server, user)
+    watched.set_viewport_size({"width": WIDTH, "height": 844})
+    watched.goto(f"{live_server.url}/sessions/{session.pk}/")
+    edge = watched.evaluate("document.getElementById('player').getBoundingClientRect().right")
+    for name in ("Play", "Back 10 seconds", "Forward 10 seconds", "Full screen"):
+        assert right_edge(watched, name) <= edge, name
