@@ -1,13 +1,25 @@
-"""structlog without rich, which sigstore brings along: 10 MB a process, to paint what no log of ours has.
+"""Libraries without others that they load where there are some, and that nothing of ours asks of them.
 
-Loaded before anything that loads structlog.
+structlog would load rich, which sigstore brings along: 10 MB a process, to paint what no log of ours has.
+This module is loaded before anything that loads structlog.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-if "structlog" not in sys.modules and "rich" not in sys.modules:
-    sys.modules["rich"] = None  # type: ignore[assignment]  # so that importing it fails
+
+@contextmanager
+def without(*names: str) -> Iterator[None]:
+    """What is imported within the block does without these; whoever imports one of them later has it."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: importing it fails
     try:
-        import structlog as structlog
+        yield
     finally:
-        del sys.modules["rich"]
+        for name in absent:
+            del sys.modules[name]
+
+
+with without("rich"):
+    import structlog as structlog

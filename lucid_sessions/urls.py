@@ -3,6 +3,13 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from lucid_sessions import lean
+
+# What these have for tests of APIs and for pages with code.
+with lean.without("jinja2", "pygments", "requests"):
+    import django.test.signals  # noqa: F401
+    import rest_framework.compat  # noqa: F401
+
 from lucid_sessions.operations.overview import Overview
 
 admin.autodiscover()

@@ -10,6 +10,8 @@ from kombu import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lucid_sessions.settings")
+# `migrate` has checked this code. A worker would load the whole REST API for it: a third of its start, 25 MB.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "yes")
 
 from django.conf import settings
 

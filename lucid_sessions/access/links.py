@@ -9,7 +9,7 @@ from django.core import signing
 from django.utils import timezone
 
 from .models import User
-from .tokens import spend as spend_once
+from .spent import spend as spend_once
 
 SECONDS = 60
 _SALT = "lucid one-time link"

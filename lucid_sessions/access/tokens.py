@@ -11,13 +11,13 @@ from uuid import uuid4
 
 import structlog
 from django.contrib.auth.models import update_last_login
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from .models import RevokedToken, User
+from .spent import spend
 
 log = structlog.get_logger(__name__)
 
@@ -97,17 +97,6 @@ def _is_revoked(jti: str) -> bool:
 
 def _revoke(jti: str, *, until: int) -> bool:
     return spend(jti, until=datetime.fromtimestamp(until, UTC))
-
-
-def spend(name: str, *, until: datetime) -> bool:
-    """True when it was spent by this call: one insert decides, so of two at once only one wins."""
-    RevokedToken.objects.filter(expires_at__lt=timezone.now()).delete()
-    try:
-        with transaction.atomic():
-            RevokedToken.objects.create(jti=name, expires_at=until)
-    except IntegrityError:
-        return False
-    return True
 
 
 def _latest_end() -> int:

@@ -3,27 +3,25 @@
 Anyone can check one with OpenSSL alone:
 
     openssl ts -verify -in NAME.tsr -data checkpoint -CAfile ROOTS.pem
+
+What reads certificates is loaded by whoever stamps or verifies: it was a twentieth of every command's start.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import ClassVar
-
-from cryptography import x509
-from rfc3161_client import (
-    HashAlgorithm,
-    TimestampRequestBuilder,
-    VerificationError,
-    Verifier,
-    VerifierBuilder,
-    decode_timestamp_response,
-)
+from typing import TYPE_CHECKING, ClassVar
 
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.ledger.anchors import STAMP, Anchor
 from lucid_sessions.ledger.answers import post, public_part
 from lucid_sessions.ledger.log import Log
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+    from rfc3161_client import Verifier
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,8 @@ class Authority:
         Retryable: it cannot be reached, or declines. Tampered: what came is no time-stamp of these bytes by
         an authority that `roots` vouch for.
         """
+        from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
+
         request = TimestampRequestBuilder().data(content).hash_algorithm(HashAlgorithm.SHA256).build()
         response = self._ask(request.as_bytes())
         self._verified(response, content, nonce=request.nonce)
@@ -63,6 +63,8 @@ class Authority:
         return self._verified(response, content, nonce=None)
 
     def _verified(self, response: bytes, content: bytes, *, nonce: int | None) -> datetime:
+        from rfc3161_client import VerificationError, decode_timestamp_response
+
         try:
             stamp = decode_timestamp_response(response)
             self._verifier(nonce).verify_message(stamp, content)
@@ -73,6 +75,8 @@ class Authority:
         return stamp.tst_info.gen_time
 
     def _verifier(self, nonce: int | None) -> Verifier:
+        from rfc3161_client import VerifierBuilder
+
         certificates = self._certificates
         roots = [one for one in certificates if one.issuer == one.subject]
         inner = [one for one in certificates if one.issuer != one.subject]
@@ -81,9 +85,11 @@ class Authority:
         return VerifierBuilder(roots=roots, intermediates=inner, nonce=nonce).build()
 
     @cached_property
-    def _certificates(self) -> list[x509.Certificate]:
+    def _certificates(self) -> list[Certificate]:
+        from cryptography.x509 import load_pem_x509_certificates
+
         try:
-            return x509.load_pem_x509_certificates(self.roots)
+            return load_pem_x509_certificates(self.roots)
         except ValueError as error:
             raise Refused(f"LUCID_TIMESTAMP_ROOTS holds no PEM certificates: {error}.") from error
 

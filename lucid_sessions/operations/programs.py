@@ -88,7 +88,7 @@ def worker(
 ) -> Program:
     """A Celery worker on `queues`; what is unfinished `stop_seconds` after SIGTERM is done again later."""
     command = (
-        *(PYTHON, "-m", "celery", "-A", "tasks", "worker", "-n", f"{name}@%h", "-Q", ",".join(queues)),
+        *(PYTHON, "-m", "tasks", "worker", "-n", f"{name}@%h", "-Q", ",".join(queues)),
         *("--pool", pool, "--concurrency", str(concurrency), "--loglevel", settings.LOG_LEVEL),
         *("--without-gossip", "--without-mingle"),
     )
@@ -106,7 +106,7 @@ def worker(
 def beat(env: Mapping[str, str]) -> Program:
     """The clock of the static schedule."""
     schedule = settings.LUCID_HOME / "beat" / "schedule"
-    command = (PYTHON, "-m", "celery", "-A", "tasks", "beat", "-s", str(schedule), "--pidfile=")
+    command = (PYTHON, "-m", "tasks", "beat", "-s", str(schedule), "--pidfile=")
     return _program("beat", (*command, "--loglevel", "WARNING"), env)
 
 

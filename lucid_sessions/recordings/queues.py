@@ -1,6 +1,5 @@
 """How many messages wait in each of the broker's queues. They are hints: the truth is in the database."""
 
-import redis
 from django.conf import settings
 
 from .lifecycle import OTHER_QUEUES, STAGES
@@ -14,6 +13,8 @@ def depths() -> dict[str, int]:
 
     Who asks waits for Redis by no more than a second or two, however it hangs.
     """
+    import redis
+
     names = {stage: [stage] for stage in (*STAGES, *OTHER_QUEUES)}
     if settings.LUCID_QUEUE_PER_SPOOL:
         spools = set(Take.objects.order_by().values_list("spool", flat=True).distinct())

@@ -95,8 +95,6 @@ class Site:
         beat = (
             sys.executable,
             "-m",
-            "celery",
-            "-A",
             "tasks",
             "beat",
             "-s",
@@ -211,6 +209,6 @@ class Site:
 
 
 def _worker(queues: str, name: str) -> tuple[str, ...]:
-    command = (sys.executable, "-m", "celery", "-A", "tasks", "worker", "-n", f"worker@{name}", "-Q", queues)
+    command = (sys.executable, "-m", "tasks", "worker", "-n", f"worker@{name}", "-Q", queues)
     pool = ("--pool", "threads", "--concurrency", "2", "--loglevel", "INFO")
     return (*command, *pool, "--without-gossip", "--without-mingle")

@@ -103,7 +103,7 @@ class Engine:
         self.others.append(self._start("beat", "-s", str(self.ground.home / "beat"), name="beat"))
 
     def _start(self, *argv: str, name: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        command = [*before, sys.executable, "-m", "celery", "-A", "tasks", *argv, "--loglevel", "INFO"]
+        command = [*before, sys.executable, "-m", "tasks", *argv, "--loglevel", "INFO"]
         with (self.ground.home / f"{name}.log").open("ab") as out:
             return subprocess.Popen(command, env=self.env, stdout=out, stderr=out, start_new_session=True)
 

@@ -57,7 +57,7 @@ def workers(*queues: str, env: dict[str, str], logs: Path) -> Iterator[list[Work
 
 
 def _started(queues: str, *, env: dict[str, str], log: Path) -> tuple[Worker, Path]:
-    argv = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-Q", queues, "--pool", "threads"]
+    argv = [sys.executable, "-m", "tasks", "worker", "-Q", queues, "--pool", "threads"]
     argv += ["--concurrency", "2", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
     argv += ["-n", f"{log.stem}@test"]
     with log.open("wb") as out:

@@ -1,0 +1,19 @@
+"""What works once: refresh tokens, one-time addresses."""
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from .models import RevokedToken
+
+
+def spend(name: str, *, until: datetime) -> bool:
+    """True when it was spent by this call: one insert decides, so of two at once only one wins."""
+    RevokedToken.objects.filter(expires_at__lt=timezone.now()).delete()
+    try:
+        with transaction.atomic():
+            RevokedToken.objects.create(jti=name, expires_at=until)
+    except IntegrityError:
+        return False
+    return True
