@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.deploy.containers import NOBODY, Containers, effective, made_root
 from tests.deploy.imaged import STARTED, imaged
@@ -72,6 +70,10 @@ def test_a_service_runs_as_nobody_and_its_health_check_says_yes(running: Contain
 
 
 def test_what_is_in_it_can_be_listed_for_scanners(image: Path) -> None:
+    # It loads jsonschema, which makes forty parsers of addresses: too much for whoever merely collects tests.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     told = run(sys.executable, DEPLOY / "docker/sbom.py", image, "lucid-session-api", "0.1.0").stdout
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(told) is None
     names = {part["name"]: part["purl"] for part in json.loads(told)["components"]}
