@@ -54,7 +54,11 @@ class Load:
 
     def record(self) -> str:
         """A recording that has been ordered."""
-        body = {"name": f"rolling {len(self.sessions)}", "source": {"kind": "synthetic"}}
+        body = {
+            "name": f"rolling {len(self.sessions)}",
+            "source": {"kind": "synthetic"},
+            "recording_config": {"resolution": "320x240", "frame_rate": 5},
+        }
         status, session = self.client.ask("POST", "/api/v1/sessions", body)
         assert status == 201, session
         self.sessions.append(session["id"])

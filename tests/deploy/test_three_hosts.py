@@ -75,7 +75,7 @@ class Story:
 
 def _recording(site: Site, name: str) -> str:
     """What `record` said once it was let: until the new host is heard of, all that are known are full."""
-    words = ("record", "synthetic://320x240", "--name", name, "--json")
+    words = ("record", "synthetic://320x240", "--fps", "5", "--name", name, "--json")
     answers = [site.ask(*words)]
 
     def is_let() -> bool:
