@@ -15,6 +15,10 @@ from . import api_tokens, links
 from .roles import sees_all
 
 MOST_KNOWN = 10_000
+OVER = (
+    "The access token is over, or none of this server's. "
+    "POST /api/v1/auth/refresh or /api/v1/auth/token gives another."
+)
 Known = tuple[float, Any, Any]
 _known: dict[bytes, Known] = {}
 
@@ -51,7 +55,10 @@ class BearerAuthentication(JWTAuthentication):
             if row is None:
                 raise InvalidToken("The API token is unknown, revoked or over.")
             return row.user, row
-        token = self.get_validated_token(raw)
+        try:
+            token = self.get_validated_token(raw)
+        except InvalidToken as error:
+            raise InvalidToken(OVER) from error
         return self.get_user(token), token
 
 

@@ -92,7 +92,8 @@ def test_a_generated_client_records_downloads_and_verifies(generated: Path, tmp_
         time.sleep(2)
         call("sessions_stop", client=signed_in, session_id=made.id)
         wait_for(status, "completed")
-        page = call("chunks_list", client=signed_in, session_id=made.id, track="screen").parsed
+        screen = models.ChunksListTrack("screen")
+        page = call("chunks_list", client=signed_in, session_id=made.id, track=screen).parsed
         one = page.items[0]
         blob = call("chunks_download", client=signed_in, session_id=made.id, chunk_id=one.id).content
         proof = call("chunks_proof", client=signed_in, session_id=made.id, chunk_id=one.id).parsed

@@ -101,3 +101,55 @@ def test_a_defect_answers_with_its_request_identity_and_no_trace(world: Installa
     assert answer.json()["code"] == "LUCID_ERR_1000"
     assert answer.json()["request_id"] == answer["X-Request-ID"]
     assert "Traceback" not in answer.content.decode()
+
+
+def detail_of(answer: Any, status: int) -> str:
+    assert (answer.status_code, answer["Content-Type"]) == (status, "application/problem+json")
+    return str(answer.json()["detail"])
+
+
+def test_what_is_missing_or_another_way_is_told_with_what_to_send() -> None:
+    admin, url = client_of(person("admin")), "/api/v1/sessions"
+    assert "Authorization: Bearer" in detail_of(APIClient().get(url), 401)
+    over = APIClient().get(url, headers={"Authorization": "Bearer eyJhbGciOi"})
+    assert "/api/v1/auth/refresh" in detail_of(over, 401)
+    form = admin.post(url, "name=x", content_type="application/x-www-form-urlencoded")
+    assert "Content-Type: application/json" in detail_of(form, 415)
+    assert "Accept: application/json" in detail_of(admin.get(url, headers={"Accept": "text/csv"}), 406)
+
+
+def test_an_address_with_a_slash_too_many_is_told_the_right_one() -> None:
+    assert detail_of(APIClient().get("/api/v1/sessions/"), 404).endswith("out: /api/v1/sessions")
+    assert "/api/v1/schema/" in detail_of(APIClient().get("/api/v1/session"), 404)
+
+
+@pytest.mark.parametrize(
+    ("place", "field", "says"),
+    [
+        ("sessions?status=done", "status", "Known: created, starting, recording"),
+        ("sessions?ordering=name", "ordering", "Known: created_at, -created_at."),
+        ("sessions?created_after=2026-01-01T00:00:00+00:00", "created_after", "%2B"),
+        ("sessions/{session}/chunks?track=video", "track", "Known: screen, input, audio, thumb."),
+        ("jobs?status=done", "status", "Known: pending"),
+    ],
+)
+def test_a_filter_that_is_none_of_its_choices_names_them(
+    world: Installation, place: str, field: str, says: str
+) -> None:
+    assert world.spool.identity
+    session = Session.objects.create(name="one", source="synthetic://")
+    answer = client_of(person("admin")).get(f"/api/v1/{place.format(session=session.pk)}")
+    (fault,) = answer.json()["errors"]
+    assert (answer.status_code, fault["field"]) == (400, field)
+    assert says in fault["detail"]
+
+
+def test_what_only_the_core_can_refuse_names_its_field_too(world: Installation) -> None:
+    assert world.spool.identity
+    admin = client_of(person("admin"))
+    inside = {"name": "x", "source": {"kind": "vnc", "host": "127.0.0.1"}}
+    answer = admin.post("/api/v1/sessions", inside, format="json")
+    assert [fault["field"] for fault in answer.json()["errors"]] == ["source"]
+    session = Session.objects.create(name="one", source="synthetic://")
+    answer = admin.delete(f"/api/v1/sessions/{session.pk}")
+    assert [fault["field"] for fault in answer.json()["errors"]] == ["reason"]

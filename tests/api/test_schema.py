@@ -122,7 +122,6 @@ def test_what_lists_are_narrowed_and_paged_by_is_named_wherever_it_works(documen
 def test_how_long_a_text_may_be_that_is_looked_for_is_named(document: Any) -> None:
     texts = {
         "sessions": {"project", "environment", "tag", "owner", "name", "text"},
-        "sessions/{session_id}/chunks": {"track"},
         "audit/": {"action", "outcome", "username"},
         "audit/export.{form}": {"action", "outcome", "username"},
     }

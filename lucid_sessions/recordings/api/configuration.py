@@ -24,6 +24,7 @@ GOES_WITH = {
     **dict.fromkeys(("username", "path"), ("rtsp",)),
 }
 NEEDED = {"x11": "display", "vnc": "host", "rtsp": "host", "rdp": "host"}
+RDP_REFUSED = "An RDP desktop is given as `rdp_config`, instead of a source."
 FILE_REFUSED = "Files of the host are not opened for clients. Run `manage.py import_video FILE` there."
 PRIORITIES = ("low", "normal", "high")
 RETENTION_DAYS = 90
@@ -84,9 +85,11 @@ class Source(Strict):
     )
 
     def to_internal_value(self, data: Any) -> Any:
-        """The checked source; a file has its own answer."""
-        if isinstance(data, Mapping) and data.get("kind") == "file" and "file" not in self.kinds:
-            raise serializers.ValidationError({"kind": FILE_REFUSED})
+        """The checked source; what is recorded another way has its own answer."""
+        kind = data.get("kind") if isinstance(data, Mapping) else None
+        for elsewhere, why in (("file", FILE_REFUSED), ("rdp", RDP_REFUSED)):
+            if kind == elsewhere and elsewhere not in self.kinds:
+                raise serializers.ValidationError({"kind": why})
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class TextFilter(django_filters.CharFilter):
 FORMS = {
     django_filters.IsoDateTimeFilter: (
         re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII),
-        "is no time of RFC 3339, such as 2026-01-31T12:00:00Z.",
+        "is no time of RFC 3339, such as 2026-01-31T12:00:00Z (in an address, + is written %2B).",
     ),
     django_filters.BooleanFilter: (re.compile("true|false"), "is neither true nor false."),
     django_filters.UUIDFilter: (
@@ -45,6 +45,9 @@ FORMS = {
     django_filters.ChoiceFilter: (re.compile(".+"), "is empty: leave it out."),
     TextFilter: (VISIBLE, "has nothing to be seen: leave it out."),
 }
+
+
+TRACKS = ("screen", "input", "audio", "thumb")
 
 
 class Narrowing(django_filters.FilterSet):
@@ -60,10 +63,18 @@ class Narrowing(django_filters.FilterSet):
             form, why = FORMS.get(type(self.filters[name]), (None, ""))
             if form is not None and not form.fullmatch(str(given[name])):
                 raise ValidationError({name: f"{given[name][:100]!r} {why}"})
+            _require_a_choice(name, self.filters[name], str(given[name]))
         valid = super().is_valid()
         for name, value in self.form.cleaned_data.items():
             _require_a_moment(name, value)
         return valid
+
+
+def _require_a_choice(name: str, one: django_filters.Filter, given: str) -> None:
+    """ValidationError that names the choices, where there are some and this is none of them."""
+    known = [str(value) for value, _ in one.extra.get("choices", ())]
+    if known and given not in known:
+        raise ValidationError({name: f"{given[:100]!r} is not a valid choice. Known: {', '.join(known)}."})
 
 
 def _require_a_moment(name: str, value: Any) -> None:
@@ -130,7 +141,7 @@ class JobFilter(Narrowing):
 class ChunkFilter(Narrowing):
     """Filters of a session's chunk list."""
 
-    track = TextFilter(help_text="screen, input, audio or thumb.")
+    track = django_filters.ChoiceFilter(choices=[(one, one) for one in TRACKS])
     state = django_filters.ChoiceFilter(choices=[(s.value, s.value) for s in State])
     quarantined = django_filters.BooleanFilter(
         field_name="quarantined_at", lookup_expr="isnull", exclude=True

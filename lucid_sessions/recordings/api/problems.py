@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents: what happened, to what, what to do, and the request's identity."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from django.core.exceptions import (
 )
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.urls import is_valid_path
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -28,6 +30,16 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+# How a refusal that is about one field or header begins.
+NAMED = re.compile(r"(?P<field>[A-Za-z][\w.-]*): (?P<detail>.+)", re.DOTALL)
+# What the libraries say of these does not say what to do.
+TO_DO = {
+    exceptions.NotAuthenticated: "Nobody is signed in: send `Authorization: Bearer TOKEN`, "
+    "with a token from POST /api/v1/auth/token.",
+    exceptions.UnsupportedMediaType: "Bodies are JSON: send `Content-Type: application/json`.",
+    exceptions.NotAcceptable: "The Accept header takes nothing that there is here: leave it out, "
+    "or send `Accept: application/json`.",
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,8 @@ def as_problem(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, exceptions.ValidationError):
         body["errors"] = faults = list(faults_in(error.detail))
         body["detail"] = " ".join(f"{fault['field'] or 'body'}: {fault['detail']}" for fault in faults)
+    elif kind is INVALID and (named := NAMED.fullmatch(detail)):
+        body["errors"] = [named.groupdict()]
     return Response(body, kind.status, headers=_headers(error, kind), content_type=MEDIA_TYPE)
 
 
@@ -171,6 +185,8 @@ def _kind_of(error: Exception) -> Kind | None:
 
 
 def _detail_of(error: Exception) -> str:
+    if type(error) in TO_DO:
+        return TO_DO[type(error)]
     if isinstance(error, exceptions.APIException):
         detail = error.detail
         return str(detail.get("detail", "")) if isinstance(detail, dict) else str(detail)
@@ -223,7 +239,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's answer to an unknown address; under /api/ a problem document."""
     if not request.path.startswith("/api/"):
         return defaults.page_not_found(request, exception)
-    return _plain(request, NO_SUCH_ADDRESS, "There is nothing at this address.")
+    return _plain(request, NO_SUCH_ADDRESS, _elsewhere(request.path))
+
+
+def _elsewhere(path: str) -> str:
+    """What is said of an address that is none, with the one that was meant if only a slash is wrong."""
+    bare = path.rstrip("/")
+    if path != bare and is_valid_path(bare):
+        return f"There is nothing at this address. Leave the slash at its end out: {bare}"
+    return "There is nothing at this address. /api/v1/schema/ names all that there are."
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:

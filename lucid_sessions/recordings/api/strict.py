@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from copy import copy
 from typing import Any, ClassVar, Self
 
+from django.core.validators import RegexValidator
 from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -100,8 +101,10 @@ def only(known: Collection[str], query: QueryDict) -> QueryDict:
 
 def _fault(field: Any, value: Any) -> str | None:
     """Why the value cannot be this field's; None where only the field itself can tell."""
-    if value is None or isinstance(field, serializers.ChoiceField | serializers.BaseSerializer):
+    if value is None or isinstance(field, serializers.BaseSerializer):
         return None
+    if isinstance(field, serializers.ChoiceField):
+        return None if str(value) in map(str, field.choices) else _no_choice(field, value)
     if isinstance(field, serializers.ListField) and isinstance(value, list):
         return next((why for one in value if (why := _fault(field.child, one))), None)
     if isinstance(field, serializers.BooleanField):
@@ -116,6 +119,14 @@ def _fault(field: Any, value: Any) -> str | None:
     return None
 
 
+def _no_choice(field: serializers.ChoiceField, value: Any) -> str:
+    return f'"{str(value)[:100]}" is not a valid choice. Known: {", ".join(map(str, field.choices))}.'
+
+
+def _is_in_form(field: serializers.RegexField, value: str) -> bool:
+    return all(re.search(one.regex, value) for one in field.validators if isinstance(one, RegexValidator))
+
+
 def _is_number(value: Any, kind: Any) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
@@ -125,6 +136,8 @@ def _fault_of_text(field: serializers.CharField, value: Any) -> str | None:
         return "A text is needed."
     if field.max_length is not None and len(value) > field.max_length:
         return f"At most {field.max_length} characters, spaces included."
+    if isinstance(field, serializers.RegexField) and not _is_in_form(field, value):
+        return f"{field.error_messages['invalid']} {field.help_text or ''}".rstrip()
     if value and not field.allow_blank and field.trim_whitespace and not VISIBLE.search(value):
         return "Needs a character that can be seen."
     return None
