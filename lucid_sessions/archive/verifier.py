@@ -91,10 +91,18 @@ class Bundle:
             raise Failure(name + " is missing from the bundle") from None
 
 
+def key_of(vkey):
+    """Origin, key hash and key of a verifier key; ValueError for what is none."""
+    origin, key_hash, encoded = vkey.strip().split("+", 2)
+    key = base64.b64decode(encoded, validate=True)
+    if len(key) != 33:
+        raise ValueError(vkey)
+    return origin, key_hash, key
+
+
 def open_checkpoint(note, vkey):
     """Size and root of the checkpoint that the log's key signed."""
-    origin, key_hash, encoded = vkey.split("+", 2)
-    key = base64.b64decode(encoded)
+    origin, key_hash, key = key_of(vkey)
     text, _, signatures = note.rpartition("\n\n")
     for line in signatures.split("\n"):
         words = line.split(" ")
@@ -175,7 +183,7 @@ def check(bundle, log_key):
         yield f"MISSING, and listed as such: {chunk_name(lost)}: {lost['reason']}"
     for gap in sealed["gaps"]:
         span = f"{gap['from_us'] / 1e6:.3f} s to {gap['to_us'] / 1e6:.3f} s"
-        yield f"gap, recorded as such: {span}: {gap['reason']}"
+        yield f"gap, recorded as such: track {gap['track']}, {span}: {gap['reason']}"
     yield from not_shown(manifest)
 
 
@@ -269,6 +277,10 @@ def main(arguments):
             return print(__doc__) or 2
         log_key = arguments[at + 1]
         arguments = arguments[:at] + arguments[at + 2 :]
+        try:
+            key_of(log_key)
+        except ValueError:
+            return print("--log-key is no verifier key, such as NAME+1a2b3c4d+BASE64: " + repr(log_key)) or 2
     if len(arguments) > 1 or "-h" in arguments or "--help" in arguments:
         return print(__doc__) or 2
     try:

@@ -18,7 +18,7 @@ from lucid_sessions.archive import LogKey, plain_proofs
 from lucid_sessions.errors import Refused
 from lucid_sessions.recordings import evidence, ledger_rows, reconcile, sealing
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.models import Gap, Session
 from tests import factories
 from tests.archive.independent_reader import Expected, open_chunk
 from tests.recordings.archived import revoke, sealed, shorter_seal, sign
@@ -27,10 +27,14 @@ from tests.waiting import PATIENCE
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def bundle(world: Installation, tmp_path: Path) -> Path:
+def _name_the_writers(world: Installation) -> None:
     for writer in world.keys.public["writers"]:
         ledger_rows.request("writer-added", key=f"writer-added:{writer['key_id']}", facts=writer)
+
+
+@pytest.fixture
+def bundle(world: Installation, tmp_path: Path) -> Path:
+    _name_the_writers(world)
     session = factories.recorded_session(world)
     reconcile.work_inline(world)
     session.refresh_from_db()
@@ -65,6 +69,34 @@ def test_the_wrong_log_key_is_refused(bundle: Path) -> None:
     other = LogKey.generate("test.invalid/lucid-sessions")
     result = _verified(bundle, "--log-key", other.vkey)
     assert (result.returncode, result.stdout) == (1, "FAIL the checkpoint is not signed by the log's key\n")
+
+
+@pytest.mark.parametrize("key", ["", "deadbeef", "name+deadbeef+no base64"])
+def test_what_is_no_key_is_a_wrong_argument_and_says_nothing_of_the_bundle(bundle: Path, key: str) -> None:
+    result = _verified(bundle, "--log-key", key)
+    assert result.returncode == 2
+    assert result.stdout.startswith("--log-key is no verifier key")
+
+
+def test_a_gap_says_of_which_track_it_is(world: Installation, tmp_path: Path) -> None:
+    _name_the_writers(world)
+    session = factories.recorded_session(world)
+    for track in ("input", "screen"):
+        Gap.objects.create(
+            session=session,
+            track=track,
+            take=1,
+            number=1,
+            from_us=8_000_000,
+            to_us=9_500_000,
+            reason="paused",
+        )
+    reconcile.work_inline(world)
+    session.refresh_from_db()
+    evidence.write(session, tmp_path / "evidence.zip")
+    told = _verified(tmp_path / "evidence.zip").stdout
+    assert "gap, recorded as such: track input, 8.000 s to 9.500 s: paused" in told
+    assert "gap, recorded as such: track screen, 8.000 s to 9.500 s: paused" in told
 
 
 @pytest.mark.parametrize("which", ["blobs/", "bodies/", "records/", "checkpoint", "media/", "keys/"])
