@@ -31,10 +31,12 @@ def network_of(address: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _plain(text: str) -> str:
+    """The address as it is always written; of IPv4 also where a socket of both kinds says ::ffff:10.0.0.1."""
     try:
-        return str(ip_address(text.strip()))
+        known = ip_address(text.strip())
     except ValueError:
         return ""
+    return str((isinstance(known, IPv6Address) and known.ipv4_mapped) or known)
 
 
 @lru_cache(maxsize=8)

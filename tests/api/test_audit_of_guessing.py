@@ -107,6 +107,15 @@ def test_a_network_of_one_customer_is_one_stranger() -> None:
     assert seen("action", "address")[-1] == ("signed-in", "2001:db8:8::1")
 
 
+def test_an_ipv4_address_is_itself_where_a_socket_of_both_kinds_tells_it(settings: Any) -> None:
+    settings.LUCID_TRUSTED_PROXIES = ["192.0.2.0/24"]
+    for number in range(2):
+        guess(by_program, f"made-up-{number}", REMOTE_ADDR=f"::ffff:198.51.100.{number}")
+    proxied = {"REMOTE_ADDR": "::ffff:192.0.2.7", "HTTP_X_FORWARDED_FOR": "::ffff:203.0.113.9"}
+    guess(by_program, **proxied)
+    assert [address for (address,) in seen("address")] == ["198.51.100.0", "198.51.100.1", "203.0.113.9"]
+
+
 def test_who_may_not_enter_the_admin_is_written_though_the_password_is_right() -> None:
     user: User = person("session_viewer")
     user.set_password("right")
