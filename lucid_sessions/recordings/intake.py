@@ -69,6 +69,8 @@ class Intake:
                 log.exception("take not filed", directory=str(directory))
         if only is None:
             self._known.forget(takes)
+        else:
+            self._known.drop(only)  # who asks for one asks seldom
         hints.hint(new)
         return new
 
@@ -76,10 +78,16 @@ class Intake:
         """Something was committed of these: the next scan looks at them, and takes them off the set."""
         self._known.wake(sessions)
 
+    def acknowledge(self) -> None:
+        """What is held has its second copy and counts, as far as the store takes it; see `SpoolMirror`."""
+        if self.mirror:
+            self.mirror.acknowledge(self.spool, but=self._known.resting)
+
     def _file_take(self, session: UUID, take: int, directory: Path) -> list[Chunk]:
         known = self._known.at[directory]
         looked = time.monotonic()
         # Read before the segments, filed after them: a closed track then has all its rows.
+        known.holds = self.mirror is not None and any(self.spool.held(directory))
         markers = self._markers(directory, session, take)
         there = list(self.spool.segments(directory))
         known.filed &= {path.name for path, _ in there} | {marker.filename for marker in markers}

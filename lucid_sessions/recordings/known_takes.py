@@ -27,6 +27,8 @@ class Directory:
     changed_ns: int = -1
     since: float = 0.0
     quiet: bool = False
+    # Something in it does not count yet, for want of a second copy.
+    holds: bool = False
     # Of what lies there now.
     filed: set[str] = field(default_factory=set)
 
@@ -41,7 +43,7 @@ class Directory:
     def is_over(self) -> bool:
         """True when nothing more is to come: its picture has ended, and filed markers are left."""
         markers_only = all(name.endswith(".json") for name in self.filed)
-        return self.quiet and markers_only and "closed_screen.json" in self.filed
+        return self.quiet and not self.holds and markers_only and "closed_screen.json" in self.filed
 
 
 @dataclass
@@ -73,6 +75,15 @@ class KnownTakes:
         self._resting |= {session: until for session, _, _ in takes if session not in busy}
         known = self.at.items()
         self.at = {path: one for path, one in known if path in there or one.session in self._resting}
+
+    def drop(self, session: UUID) -> None:
+        """Nothing of this one need be remembered."""
+        self.at = {path: one for path, one in self.at.items() if one.session != session}
+
+    @property
+    def resting(self) -> set[UUID]:
+        """Sessions that are passed over now: their takes are over, and nobody has told of another."""
+        return set(self._resting)
 
     def wake(self, sessions: set[UUID]) -> None:
         """These are looked at next time; they are taken off the set, to which others may add."""

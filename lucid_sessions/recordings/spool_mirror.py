@@ -10,7 +10,7 @@ A host that is lost: `adopt` on another one takes over what its spool had acknow
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -67,8 +67,8 @@ class SpoolMirror:
     bucket: Bucket
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def acknowledge(self, spool: Spool, *, only: UUID | None = None) -> int:
-        """How many held files (of one session, or of all) were copied and have their real names now.
+    def acknowledge(self, spool: Spool, *, only: UUID | None = None, but: Container[UUID] = ()) -> int:
+        """How many held files (of one session, or of all others) were copied and have their real names now.
 
         Retryable when one could not be copied: it stays held, with all behind it in its take. A track's end
         is never told before its segments.
@@ -76,7 +76,7 @@ class SpoolMirror:
         done, trouble = 0, None
         # Two threads of one recorder ask: of what is leaving, and of everything.
         with self.lock, ThreadPoolExecutor(THREADS) as pool:
-            for _, _, directory in spool.takes(only):
+            for _, _, directory in spool.takes(only, but=but):
                 try:
                     done += self._acknowledge_take(spool, directory, pool=pool)
                 except OSError as error:

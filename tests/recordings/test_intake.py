@@ -151,6 +151,15 @@ def test_names_of_segments_that_left_the_spool_are_not_kept(world: Installation)
     assert known.filed == {"closed_screen.json"}
 
 
+def test_who_looks_at_one_session_only_remembers_nothing_of_it(world: Installation) -> None:
+    """A recorder's host does so for each session that it ever records."""
+    session = factories.recorded_session(world, segments=2)
+    scanner = intake.Intake(world.spool)
+    scanner.scan(session.pk)
+    assert scanner._known.at == {}
+    assert Chunk.objects.count() == 2
+
+
 def _looked_at(scanner: intake.Intake, monkeypatch: pytest.MonkeyPatch) -> set[UUID]:
     """The sessions whose takes are looked at by a scan."""
     seen: set[UUID] = set()

@@ -96,6 +96,39 @@ def test_while_the_store_is_away_segments_are_held_and_nothing_is_lost(host: Ins
     assert back.acknowledge(host.spool) == 4
 
 
+def test_takes_that_are_over_are_looked_at_seldom_and_all_that_is_held_is_copied(
+    host: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "QUIET_SECONDS", 0.0)
+    session, files = mirrored.recorded(host, segments=1), intake.Intake(host.spool, mirror_of(host))
+    looked: list[Any] = []
+    takes_of = host.spool.takes_of
+    monkeypatch.setattr(host.spool, "takes_of", lambda one: looked.append(one) or takes_of(one))
+
+    def turn() -> int:
+        """How many sessions were looked at for what is held."""
+        looked.clear()
+        files.acknowledge()
+        count = len(looked)
+        files.scan()
+        return count
+
+    assert [turn() for _ in range(2)] == [1, 1]
+    reconcile.work_inline(host)
+    files.release()
+    [turn() for _ in range(3)]
+    assert turn() == 0
+    # What somebody tells of is copied at once, and what is still held when a take is over is not passed over.
+    factories.acknowledge(session, host, counter=1, number=2)
+    files.wake({session.pk})
+    assert turn() == 1
+    assert len(list(host.spool.segments(host.spool.take_directory(session.pk, 2)))) == 1
+    factories.close(session, host, last_counter=1, number=2)
+    assert any(host.spool.held(host.spool.take_directory(session.pk, 2)))
+    assert turn() == 1
+    assert not any(host.spool.held(host.spool.take_directory(session.pk, 2)))
+
+
 def test_a_host_that_died_before_its_markers_is_recovered_with_what_is_held(host: Installation) -> None:
     session = sessions.create("synthetic://64x48", name="a session")
     for counter in (1, 2):

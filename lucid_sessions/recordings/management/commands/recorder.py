@@ -92,7 +92,6 @@ class Filing(threading.Thread):
             self._soon.clear()
             self._acknowledge()
             try:
-                self.files.wake(self._told)
                 self.files.scan()
                 self.files.release()
                 # Beat's tick runs on any host; a host's dead can be known on it alone.
@@ -113,8 +112,8 @@ class Filing(threading.Thread):
     def _acknowledge(self) -> None:
         """Copy what is held; while the store is away it stays held, and what counts already is filed."""
         try:
-            if self.files.mirror:
-                self.files.mirror.acknowledge(self.files.spool)
+            self.files.wake(self._told)
+            self.files.acknowledge()
         except (LucidError, RecorderError, OSError) as error:
             log.warning("segments wait for their second copy", reason=str(error))
 
