@@ -16,7 +16,9 @@ from recorder.clock import Timeline, ticks_of, us_of
 from recorder.errors import BadSource, SourceLost, Trouble
 from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Missing, Orders, Reporter
+from recorder.settling import settled
 from recorder.sources.file import MediaStream
+from recorder.stream_sound import ASTRAY_US, Sound
 from recorder.take import PAUSED, Take
 from recorder.track import MOST_BYTES, TrackWriter
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 NAP = 0.02
 FIRST_PICTURE_WITHIN = 30.0  # seconds that a stream has to send a key frame
 SETTLING_NS = 500_000_000  # from which our clock's place is learned: what came soonest is right
-ASTRAY_US = 1_500_000  # our clock and the stream's may be so far apart, or a new epoch begins
 TOO_LARGE = (
     f"The stream sent {MOST_BYTES >> 20} MiB without a key frame; no segment may be larger. "
     "Have it send a key frame every few seconds, or fewer bits."
@@ -61,6 +62,7 @@ class StreamRecording:
         self._mailbox, self._reporter = mailbox, reporter
         self._missing = orders.missing
         self._tracks: dict[str, _Track] = {}
+        self._sound = Sound(take, is_sent=source.audio is not None)
         self._settling: list[Arrival] = []
         self._thumbs = KeyThumbs(take, width=orders.settings.poster_width)
         self._timeline: Timeline | None = None
@@ -136,25 +138,33 @@ class StreamRecording:
 
     def _begin_settled(self) -> None:
         waiting, self._settling = self._settling, []
-        if waiting:
-            lag_ns = min(
-                came - _ns(media, packet) for came, media, packet in waiting if media.track == "screen"
-            )
-            for came_ns, media, packet in waiting:
-                self._take_in(min(came_ns, lag_ns + _ns(media, packet)), media, packet)
+        for arrival in settled(waiting):
+            self._take_in(*arrival)
 
     def _take_in(self, arrived_ns: int, media: MediaStream, packet: Packet[Any]) -> None:
-        track = self._tracks.get(media.track)
+        if media.track == "audio":
+            self._hear(arrived_ns, media, packet)
+            return
+        track = self._tracks.get("screen")
         ahead_us = self._ahead_us(track, packet, arrived_ns) if track else 0
-        if media.track == "screen" and (track is None or _is_astray(packet, ahead_us)):
+        if track is None or _is_astray(packet, ahead_us):
             if not packet.is_keyframe:
                 return
             self._close_epoch()
             track = self._begin(media, packet, arrived_ns)
-        elif track is None:
-            track = self._begin_sound(media, packet)
-        elif ahead_us > ASTRAY_US:
-            return
+        else:
+            self._sound.pictures_ahead_us = ahead_us
+        self._copy(track, packet)
+
+    def _hear(self, arrived_ns: int, media: MediaStream, packet: Packet[Any]) -> None:
+        track = self._tracks.get("audio")
+        if track is not None:
+            lacking_us = us_of(media.ticks(packet.dts or 0) + track.shift - track.end, media.timescale)
+            ahead_us = self._ahead_us(track, packet, arrived_ns)
+            if self._sound.is_broken(ahead_us=ahead_us, lacking_us=lacking_us, came_ns=arrived_ns):
+                self._close_sound()
+                track = None
+        track = track or self._begin_sound(media, packet, arrived_ns)
         if track is not None:
             self._copy(track, packet)
 
@@ -177,6 +187,7 @@ class StreamRecording:
         if self._missing is None and us_of(start, media.timescale) > self._end_us > 0:
             self._missing = Missing(self._end_us, "the stream's clock jumped", uncertain=True)
         self._account(us_of(start, media.timescale))
+        self._sound.pictures_begin(us_of(start, media.timescale))
         self._reporter.tell(
             "recording",
             start_us=now_us,
@@ -185,16 +196,19 @@ class StreamRecording:
         )
         return self._track(media, packet, start=start, cut_at="request")
 
-    def _begin_sound(self, media: MediaStream, packet: Packet[Any]) -> _Track | None:
-        """Sound joins once there is a picture, at its place beside it."""
+    def _begin_sound(self, media: MediaStream, packet: Packet[Any], arrived_ns: int) -> _Track | None:
+        """Sound joins once there is a picture: beside it, or when it came if its clock differs."""
         screen = self._tracks.get("screen")
-        if screen is None:
+        if screen is None or self._timeline is None:
             return None
-        base = Fraction(media.stream.time_base or 1)
+        base, came_us = Fraction(media.stream.time_base or 1), (arrived_ns - self._timeline.origin_ns) // 1000
         shown = Fraction(screen.shift, screen.media.timescale)
         start = round(((packet.pts or 0) * base + shown) * media.timescale)
-        if us_of(start, media.timescale) < self._end_us or start < 0:
+        if self._sound.is_astray(us_of(start, media.timescale) - came_us):
+            start = ticks_of(came_us, media.timescale)
+        if us_of(start, media.timescale) < self._sound.until_us or start < 0:
             return None
+        self._sound.account(us_of(start, media.timescale))
         return self._track(media, packet, start=start, cut_at="fragment")
 
     def _track(self, media: MediaStream, packet: Packet[Any], *, start: int, cut_at: Any) -> _Track:
@@ -234,13 +248,21 @@ class StreamRecording:
         track.writer.put(packet, cut=cut and media.track == "screen")
 
     def _close_epoch(self) -> None:
-        tracks, self._tracks = self._tracks, {}
-        for name, track in tracks.items():
-            end_us = track.writer.close(track.end)
-            self._lasting = self._lasting or track.writer.trouble
-            if name == "screen":
-                self._end_us = max(self._end_us, end_us)
-                self._thumbs.close(end_us)
+        self._close_sound()
+        if screen := self._tracks.pop("screen", None):
+            end_us = self._close_track(screen)
+            self._end_us = max(self._end_us, end_us)
+            self._thumbs.close(end_us)
+            self._sound.account(end_us)
+
+    def _close_sound(self) -> None:
+        if sound := self._tracks.pop("audio", None):
+            self._sound.ended(self._close_track(sound))
+
+    def _close_track(self, track: _Track) -> int:
+        end_us = track.writer.close(track.end)
+        self._lasting = self._lasting or track.writer.trouble
+        return end_us
 
     def _pause(self) -> None:
         self._begin_settled()
@@ -254,9 +276,11 @@ class StreamRecording:
         if self._missing is None:
             return
         gap, self._missing = self._missing, None
-        kinds = ["screen", *(["audio"] if self._source.audio else [])]
-        for track in kinds:
-            self._take.gap(track, gap.from_us, to_us=until_us, reason=gap.reason, uncertain=gap.uncertain)
+        begins = {"screen": gap.from_us}
+        if self._sound.is_sent:
+            begins["audio"] = max(gap.from_us, self._sound.until_us)
+        for track, from_us in begins.items():
+            self._take.gap(track, from_us, to_us=until_us, reason=gap.reason, uncertain=gap.uncertain)
 
     def _is_over(self) -> bool:
         limit = self._orders.settings.maximum_seconds
@@ -274,8 +298,3 @@ def _is_astray(packet: Packet[Any], ahead_us: int) -> bool:
     """Whether the stream's clock has left ours. Late packets may have been on their way: only a key frame
     tells, where a new epoch can begin."""
     return ahead_us > ASTRAY_US or (bool(packet.is_keyframe) and -ahead_us > ASTRAY_US)
-
-
-def _ns(media: MediaStream, packet: Packet[Any]) -> int:
-    """When a packet is shown or heard, nanoseconds of the stream's own time."""
-    return int((packet.pts or 0) * Fraction(media.stream.time_base or 1) * 1_000_000_000)

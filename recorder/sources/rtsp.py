@@ -115,6 +115,8 @@ class RtspSource:
             while sound and self.audio and (_seconds(sound[0]) <= until or len(sound) > MOST_SOUND):
                 yield self.audio, sound.popleft()
             yield self.screen, packet
+        while sound and self.audio:  # whose clock is ahead of the pictures'
+            yield self.audio, sound.popleft()
 
     @property
     def _reorders(self) -> bool:

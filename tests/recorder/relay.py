@@ -10,17 +10,23 @@ from typing import IO
 
 AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets the connection
 WRAP = 1 << 32
+BETWEEN, KEY, PARTED = 1, 5, 28  # pictures of H.264, and what holds a part of one
+PICTURES, SOUND = 0, 2  # channels of the connection (RFC 2326, 10.12); between them is what tells of them
 
 
 class Relay:
     """One viewer's connection. `later` is added to the times of pictures, ticks of 90 kHz.
 
-    It begins with the next picture that is no key frame, so that it happens between two of those.
+    It begins with the next picture that is no key frame, so that it happens between two of those; the
+    earliest is the one behind the key frame with the number `since_key`.
+    `sound_later` is added to those of sound, ticks of its rate; while `is_mute` no sound is passed on.
     """
 
     def __init__(self, to: int) -> None:
-        self.later = 0
-        self._added, self._picture_is_over = 0, True
+        self.later = self.sound_later = 0
+        self.since_key = 0
+        self.is_mute = False
+        self._added, self._keys, self._picture_is_over = 0, 0, True
         self._listener, self._to = socket.create_server(("127.0.0.1", 0)), to
         self.port = self._listener.getsockname()[1]
         self._viewers: list[socket.socket] = []
@@ -56,28 +62,39 @@ class Relay:
     def _pass_sent(self, viewer: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError), viewer, server.makefile("rb") as sent:
             while begun := sent.read(1):
-                viewer.sendall(begun + self._rest_of(begun, sent))
+                viewer.sendall(self._passed(begun, sent))
 
-    def _rest_of(self, begun: bytes, sent: IO[bytes]) -> bytes:
+    def _passed(self, begun: bytes, sent: IO[bytes]) -> bytes:
         """An interleaved packet, or a line of an answer."""
         if begun != b"$":
-            return sent.readline()
+            return begun + sent.readline()
         head = sent.read(3)
         packet = sent.read(struct.unpack(">xH", head)[0])
-        return head + (self._shifted(packet) if head[0] == 0 else packet)
+        if head[0] == SOUND:
+            return b"" if self.is_mute else b"$" + head + _later(packet, self.sound_later)
+        return b"$" + head + (self._shifted(packet) if head[0] == PICTURES else packet)
 
     def _shifted(self, packet: bytes) -> bytes:
-        marked_kind, number, time = struct.unpack_from(">xBHI", packet)
-        if self._picture_is_over and _is_between(packet):
+        kind = _kind(packet)
+        if self._picture_is_over and kind == BETWEEN and self._keys >= self.since_key:
             self._added = self.later
-        self._picture_is_over = bool(marked_kind & 0x80)
-        return packet[:1] + struct.pack(">BHI", marked_kind, number, (time + self._added) % WRAP) + packet[8:]
+        self._keys += kind == KEY
+        self._picture_is_over = bool(packet[1] & 0x80)
+        return _later(packet, self._added)
 
 
-def _is_between(packet: bytes) -> bool:
-    """Whether it begins a picture of H.264 that is no key frame, in whole or in parts (RFC 6184)."""
-    kind = packet[12] & 31
-    return (packet[13] & 31 if kind == 28 else kind) == 1
+def _later(packet: bytes, by: int) -> bytes:
+    """A packet of RTP whose time is later by so many ticks."""
+    (time,) = struct.unpack_from(">I", packet, 4)
+    return packet[:4] + struct.pack(">I", (time + by) % WRAP) + packet[8:]
+
+
+def _kind(packet: bytes) -> int:
+    """What of H.264 begins with the packet, in whole or in parts (RFC 6184); 0: nothing."""
+    kind, part = packet[12] & 31, packet[13]
+    if kind != PARTED:
+        return kind
+    return part & 31 if part & 0x80 else 0
 
 
 @contextmanager

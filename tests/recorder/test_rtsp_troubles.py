@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from recorder import stream_sound
 from recorder.child import without_password
-from recorder.names import SegmentName
+from recorder.names import GapMarker, SegmentName
 from recorder.spool import Spool
 from tests.waiting import until
 
@@ -35,6 +36,9 @@ def test_a_connection_that_is_reset_does_not_tell_the_password(tmp_path: Path) -
     closed = spool.closed(child.directory)["screen"]
     assert closed.reason == interrupted["reason"]
     assert "S3cret-Pass" not in json.dumps(child.lines)
+
+
+SOUND_RATE = 48_000
 
 
 @pytest.mark.parametrize("form", ["S3cret/4711", "S3cret%2F4711"])
@@ -69,6 +73,86 @@ def test_times_that_jump_between_key_frames_cost_a_gap_and_shift_nothing(
     assert gap.to_us - gap.from_us < 2_000_000  # there is a key frame each second
     heard = [name for _, name in segments(spool, child.directory, track="audio")]
     assert all(name.end_us < lasted_us for name in heard)
+
+
+@pytest.mark.parametrize("later", [3600, -3600], ids=["an hour on", "an hour back"])
+def test_times_that_jump_at_once_do_not_move_the_beginning(tmp_path: Path, later: int) -> None:
+    spool = Spool(tmp_path / "spool")
+    film = draw_video(tmp_path / "film.mp4", "libx264", seconds=12, sound="aac", g="25", bf="0")
+    with sending(film) as (port, _), relaying(port) as relay:
+        # The library has looked at the first second by then: a recording begins with this key frame.
+        relay.later, relay.since_key = later * 90_000, 2
+        began_ms = time.time() * 1000
+        with child_of(relay.port, spool) as child:
+            until(lambda: len(seen(spool)) >= 3)
+            assert child.end() == 0
+    ended_ms = time.time() * 1000
+    assert began_ms < child.heard("recording")["facts"]["origin_wall_ms"] < ended_ms
+    names = [name for _, name in segments(spool, child.directory)]
+    assert names[0].start_us == 0
+    assert names[-1].end_us < (ended_ms - began_ms) * 1000
+
+
+@pytest.mark.parametrize("later", [3600, -3600], ids=["an hour on", "an hour back"])
+def test_sound_whose_times_jump_costs_a_gap_and_stays_beside_the_pictures(
+    tmp_path: Path, film: Path, later: int
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    with sending(film) as (port, _), relaying(port) as relay, child_of(relay.port, spool) as child:
+        until(lambda: len(heard(spool)) >= 2)
+        relay.sound_later = later * SOUND_RATE
+        until(lambda: [name.epoch for name in heard(spool)].count(2) >= 2)
+        assert child.end() == 0
+    gap = only_gap(spool, child)
+    assert (gap.reason, gap.uncertain) == (stream_sound.JUMPED, True)
+    assert gap.to_us - gap.from_us < 4_000_000
+    ends = (max(name.end_us for name in names) for names in (heard(spool), seen(spool)))
+    assert abs(next(ends) - next(ends)) < 1_000_000
+
+
+def test_sound_that_stops_for_a_while_is_a_gap_until_it_goes_on(tmp_path: Path, film: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with sending(film) as (port, _), relaying(port) as relay, child_of(relay.port, spool) as child:
+        until(lambda: len(heard(spool)) >= 2)
+        relay.is_mute = True
+        pictures = len(seen(spool))
+        until(lambda: len(seen(spool)) >= pictures + 4)
+        relay.is_mute = False
+        until(lambda: [name.epoch for name in heard(spool)].count(2) >= 2)
+        assert child.end() == 0
+    gap = only_gap(spool, child)
+    assert (gap.reason, gap.uncertain) == (stream_sound.SILENT, True)
+    assert 3_000_000 < gap.to_us - gap.from_us < 8_000_000
+
+
+def test_sound_that_stops_for_good_is_a_gap_until_the_end(tmp_path: Path, film: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with sending(film) as (port, _), relaying(port) as relay, child_of(relay.port, spool) as child:
+        until(lambda: len(heard(spool)) >= 2)
+        relay.is_mute = True
+        pictures = len(seen(spool))
+        until(lambda: len(seen(spool)) >= pictures + 4)
+        assert child.end() == 0
+    (gap,) = [gap for gap in spool.gaps(child.directory) if gap.track == "audio"]
+    assert gap.reason == stream_sound.SILENT
+    assert gap.from_us == max(name.end_us for name in heard(spool))
+    assert gap.to_us == max(name.end_us for name in seen(spool))
+
+
+def only_gap(spool: Spool, child: Child) -> GapMarker:
+    """The only gap, which is one of sound, exactly between the sound before and behind it."""
+    (gap,) = spool.gaps(child.directory)
+    assert gap.track == "audio"
+    names = heard(spool)
+    assert gap.from_us == max(name.end_us for name in names if name.epoch == 1)
+    assert gap.to_us == min(name.start_us for name in names if name.epoch == 2)
+    assert_gapless(names)
+    assert_gapless(seen(spool))
+    return gap
+
+
+def heard(spool: Spool) -> list[SegmentName]:
+    return [name for _, name in spool.segments() if name.track == "audio"]
 
 
 def seen(spool: Spool) -> list[SegmentName]:
