@@ -20,13 +20,13 @@ log = logging.getLogger("recorder")
 
 
 def unclosed(spool: Spool) -> Iterator[tuple[UUID, int]]:
-    """Takes whose recorder did not close them: still being recorded, or dead.
+    """Takes whose recorder did not close each of their tracks: still being recorded, or dead.
 
     One whose files cannot be read keeps no supervisor from starting; the next one looks again.
     """
     for session, take, directory in list(spool.takes()):
         try:
-            is_open = not spool.closed(directory) or spool.parts(directory)
+            is_open = _last(spool, directory).keys() - spool.closed(directory) or spool.parts(directory)
         except (OSError, Unreadable) as error:
             log.error("take %s of session %s in the spool cannot be read: %s", take, session, error)
             continue

@@ -170,6 +170,20 @@ def test_a_killed_child_loses_about_a_second_and_its_take_is_recovered(spool: Sp
     assert list(unclosed(spool)) == []
 
 
+def test_a_take_whose_recorder_died_between_closing_its_tracks_is_recovered(spool: Spool) -> None:
+    with Child(spool, SMALL, settings=Settings(frame_rate=10, segment_seconds=1, poster_width=64)) as child:
+        until(lambda: len({name.track for _, name in spool.segments(child.directory)}) == 2)
+        assert child.end() == 0
+    assert list(unclosed(spool)) == []
+    closed = spool.closed(child.directory)["thumb"]
+    (child.directory / closed.filename).unlink()
+    assert list(unclosed(spool)) == [(child.session, 1)]
+    recover(spool, child.session, take=1, reason="the recorder stopped unexpectedly")
+    assert spool.closed(child.directory)["thumb"].last_counter == closed.last_counter
+    assert spool.closed(child.directory)["screen"].ending == "ended"
+    assert list(unclosed(spool)) == []
+
+
 def test_a_recovered_take_counts_segments_that_the_archive_has_taken_already(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
         noted = child.directory / "last_screen.json"
