@@ -187,8 +187,7 @@ class FileImport:
     def _too_large(self, track: _Track) -> str:
         began = track.next_cut - round(self._orders.settings.segment_seconds * track.media.timescale)
         where = f"{MOST_BYTES >> 20} MiB from {_clock(us_of(began, track.media.timescale))} on"
-        more = "Convert it first, as in: ffmpeg -i IN -c:v libx264 -g 50 OUT.mp4."
-        return f"{self._source.path} has no key frame in {where}; no segment may be larger. {more}"
+        return f"{self._source.path} has no key frame in {where}; no segment may be larger. {CONVERT}"
 
     def _is_over(self, at_us: int) -> bool:
         limit = self._orders.settings.maximum_seconds

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv"}
-CONVERT = "Convert it first, as in: ffmpeg -i IN -c:v libx264 OUT.mp4."
+CONVERT = "Convert it first, as in: ffmpeg -i IN -c:v libx264 -g 50 OUT.mp4."
 MINIMUM_TIMESCALE = 10_000
 LOOK_AT = 200  # packets: enough to see whether time passes
 _TAGGED = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
