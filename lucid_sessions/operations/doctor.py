@@ -6,7 +6,8 @@ It takes the place of a shell in images that have none: names are resolved, serv
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def _broker() -> str:
     url = settings.REDIS_URL if named else private_redis.url_in(settings.LUCID_HOME)
     if url is None:
         return "`manage.py run` brings a Redis of its own, and has never run here"
-    with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
+    fix = "start it, or correct REDIS_URL." if named else "is `make run` running?"
+    with _reached(url, f"{fix} Nothing is lost meanwhile.") as client:
         told: Any = client.info()
     policy = told.get("maxmemory_policy", "unknown")
     if policy not in ("noeviction", "volatile-lru"):
@@ -84,9 +86,21 @@ def _broker() -> str:
 def _cache() -> str:
     if not settings.CACHE_URL:
         return "none is set: requests are not counted, so not limited"
-    with redis.Redis.from_url(settings.CACHE_URL, socket_timeout=3, socket_connect_timeout=3) as client:
+    with _reached(
+        settings.CACHE_URL, "start it, or correct CACHE_URL. Meanwhile nobody is limited."
+    ) as client:
         client.ping()
     return "answers"
+
+
+@contextmanager
+def _reached(url: str, fix: str) -> Iterator[redis.Redis]:
+    """A client of this Redis; Refused with what to do when it does not answer."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
+            yield client
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise Refused(f"{str(error).rstrip('.')}: {fix}") from error
 
 
 def _keys() -> str:

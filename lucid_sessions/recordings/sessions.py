@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from lucid_sessions import archive
@@ -245,13 +245,15 @@ def admit(project: str = "") -> None:
     _require_a_host()
 
 
+def living_hosts() -> QuerySet[RecorderHost]:
+    """The recorders that were heard from just now."""
+    now = timezone.now()
+    return RecorderHost.objects.filter(seen_at__gt=now - HOST_SEEN_WITHIN, seen_at__lt=now + HOST_SEEN_WITHIN)
+
+
 def _require_a_host() -> None:
     """FullyUsed when every living recorder says that it cannot take one more."""
-    now = timezone.now()
-    living = RecorderHost.objects.filter(
-        seen_at__gt=now - HOST_SEEN_WITHIN, seen_at__lt=now + HOST_SEEN_WITHIN
-    )
-    refusals = list(living.values_list("refusal", flat=True))
+    refusals = list(living_hosts().values_list("refusal", flat=True))
     if refusals and all(refusals):
         raise FullyUsed(f"No new recording: {' '.join(refusals)}")
 

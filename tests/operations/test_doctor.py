@@ -55,6 +55,8 @@ def test_each_thing_that_is_wrong_is_named_with_what_to_do(world: Installation, 
         "blobs",
         "spool",
     }
+    assert "correct REDIS_URL. Nothing is lost" in found["broker"]["text"]
+    assert "correct CACHE_URL" in found["cache"]["text"]
     assert "mount it" in found["blobs"]["text"]
     assert "free space" in found["spool"]["text"]
     assert found["database"]["well"]

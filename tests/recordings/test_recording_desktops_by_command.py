@@ -13,7 +13,7 @@ from django.core.management import call_command
 
 from lucid_sessions.recordings import targets
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.models import RecorderHost, Session
 from tests.recorder.test_targets import make_certificate, tls_server
 from tests.waiting import PATIENCE
 
@@ -60,6 +60,7 @@ def test_a_script_gives_the_password_on_standard_input(
     world: Installation, server: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(PASSWORD + "\nmore\n"))
+    RecorderHost.objects.create(spool="8c3d7a1c", name="desk-3")
     source = f"rdp://operator@127.0.0.1:{server}"
     code, out, told = record(
         source.replace("rdp", "RDP"), "--ignore-cert", "--domain", "corp", "--password-stdin"
@@ -101,3 +102,13 @@ def test_a_kind_in_capitals_is_the_same_kind(world: Installation, settings: Any)
     settings.LUCID_STORAGE_MIN_FREE_GIB = 0
     assert record("SYNTHETIC://320x180")[0] == 0
     assert Session.objects.get().source == "synthetic://320x180"
+
+
+def test_what_no_recorder_takes_is_not_said_to_be_recording(world: Installation, settings: Any) -> None:
+    settings.LUCID_STORAGE_MIN_FREE_GIB = 0
+    code, out, told = record("synthetic://", "--detach")
+    assert (code, "waits for a recorder: synthetic://" in out) == (0, True)
+    assert "`manage.py recorder` runs" in told
+    RecorderHost.objects.create(spool="8c3d7a1c", name="desk-3")
+    code, out, told = record("synthetic://", "--detach")
+    assert (code, "recording synthetic://" in out, told) == (0, True, "")

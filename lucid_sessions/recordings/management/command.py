@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter
 from django.db.utils import DatabaseError
 
 from lucid_sessions.access.models import User
@@ -21,6 +21,14 @@ from lucid_sessions.recordings.models import Session
 from recorder.errors import DiskFull, RecorderError, SpoolBusy, SpoolUnwritable
 
 DONE, CHECK_FAILED, WRONG, LATER = 0, 1, 2, 3
+SESSION = "its id, the beginning of one, or its name"
+
+
+class _Help(DjangoHelpFormatter):
+    """Examples stand one a line, as they are typed."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
 
 
 class Command(BaseCommand):
@@ -28,6 +36,19 @@ class Command(BaseCommand):
 
     requires_system_checks: list[str] = []
     stealth_options = ("as_json",)
+    # Django's own options work, and would be half of every help text.
+    suppressed_base_arguments = {
+        *("--version", "--verbosity", "--settings", "--pythonpath", "--traceback"),
+        *("--no-color", "--force-color"),
+    }
+    # What is typed behind the command's name; --help shows them.
+    examples: tuple[str, ...] = ()
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """The parser; its help ends with the examples."""
+        shown = [f"  manage.py {subcommand} {one}".rstrip() for one in self.examples]
+        kwargs.setdefault("formatter_class", _Help)
+        return super().create_parser(prog_name, subcommand, epilog="\n".join(["examples:", *shown]), **kwargs)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
@@ -134,6 +155,7 @@ __all__ = [
     "CHECK_FAILED",
     "DONE",
     "LATER",
+    "SESSION",
     "WRONG",
     "Command",
     "SpoolUnwritable",

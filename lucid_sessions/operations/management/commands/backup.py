@@ -16,6 +16,11 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "Back up metadata, log, blobs and keys while everything runs. Needs no ENCRYPTION_PASSWORD."
+    examples = (
+        "/backup/lucid --keys /vault/lucid-keys",
+        "/backup/lucid --check",
+        '"s3://bucket/lucid?endpoint=https://s3.example"',
+    )
 
     def arguments(self, parser: CommandParser) -> None:
         where = "a directory, or s3://bucket/prefix?endpoint=…; else LUCID_BACKUP_URL"

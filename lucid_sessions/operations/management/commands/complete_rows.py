@@ -9,6 +9,7 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "Write the default into rows that a release wrote which did not know a column yet (MongoDB)."
+    examples = ("",)
 
     def run(self, _options: dict[str, Any]) -> int:
         count = complete()

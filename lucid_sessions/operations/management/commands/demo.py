@@ -26,6 +26,7 @@ INTERRUPTED = 130
 
 class Command(Base):
     help = "Show the whole chain on a synthetic desktop, with real workers; about half a minute."
+    examples = ("",)
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

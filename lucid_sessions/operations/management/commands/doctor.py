@@ -10,6 +10,7 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "Look at all that this process needs: names, stores, keys, disks, ledger. Status 1: one is wrong."
+    examples = ("", "--json")
 
     def run(self, _options: dict[str, Any]) -> int:
         found = doctor.look()

@@ -22,9 +22,15 @@ MARK = "made-by-drill"
 
 class Command(Base):
     help = "Record, back up, destroy, restore, compare: a disaster in a home of its own. About half a minute."
+    examples = ("--sessions 20 --seconds 10",)
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--home", type=Path, default=settings.BASE_DIR / "var" / "drill")
+        parser.add_argument(
+            "--home",
+            type=Path,
+            default=settings.BASE_DIR / "var" / "drill",
+            help="where it works (var/drill)",
+        )
         parser.add_argument("--sessions", type=int, default=3, help="how many must come back bit-exact")
         parser.add_argument("--seconds", type=float, default=3.0, help="how long each is recorded")
 

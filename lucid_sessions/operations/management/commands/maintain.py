@@ -11,6 +11,7 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "Check, analyse and compact the database; report lost and stray files. Exit 1: something is wrong."
+    examples = ("",)
 
     def run(self, options: dict[str, Any]) -> int:  # noqa: ARG002 - it has none
         report = upkeep.maintain(installation())

@@ -20,11 +20,12 @@ class Command(Base):
         "Move an installation between SQLite and MongoDB: stop the services, --export FILE, point "
         "DATABASE_URL or MONGODB_URL at the new database, --import FILE. Blobs, log and keys stay."
     )
+    examples = ("--export rows.zst", "--import rows.zst")
 
     def arguments(self, parser: CommandParser) -> None:
         ways = parser.add_mutually_exclusive_group(required=True)
-        ways.add_argument("--export", type=output_argument, metavar="FILE")
-        ways.add_argument("--import", type=Path, metavar="FILE", dest="source")
+        ways.add_argument("--export", type=output_argument, metavar="FILE", help="write all rows to it")
+        ways.add_argument("--import", type=Path, metavar="FILE", dest="source", help="make the rows of it")
         parser.add_argument("--again", action="store_true", help="go on with an import that was interrupted")
 
     def run(self, options: dict[str, Any]) -> int:

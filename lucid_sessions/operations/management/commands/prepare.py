@@ -18,6 +18,7 @@ ADMIN = "admin"
 
 class Command(Base):
     help = "Make the database, the keys, the stores and (embedded) the first user. Repeat it as you like."
+    examples = ("",)
 
     def run(self, options: dict[str, Any]) -> int:  # noqa: ARG002 - it has none
         make_directory(settings.LUCID_HOME)

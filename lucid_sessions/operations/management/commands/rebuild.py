@@ -17,6 +17,7 @@ from lucid_sessions.recordings.models import Session
 
 class Command(Base):
     help = "Make the rows of an empty database anew. Names, owners and users are lost; recordings are not."
+    examples = ("", "--without-password")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

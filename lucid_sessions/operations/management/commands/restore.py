@@ -24,6 +24,10 @@ IN_PLACE = "An earlier run had put the database in place: it stays as it is; --o
 
 class Command(Base):
     help = "Restore a backup into an empty installation, or --over a damaged one. Stop the services first."
+    examples = (
+        "/backup/lucid --keys /vault/lucid-keys --verify",
+        "/backup/lucid --keys /vault/lucid-keys --over --log adopt",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
         where = "a directory, or s3://bucket/prefix?endpoint=…; else LUCID_BACKUP_URL"

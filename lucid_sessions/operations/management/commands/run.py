@@ -23,6 +23,7 @@ PORT, FLOWER_PORT = 8087, 5555
 
 class Command(Base):
     help = "Run everything here: API, admin, console, workers, recorder, Flower and a private Redis."
+    examples = ("", "--port 9000 --flower-port 9001")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=PORT, help=f"of the API ({PORT})")

@@ -25,6 +25,7 @@ EXPORTS_GAUGES = "pipeline-manager"
 
 class Command(Base):
     help = "Run one service of a deployment: its processes, its health and its metrics."
+    examples = ("session-api --port 8087",)
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", choices=sorted(SERVICES))

@@ -15,6 +15,7 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "Check the audit's chain against the signed log (exit 1 when it was changed), or export it."
+    examples = ("check", "export --format csv > audit.csv")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=("check", "export"))

@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 from lucid_sessions.recordings import evidence
 from lucid_sessions.recordings.management.command import (
     DONE,
+    SESSION,
     output_argument,
     session_argument,
 )
@@ -15,10 +16,11 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "Write a session's evidence bundle: blobs, proofs, checkpoint and a verifier, in one zip file."
+    examples = ('"deploy db-7" evidence.zip', '"deploy db-7" evidence.zip --media')
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("session", type=session_argument)
-        parser.add_argument("out", type=output_argument)
+        parser.add_argument("session", type=session_argument, help=SESSION)
+        parser.add_argument("out", type=output_argument, help="the file to write")
         parser.add_argument("--media", action="store_true", help="put the decrypted recording in")
         parser.add_argument(
             "--keys",

@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 from lucid_sessions.recordings import one_file, playback
 from lucid_sessions.recordings.management.command import (
     DONE,
+    SESSION,
     output_argument,
     session_argument,
 )
@@ -20,10 +21,11 @@ class Command(Base):
         "Verify, decrypt and write a session as MP4: one file an epoch, without re-encoding, "
         "or with --one-file one for all of it, encoded anew."
     )
+    examples = ('"deploy db-7" out.mp4', '"deploy db-7" out.mp4 --one-file')
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("session", type=session_argument)
-        parser.add_argument("out", type=output_argument)
+        parser.add_argument("session", type=session_argument, help=SESSION)
+        parser.add_argument("out", type=output_argument, help="the file to write")
         parser.add_argument(
             "--one-file",
             action="store_true",

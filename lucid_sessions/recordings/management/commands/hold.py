@@ -5,16 +5,17 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from lucid_sessions.recordings import holds
-from lucid_sessions.recordings.management.command import DONE, session_argument, user_argument
+from lucid_sessions.recordings.management.command import DONE, SESSION, session_argument, user_argument
 from lucid_sessions.recordings.management.command import Command as Base
 from lucid_sessions.recordings.models import Session
 
 
 class Command(Base):
     help = "Put a session under legal hold, or list its holds (no --why)."
+    examples = ('"deploy db-7"', '"deploy db-7" --by ana --why "case 17"')
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("session", type=session_argument)
+        parser.add_argument("session", type=session_argument, help=SESSION)
         parser.add_argument("--by", type=user_argument, help="who places it: a user's name")
         parser.add_argument("--why", help="the reason, for the record")
 

@@ -13,10 +13,11 @@ from lucid_sessions.recordings.management.following import CtrlC, follow
 
 class Command(Base):
     help = "Import an mp4 or mkv by stream copy. The stack must be running."
+    examples = ('talk.mkv --name "the talk" --wait',)
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path)
-        parser.add_argument("--name", default="")
+        parser.add_argument("file", type=Path, help="the video, on this machine")
+        parser.add_argument("--name", default="", help="the session's; else the file's")
         parser.add_argument("--wait", action="store_true", help="until everything is anchored and sealed")
 
     def run(self, options: dict[str, Any]) -> int:

@@ -18,6 +18,7 @@ class Command(Base):
         "Make the installation's keys and its stores (init, kept when they exist), make the stores for keys "
         "that were made elsewhere, and tell the log (announce), or list the public ones (list)."
     )
+    examples = ("list", "list --json")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=("init", "announce", "list"))

@@ -18,6 +18,7 @@ class Command(Base):
         "Print the newest signed checkpoint, verify every tile and record of the log, have those outside "
         "who are named in the settings vouch for it now, or list what they have vouched for."
     )
+    examples = ("checkpoint", "verify", "anchors")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=("checkpoint", "verify", "anchor", "anchors"))

@@ -11,6 +11,7 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "A host and its spool are gone for ever: seal its sessions without what only the spool had."
+    examples = ("8c3d7a1c",)
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("spool", help="the eight digits in the spool's file `id`, and on its takes")

@@ -12,6 +12,7 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "Show what is used of every limit. Exit 1 when one is reached, so that nothing new is recorded."
+    examples = ("", "--project payments 250", "--project payments none")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

@@ -12,6 +12,7 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "File the spool, run every due step in this process, seal. With --loop for ever."
+    examples = ("", "--loop")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--loop", action="store_true", help="go on every 5 seconds")

@@ -24,10 +24,16 @@ class Command(Base):
         "Record a source: synthetic://1280x720, x11://:0, rdp://user@host, vnc://host, rtsp://host/path, "
         "file:///path.mp4. The stack must be running."
     )
+    examples = (
+        "synthetic://1280x720 --duration 10 --wait",
+        'x11://:0 --name "my screen"',
+        "rdp://ana@desktop.example --fps 10",
+        "vnc://desktop.example --password-stdin --detach < password",
+    )
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("source")
-        parser.add_argument("--name", default="")
+        parser.add_argument("source", help="what to record, as above")
+        parser.add_argument("--name", default="", help="the session's; else the source")
         parser.add_argument("--duration", type=float, help="seconds; without it until Ctrl-C or `stop`")
         parser.add_argument("--idle", type=float, help="seconds; ends when nothing happened for so long")
         parser.add_argument("--fps", type=int, help="frames a second, 1 to 60")
@@ -62,5 +68,9 @@ class Command(Base):
             watched = self.stderr.isatty() and not (options["detach"] or self.as_json)
             if options["wait"] or watched or ctrl_c.pressed:
                 return follow(self, session, ctrl_c=ctrl_c)
-        self.tell(f"{session.pk}  recording {source}", session=session.pk, source=source)
+        taken = sessions.living_hosts().exists()
+        if not taken:
+            self.stderr.write("No recorder reports: it begins when `make run` or `manage.py recorder` runs.")
+        told = "recording" if taken else "waits for a recorder:"
+        self.tell(f"{session.pk}  {told} {source}", session=session.pk, source=source)
         return DONE

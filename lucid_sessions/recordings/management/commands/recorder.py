@@ -32,6 +32,7 @@ CLEAR_SECONDS = 30.0
 
 class Command(Base):
     help = "Run the recorder of this host: one supervisor, one child process per session."
+    examples = ("", "--host desk-3")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", help="this host's name in the database (LUCID_HOST)")

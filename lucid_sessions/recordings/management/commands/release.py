@@ -5,15 +5,16 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from lucid_sessions.recordings import holds
-from lucid_sessions.recordings.management.command import DONE, session_argument, user_argument
+from lucid_sessions.recordings.management.command import DONE, SESSION, session_argument, user_argument
 from lucid_sessions.recordings.management.command import Command as Base
 
 
 class Command(Base):
     help = "Release a legal hold that another person has placed."
+    examples = ('"deploy db-7" 4c0ed353 --by eva --why "case 17 is closed"',)
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("session", type=session_argument)
+        parser.add_argument("session", type=session_argument, help=SESSION)
         parser.add_argument(
             "hold", help="the hold's id, or its beginning: `manage.py hold SESSION` lists them"
         )

@@ -7,18 +7,19 @@ from django.core.management.base import CommandParser
 
 from lucid_sessions.recordings import requeue
 from lucid_sessions.recordings.lifecycle import STAGES
-from lucid_sessions.recordings.management.command import DONE, session_argument
+from lucid_sessions.recordings.management.command import DONE, SESSION, session_argument
 from lucid_sessions.recordings.management.command import Command as Base
 from lucid_sessions.recordings.models import Session
 
 
 class Command(Base):
     help = "Put quarantined chunks back: all, or those of a stage, with a reason, of a session."
+    examples = ("--list", "--stage store --reason disk", '--session "deploy db-7"')
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--stage", choices=list(STAGES))
         parser.add_argument("--reason", help="only those whose reason contains this text")
-        parser.add_argument("--session", type=session_argument)
+        parser.add_argument("--session", type=session_argument, help=SESSION)
         parser.add_argument("--list", action="store_true", help="say what waits and why; change nothing")
 
     def run(self, options: dict[str, Any]) -> int:

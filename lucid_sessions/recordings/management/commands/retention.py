@@ -17,6 +17,7 @@ from lucid_sessions.recordings.models import Session
 
 class Command(Base):
     help = "Show which sessions are too old, and why. Nothing goes without --apply."
+    examples = ("--within 7", "--apply", "--keep project=payments 365", "--forget project=payments")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--apply", action="store_true", help="let them go")

@@ -10,6 +10,7 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "Verify every stored blob against its row and its writer's signature. Exit 1 when one is bad."
+    examples = ("",)
 
     def run(self, _options: dict[str, Any]) -> int:
         tally = scrub.Tally()

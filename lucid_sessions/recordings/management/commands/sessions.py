@@ -13,10 +13,11 @@ from lucid_sessions.recordings.models import Chunk, Session
 
 class Command(Base):
     help = "List sessions, newest first."
+    examples = ("--status recording", "--limit 10 --json")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--status", choices=[status.value for status in Status])
-        parser.add_argument("--limit", type=int, default=50)
+        parser.add_argument("--limit", type=int, default=50, help="at most so many (50)")
 
     def run(self, options: dict[str, Any]) -> int:
         rows = Session.objects.all()

@@ -14,6 +14,7 @@ from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.management.command import (
     DONE,
     LATER,
+    SESSION,
     output_argument,
     session_argument,
     user_argument,
@@ -26,9 +27,10 @@ WAIT_SECONDS = 10.0
 
 class Command(Base):
     help = "Delete a session for good: its keys, then all its bytes. What existed stays provable."
+    examples = ('"deploy db-7"', '"deploy db-7" --by ana --why "asked for" --receipt receipt.json')
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("session", type=session_argument)
+        parser.add_argument("session", type=session_argument, help=SESSION)
         parser.add_argument("--by", type=user_argument, help="who decides it: a user's name")
         parser.add_argument("--why", help="the reason; without --by and --why it is only said what would go")
         parser.add_argument(

@@ -14,6 +14,7 @@ from lucid_sessions.recordings.models import Take
 
 class Command(Base):
     help = "With LUCID_SPOOL=s3: list the spools that have second copies, or take over a lost host's."
+    examples = ("list", "adopt 8c3d7a1c")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("verb", choices=("list", "adopt"))

@@ -14,6 +14,7 @@ from lucid_sessions.recordings.management.command import Command as Base
 
 class Command(Base):
     help = "Show the stores of blobs, make one, or move blobs between them while everything runs."
+    examples = ("status", "create /mnt/blobs", "migrate --keep")
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("verb", choices=("status", "create", "migrate", "tier"))

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from lucid_sessions.errors import Refused
 from lucid_sessions.recordings import events, verification
 from lucid_sessions.recordings.lifecycle import Status
-from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE, session_argument
+from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE, SESSION, session_argument
 from lucid_sessions.recordings.management.command import Command as Base
 from lucid_sessions.recordings.models import Session
 
@@ -18,9 +18,10 @@ UNREADABLE = (Status.CREATED, Status.EXPIRING, Status.DELETED)
 
 class Command(Base):
     help = "Verify sessions against the signed log; --deep also decrypts. Exit 1 when a check failed."
+    examples = ('"deploy db-7" --deep', "--all")
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("session", nargs="?", type=session_argument)
+        parser.add_argument("session", nargs="?", type=session_argument, help=SESSION)
         parser.add_argument("--all", action="store_true", help="every session, and the log itself")
         parser.add_argument("--deep", action="store_true", help="decrypt and compare with what was recorded")
 
