@@ -141,6 +141,7 @@ TEMPLATES = [
     }
 ]
 LANGUAGE_CODE, TIME_ZONE = "en", "UTC"
+FORMAT_MODULE_PATH = "lucid_sessions.formats"
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = path("STATIC_ROOT", LUCID_HOME / "static")

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from .audit import DENIED, DONE, FAILED, REFUSED
 from .models import ApiToken, AuditEvent, RevokedToken, User, WebhookDelivery, WebSession
 
 
@@ -21,6 +23,8 @@ class AccountAdmin(UserAdmin):
 
 admin.site.site_header = admin.site.site_title = "Lucid Sessions"
 admin.site.index_title = "Administration"
+
+OUTCOMES = (DONE, REFUSED, DENIED, FAILED)
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -76,6 +80,18 @@ class ApiTokenAdmin(_Listed):
     ordering = ("-created_at", "-id")
 
 
+class Outcome(admin.SimpleListFilter):
+    """What came of it. Named here: asking the table which there are would read all of it."""
+
+    title = parameter_name = "outcome"
+
+    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in OUTCOMES]
+
+    def queryset(self, _request: HttpRequest, rows: "QuerySet[Any]") -> "QuerySet[Any]":
+        return rows.filter(outcome=self.value()) if self.value() in OUTCOMES else rows
+
+
 @admin.register(AuditEvent)
 class AuditEventAdmin(_Listed):
     """What was done, by whom, from where, why. Nobody changes it here."""
@@ -83,6 +99,19 @@ class AuditEventAdmin(_Listed):
     list_display = ("when", "action", "outcome", "username", "address", "session", "why", "batch")
     exclude = ("salt",)
     ordering = ("-at_us", "-id")
+    list_filter = (Outcome,)
+    # Shows the search box; what is searched for is in `get_search_results`.
+    search_fields = ("username",)
+    search_help_text = "A whole user name, an action such as session.played, or the id of a session."
+
+    def get_search_results(
+        self, _request: HttpRequest, rows: "QuerySet[Any]", term: str
+    ) -> tuple["QuerySet[Any]", bool]:
+        """Exact matches only, each one look-up in an index: a part of a name would read every row."""
+        term = term.strip()
+        if not term:
+            return rows, False
+        return rows.filter(Q(username=term) | Q(action=term) | Q(session=term.lower())), False
 
     @admin.display(description="when")
     def when(self, event: AuditEvent) -> datetime:

@@ -5,84 +5,29 @@ date trees: on MongoDB those read whole collections.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.functional import cached_property
+from django.urls import reverse
 from django.utils.text import Truncator
 
 from lucid_sessions.errors import LucidError
 
 from . import requeue, sessions, setbacks
+from .evidence_admin import Evidence
 from .lifecycle import State, stage_for
-from .models import (
-    Checkpoint,
-    Chunk,
-    Closure,
-    Gap,
-    LedgerRecord,
-    LedgerRequest,
-    Session,
-    SessionKey,
-    Take,
-)
+from .models import Chunk, Session
 from .webhooks import admin as webhooks  # noqa: F401 - registers its own
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-    Pages = Paginator[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
-    Pages = Paginator
-
-COUNTED = 10_000
 TRACKS = ("screen", "input", "audio", "thumb")
 
 
 def shortened(text: str) -> str:
     """A text that fits a list's column."""
     return Truncator(text).chars(80)
-
-
-class BoundedPaginator(Pages):
-    """Pages through the first COUNTED rows: counting on costs more than the page itself."""
-
-    @cached_property
-    def count(self) -> int:
-        """How many rows there are, but never more than COUNTED."""
-        rows: Any = self.object_list
-        return int(rows.order_by()[:COUNTED].count())
-
-
-class Evidence(ModelAdmin):
-    """Rows that a verdict may rest on: shown whole, never added, changed or deleted by hand."""
-
-    show_full_result_count = False
-    paginator = BoundedPaginator
-    list_per_page = 50
-    actions: Any = None
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        return False
-
-    def tell_put_back(self, request: HttpRequest, put_back: Callable[[], int]) -> None:
-        """Say how many chunks were put back, or why none can be now."""
-        try:
-            back = put_back()
-        except LucidError as error:
-            self.message_user(request, str(error), messages.ERROR)
-        else:
-            self.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
 
 
 @admin.register(Session)
@@ -94,6 +39,10 @@ class SessionAdmin(Evidence):
     search_fields = ("name",)
     ordering = ("-created_at", "-id")
     actions = ("start", "pause", "resume", "stop", "put_back")
+
+    def view_on_site(self, session: Session) -> str:
+        """Its page in the console, with the player."""
+        return reverse("console:session", args=[session.pk])
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
         """Owners come in a second query: rows are not joined."""
@@ -242,56 +191,3 @@ class ChunkAdmin(Evidence):
         for chunk in chunks:
             self.log_change(request, chunk, "put back to work")
         self.tell_put_back(request, lambda: requeue.put_back(chunks))
-
-
-@admin.register(Take)
-class TakeAdmin(Evidence):
-    """Which recorder held which session, and why it let go."""
-
-    list_display = ("__str__", "session_id", "host", "spool", "claimed_at", "ended_at", "reason")
-    ordering = ("-claimed_at",)
-
-
-@admin.register(Gap)
-class GapAdmin(Evidence):
-    """What was not recorded, and why."""
-
-    list_display = ("session_id", "track", "take", "from_us", "to_us", "reason", "uncertain")
-
-
-@admin.register(Closure)
-class ClosureAdmin(Evidence):
-    """Tracks that are complete."""
-
-    list_display = ("session_id", "take", "track", "last_counter", "end_us", "ending", "reason")
-
-
-@admin.register(SessionKey)
-class SessionKeyAdmin(Evidence):
-    """The public halves of the sessions' keys."""
-
-    list_display = ("session_id", "track", "public")
-
-
-@admin.register(LedgerRecord)
-class LedgerRecordAdmin(Evidence):
-    """The log's entries."""
-
-    list_display = ("index", "kind", "key", "body", "created_at", "applied")
-    ordering = ("-index",)
-
-
-@admin.register(LedgerRequest)
-class LedgerRequestAdmin(Evidence):
-    """What the sealer is asked to append."""
-
-    list_display = ("kind", "key", "created_at", "record")
-    ordering = ("-created_at",)
-
-
-@admin.register(Checkpoint)
-class CheckpointAdmin(Evidence):
-    """What the log key has signed."""
-
-    list_display = ("size", "root", "created_at")
-    ordering = ("-size",)

@@ -11,11 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from lucid_sessions.access import api_tokens, audit, tokens
-from lucid_sessions.access.models import RevokedToken, User, WebSession
+from lucid_sessions.access.models import AuditEvent, RevokedToken, User, WebSession
 from lucid_sessions.access.webhook_models import WebhookDelivery, WebhookEndpoint
 from lucid_sessions.recordings import reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Chunk, Session
+from lucid_sessions.recordings.models import Chunk, Closure, Gap, Session, SessionKey, Take
 from tests import factories
 from tests.api.people import person
 
@@ -146,3 +146,29 @@ def test_staff_who_may_only_look_get_no_actions(world: Installation) -> None:
     session.refresh_from_db()
     assert session.status == "created"
     assert RevokedToken.objects.count() == 0
+
+
+def test_the_audit_is_searched_by_who_what_and_which_session(root: Client, full: Session) -> None:
+    ana = audit.Actor(username="ana")
+    audit.record("session.played", actor=ana, session=str(full.pk))
+    audit.record("session.stop", actor=ana, outcome=audit.DENIED)
+    for term in ("session.played", str(full.pk).upper()):
+        assert listed(root, AuditEvent, q=term) == 1
+    assert listed(root, AuditEvent, q="ana") == 2
+    assert listed(root, AuditEvent, q="an") == 0
+    assert listed(root, AuditEvent, q="ana", outcome="denied") == 1
+
+
+def test_times_are_shown_with_their_seconds(root: Client, full: Session) -> None:
+    text = root.get(page(Session, "changelist")).content.decode()
+    assert f"{full.created_at:%Y-%m-%d %H:%M:%S}" in text
+
+
+def test_what_belongs_to_a_session_is_found_by_its_id_and_leads_to_the_player(
+    root: Client, full: Session
+) -> None:
+    for model in (Take, Gap, Closure, SessionKey):
+        assert listed(root, model, q=str(full.pk)) == model.objects.filter(session=full.pk).count() > 0
+        assert listed(root, model, q=str(uuid4())) == listed(root, model, q="x") == 0
+    assert "3.000" in root.get(page(Gap, "changelist")).content.decode()
+    assert f'href="/sessions/{full.pk}/"' in root.get(page(Session, "change", full.pk)).content.decode()

@@ -1,0 +1,141 @@
+"""What a verdict may rest on, in Django's own admin: to be looked at and never touched."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from lucid_sessions.errors import LucidError
+
+from .models import Checkpoint, Closure, Gap, LedgerRecord, LedgerRequest, SessionKey, Take
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    Pages = Paginator[Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+    Pages = Paginator
+
+COUNTED = 10_000
+
+
+class BoundedPaginator(Pages):
+    """Pages through the first COUNTED rows: counting on costs more than the page itself."""
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows there are, but never more than COUNTED."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[:COUNTED].count())
+
+
+class Evidence(ModelAdmin):
+    """Rows that a verdict may rest on: shown whole, never added, changed or deleted by hand."""
+
+    show_full_result_count = False
+    paginator = BoundedPaginator
+    list_per_page = 50
+    actions: Any = None
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+    def tell_put_back(self, request: HttpRequest, put_back: Callable[[], int]) -> None:
+        """Say how many chunks were put back, or why none can be now."""
+        try:
+            back = put_back()
+        except LucidError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
+
+
+class OfSession(Evidence):
+    """Rows of sessions: found by the session's id."""
+
+    # Shows the search box; what is searched for is in `get_search_results`.
+    search_fields = ("session__id",)
+    search_help_text = "The id of a session."
+
+    def get_search_results(
+        self, _request: HttpRequest, rows: "QuerySet[Any]", term: str
+    ) -> tuple["QuerySet[Any]", bool]:
+        """Those of one session: a look-up in an index."""
+        try:
+            return (rows.filter(session=UUID(term.strip())) if term.strip() else rows), False
+        except ValueError:
+            return rows.none(), False
+
+
+@admin.register(Take)
+class TakeAdmin(OfSession):
+    """Which recorder held which session, and why it let go."""
+
+    list_display = ("__str__", "session_id", "host", "spool", "claimed_at", "ended_at", "reason")
+    ordering = ("-claimed_at",)
+
+
+@admin.register(Gap)
+class GapAdmin(OfSession):
+    """What was not recorded, and why."""
+
+    list_display = ("session_id", "track", "take", "begins", "ends", "reason", "uncertain")
+
+    @admin.display(description="from, seconds")
+    def begins(self, gap: Gap) -> str:
+        """Where on the session's timeline it begins."""
+        return f"{gap.from_us / 1e6:.3f}"
+
+    @admin.display(description="to, seconds")
+    def ends(self, gap: Gap) -> str:
+        """Where on the session's timeline it ends."""
+        return f"{gap.to_us / 1e6:.3f}"
+
+
+@admin.register(Closure)
+class ClosureAdmin(OfSession):
+    """Tracks that are complete."""
+
+    list_display = ("session_id", "take", "track", "last_counter", "end_us", "ending", "reason")
+
+
+@admin.register(SessionKey)
+class SessionKeyAdmin(OfSession):
+    """The public halves of the sessions' keys."""
+
+    list_display = ("session_id", "track", "public")
+
+
+@admin.register(LedgerRecord)
+class LedgerRecordAdmin(Evidence):
+    """The log's entries."""
+
+    list_display = ("index", "kind", "key", "body", "created_at", "applied")
+    ordering = ("-index",)
+
+
+@admin.register(LedgerRequest)
+class LedgerRequestAdmin(Evidence):
+    """What the sealer is asked to append."""
+
+    list_display = ("kind", "key", "created_at", "record")
+    ordering = ("-created_at",)
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(Evidence):
+    """What the log key has signed."""
+
+    list_display = ("size", "root", "created_at")
+    ordering = ("-size",)
