@@ -137,7 +137,7 @@ class Site:
             "LUCID_LEDGER_ORIGIN": "hosts.test/log",
             "LUCID_HOST": name,
             "LUCID_QUEUE_PER_SPOOL": "true",
-            "LUCID_SEGMENT_SECONDS": "1",
+            "LUCID_SEGMENT_SECONDS": "2",
             "LUCID_STORAGE_MIN_FREE_GIB": "0.1",
             "MONGODB_URL": MONGODB,
             "REDIS_URL": f"redis://{HUB}:6379/0",

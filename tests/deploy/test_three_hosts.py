@@ -8,6 +8,7 @@ whole that the archive had, and the rest is named. The bounds are a CI machine's
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -105,7 +106,10 @@ def _begun(site: Site) -> Story:
     for names, most in ((others, 1), ([last], 8)):
         for name in names:
             site.start_host(name, spool=spools[name], most_sessions=most, LUCID_SPOOL=HOSTS[name])
-        begun = [json.loads(_recording(site, f"on one of {names}"))["session"] for _ in names]
+        # At once, here and below: whatever a command takes longer, more is recorded meanwhile.
+        with ThreadPoolExecutor() as at_once:
+            told = list(at_once.map(_recording, [site] * len(names), [f"on one of {names}"] * len(names)))
+        begun = [json.loads(one)["session"] for one in told]
         # Whichever host takes which.
         until(lambda begun=begun: all(story.hosts_of(one) for one in begun), f"takes on {names}")  # type: ignore[misc]
         story.sessions |= {host: one for one in begun for host in story.hosts_of(one)}
@@ -143,8 +147,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         assert told.returncode == 0, told.stdout + told.stderr
         story.adopted = json.loads(told.stdout.splitlines()[-1])
         story.given_up = json.loads(site.manage("lost_host", story.spools["burnt"], "--json"))
-        for session in story.sessions.values():
-            site.manage("stop", session)
+        with ThreadPoolExecutor() as at_once:
+            list(at_once.map(lambda session: site.manage("stop", session), story.sessions.values()))
         for name in story.spools:
             until(lambda name=name: story.status(name) in ("completed", "failed"), f"{name}'s session sealed")  # type: ignore[misc]
         yield story
