@@ -14,9 +14,10 @@ from tests.servers import mongod_program
 SUITES = {
     # Every order of retention's commit points is tried on SQLite; here it would take minutes.
     "the domain": ["tests/recordings", "--ignore=tests/recordings/test_retention_interleaved.py"],
-    "the journey": ["tests/journey"],
-    "the chain": ["tests/tasks"],
-    "the API": [
+    # Together, since each pytest with its server and its migrations costs ten seconds of a processor.
+    "the journey, the chain and the API": [
+        "tests/journey",
+        "tests/tasks",
         "tests/api/test_audit.py",
         "tests/api/test_creates_and_kills.py",
         "tests/api/test_cursors.py",
