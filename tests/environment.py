@@ -12,6 +12,8 @@ atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 MEMORY = "/dev/shm"
 if os.path.isdir(MEMORY) and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:  # noqa: PTH112
     os.environ.setdefault("LUCID_TEST_DATABASES", MEMORY)
+DATABASE = tempfile.mkdtemp(prefix="lucid-test-", dir=os.environ.get("LUCID_TEST_DATABASES"))
+atexit.register(shutil.rmtree, DATABASE, ignore_errors=True)
 
 os.environ.update(
     LUCID_PROFILE="embedded",
@@ -20,7 +22,7 @@ os.environ.update(
     ENCRYPTION_PASSWORD="correct horse battery staple",
     ENCRYPTION_SALT="a salt that only tests use",
     LUCID_LEDGER_ORIGIN="test.invalid/lucid-sessions",
-    LUCID_TEST_DATABASE=f"{HOME}/test.sqlite3",
+    LUCID_TEST_DATABASE=f"{DATABASE}/test.sqlite3",
     LUCID_STORAGE_MIN_FREE_GIB="0",
     LOG_LEVEL="WARNING",
     AWS_ACCESS_KEY_ID="for-tests",
