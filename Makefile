@@ -7,7 +7,7 @@ RUN_FILES = requirements/base.txt requirements/embedded.txt requirements/bootstr
 TEST_FILES = $(RUN_FILES) requirements/mongodb.txt requirements/test.txt requirements/dev.txt
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run drill test test-mongodb test-313 check bench bench-recorder bench-lifecycle bench-api contract validate-deploy image-root image-recorder sbom faults pictures clean
+.PHONY: help demo run drill test test-mongodb test-313 check types insecure bench bench-recorder bench-lifecycle bench-api contract validate-deploy image-root image-recorder sbom faults pictures clean
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -33,10 +33,15 @@ test-313: .venv/.installed-test ## The fast part on Python 3.13, the images' (AR
 check: .venv/.installed-test ## Format, lint, types, imports, insecure calls, tests: the one gate
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy lucid_sessions recorder tasks manage.py
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync types insecure
 	@$(BIN)/lint-imports
-	@$(BIN)/bandit -q -ll -r lucid_sessions recorder tasks manage.py
 	@$(MAKE) --no-print-directory test
+
+types:
+	@$(BIN)/mypy lucid_sessions recorder tasks manage.py
+
+insecure:
+	@$(BIN)/bandit -q -ll -r lucid_sessions recorder tasks manage.py
 
 bench: .venv/.installed-test ## The figures, with the machine
 	@$(BIN)/python -m benchmarks $(ARGS)
