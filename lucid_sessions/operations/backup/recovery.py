@@ -23,6 +23,7 @@ from lucid_sessions.recordings import failpoints, intake, ledger_rows, session_k
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import ARCHIVED, BAD_BLOB, UNFINISHED, State, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, LedgerRequest, Session, SessionKey
+from lucid_sessions.recordings.retention import RECOVERED
 
 from . import session_rows
 from .blob_reader import BlobReader
@@ -109,8 +110,6 @@ class Recovery:
         self.bury()
         self._file(self._leaves(LedgerRecord.objects.all()))
         self._file(self._unanchored())
-        for session in {session for session, _, _ in self.world.spool.takes()} - self.shredded.all:
-            self._session(session)
         self._spooled()
         hold_again()
         self._seals(LedgerRecord.objects.all())
@@ -135,8 +134,17 @@ class Recovery:
         return found
 
     def _spooled(self) -> None:
-        """What the spool has is filed first: its own markers tell more exactly what a seal tells, too."""
+        """What the spool has is filed first: its own markers tell more exactly what a seal tells, too.
+
+        Of a session that came no further than there, it is all that is left.
+        """
+        spooled = {session for session, _, _ in self.world.spool.takes()} - self.shredded.all
+        for session in sorted(spooled):
+            self._session(session)
         self.done.spooled = len(intake.Intake(self.world.spool).scan())
+        for session in Session.objects.filter(source=RECOVERED).values_list("pk", flat=True):
+            if session in spooled:
+                session_rows.take_in(session, spool=self.world.spool.identity)
         self._keep_segments()
         failpoints.reach("recovery.spooled")
 
