@@ -137,7 +137,8 @@ def clear_spool(session: UUID, world: Installation, _limit: int) -> int:
     mine = world.spool.identity
     takes = Take.objects.filter(session=session, spool=mine, cleared_at__isnull=True)
     files = Chunk.objects.filter(session=session, spool=mine, path__gt="")
-    if not (takes.exists() or files.exists()):
+    # What was adopted of a take that is still another's has a directory here, too.
+    if not (takes.exists() or files.exists() or (world.spool_root / "takes" / session.hex).is_dir()):
         return 0
     for chunk in Chunk.objects.filter(session=session, spool=mine).order_by().values_list("pk", flat=True):
         world.scratch.forget(chunk)
@@ -152,11 +153,10 @@ def remove_copies(session: UUID, world: Installation, _limit: int) -> int:
     row, mirror = _expiring(session), mirror_of(world)
     if row is None or mirror is None:
         return 0
-    spools = set(Take.objects.filter(session=session).values_list("spool", flat=True))
-    mirror.forget_session(session, spools)
+    mirror.forget_session(session)
     if not any(waits_for(row, copies=False)):
         # Only now can no host make another one.
-        mirror.forget_session(session, spools)
+        mirror.forget_session(session)
         _note(row, copies_removed=True)
     return 0
 

@@ -25,6 +25,7 @@ from lucid_sessions.errors import Retryable
 from recorder.spool import HELD, Spool
 
 from .installation import Installation
+from .models import Chunk, RecorderHost, Take
 
 log = structlog.get_logger(__name__)
 
@@ -134,12 +135,19 @@ class SpoolMirror:
         """The copy of this file of the spool is gone."""
         self.forget(Copy.of(spool, path))
 
-    def forget_session(self, session: UUID, spools: set[str]) -> int:
-        """How many copies of the session in those spools were removed."""
-        found = [copy for spool in spools for copy in self.copies(spool, session=session)]
+    def forget_session(self, session: UUID) -> int:
+        """How many copies of the session were removed, whichever spool they were of."""
+        found = [copy for spool in _spools_of(session) for copy in self.copies(spool, session=session)]
         for copy in found:
             self.forget(copy)
         return len(found)
+
+
+def _spools_of(session: UUID) -> set[str]:
+    """In whose names there may be copies: of a take that was adopted in part, also in its new host's."""
+    takes, chunks = Take.objects.filter(session=session), Chunk.objects.filter(session=session)
+    rows = takes.order_by(), chunks.order_by(), RecorderHost.objects.order_by()
+    return {spool for found in rows for spool in found.values_list("spool", flat=True).distinct()}
 
 
 @cache

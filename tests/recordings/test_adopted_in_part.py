@@ -70,12 +70,17 @@ def _sealed(session: Session, world: Installation) -> list[str]:
     return [one["reason"] for one in verification.verify(session).missing]
 
 
+@pytest.mark.parametrize("released", [False, True])
 def test_a_session_is_sealed_without_what_has_no_second_copy_and_goes_when_its_host_is_given_up(
-    adopted: Adopted,
+    adopted: Adopted, mirror: SpoolMirror, released: bool
 ) -> None:
     lost, session, other = adopted.lost, adopted.session, adopted.by
     assert (adopted.said.segments, len(adopted.said.problems)) == (2, 1)
     assert _sealed(session, other) == [adoption.NO_COPY.format(spool=lost)]
+    if released:
+        intake.Intake(other.spool, mirror).release()
+    # The end of the track stays as long as its session.
+    assert adoption.known(other) == {other.spool.identity: 1 if released else 3}
     shredding.begin(session, cause="test")
     assert archived.finish(session, other).status == Status.EXPIRING
     assert any(lost in line for line in shredding.waits_for(session))
@@ -83,6 +88,9 @@ def test_a_session_is_sealed_without_what_has_no_second_copy_and_goes_when_its_h
     assert archived.finish(session, other).status == Status.DELETED
     record = json.loads(LedgerRecord.objects.get(kind="shredded").entry)
     assert record["lost_spools"] == [lost]
+    # Nor is anything left where the rest was adopted.
+    assert adoption.known(other) == {}
+    assert not (other.spool_root / "takes" / session.pk.hex).exists()
 
 
 def test_a_copy_that_turns_up_later_is_adopted_after_all(adopted: Adopted, mirror: SpoolMirror) -> None:
