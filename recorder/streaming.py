@@ -248,9 +248,10 @@ class StreamRecording:
         track.writer.put(packet, cut=cut and media.track == "screen")
 
     def _close_epoch(self) -> None:
+        screen = self._tracks.pop("screen", None)
+        end_us = self._close_track(screen) if screen else 0
         self._close_sound()
-        if screen := self._tracks.pop("screen", None):
-            end_us = self._close_track(screen)
+        if screen:
             self._end_us = max(self._end_us, end_us)
             self._thumbs.close(end_us)
             self._sound.account(end_us)
@@ -276,17 +277,15 @@ class StreamRecording:
         if self._missing is None:
             return
         gap, self._missing = self._missing, None
-        begins = {"screen": gap.from_us}
-        if self._sound.is_sent:
-            begins["audio"] = max(gap.from_us, self._sound.until_us)
-        for track, from_us in begins.items():
+        begins = [("screen", gap.from_us), ("audio", max(gap.from_us, self._sound.until_us))]
+        for track, from_us in begins if self._sound.is_sent else begins[:1]:
             self._take.gap(track, from_us, to_us=until_us, reason=gap.reason, uncertain=gap.uncertain)
 
     def _is_over(self) -> bool:
-        limit = self._orders.settings.maximum_seconds
-        if limit is None or self._timeline is None:
+        limit, timeline = self._orders.settings.maximum_seconds, self._timeline
+        if limit is None or timeline is None:
             return False
-        return self._timeline.now_us() - self._began_us >= limit * 1_000_000
+        return timeline.now_us() - self._began_us >= limit * 1_000_000
 
     def _beat(self) -> None:
         if time.monotonic() >= self._next_beat:
