@@ -117,7 +117,10 @@ def _standing(
     here = [stamp for stamp in stamps if stamp.boot_id == clock.boot_id()]
     if here:
         reason = _reason(ends, end_us) or "the recorder stopped unexpectedly"
-        return _Standing(here[-1].origin_ns, Missing(end_us, reason, uncertain=False))
+        origin_ns, was_elsewhere = here[-1].origin_ns, end_us > max([0, *(end.at_us for end in ends)])
+        if was_elsewhere:  # by a clock that may be ahead of ours
+            origin_ns = min(origin_ns, time.monotonic_ns() - end_us * 1000)
+        return _Standing(origin_ns, Missing(end_us, reason, uncertain=was_elsewhere))
     if not stamps and end_us == 0:
         return None
     began_ms = stamps[0].origin_wall_ms if started_wall_ms is None and stamps else started_wall_ms

@@ -14,7 +14,7 @@ import pytest
 from recorder.clock import boot_id
 from recorder.continuation import orders_for
 from recorder.errors import SpoolBusy
-from recorder.names import SegmentName, sequence_of
+from recorder.names import ClosedMarker, SegmentName, sequence_of
 from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.spool import Spool
@@ -332,6 +332,23 @@ def test_a_take_on_another_host_never_goes_back_before_what_is_known(spool: Spoo
     orders = orders_for(spool, wanted, tenure=Tenure(4, future, known_end_us=9_000_000), host="here")
     assert (time.monotonic_ns() - orders.origin_ns) // 1000 >= 9_000_000
     assert "another host" in orders.missing.reason
+
+
+@pytest.mark.parametrize("ahead_us", [0, 3_600_000_000])
+def test_a_host_that_goes_on_after_another_never_goes_back_before_what_that_one_recorded(
+    spool: Spool, ahead_us: int
+) -> None:
+    session, ago_us = uuid4(), 60_000_000
+    began_ns = time.monotonic_ns() - ago_us * 1000
+    Stamp(boot_id(), began_ns, 1_000, "here").write(spool.make_take(session, 1))
+    spool.write_closed(ClosedMarker(session, "screen", 1, 1, 4_000_000, "cut off", "interrupted"))
+    known_us = 30_000_000 + ahead_us  # by the other host's clock
+    wanted = Wanted(session, "record", SMALL, QUICK)
+    orders = orders_for(spool, wanted, tenure=Tenure(3, 0, known_end_us=known_us), host="here")
+    now_us = (time.monotonic_ns() - orders.origin_ns) // 1000
+    assert (orders.missing.from_us, orders.missing.uncertain) == (known_us, True)
+    assert now_us >= known_us
+    assert (orders.origin_ns == began_ns) is not bool(ahead_us)
 
 
 def test_a_first_take_begins_its_own_timeline(spool: Spool) -> None:
