@@ -15,7 +15,7 @@ from recorder.errors import RecorderError
 from recorder.keeper import Keeper, News, describe_exit
 from recorder.recovery import recover
 from recorder.spool import Spool
-from recorder.view import NO_TAKE, Event, EventKind, View, Wanted
+from recorder.view import NO_TAKE, Event, EventKind, NotYet, View, Wanted
 
 log = logging.getLogger("recorder")
 WORDS = {"record": "resume", "pause": "pause", "stop": "stop"}
@@ -253,6 +253,7 @@ class Charge:
         """The session is over: what is missing at its end becomes a gap, and then that is told."""
         self._finished, self._restarts = take, 0
         self._outbox.append((take, self._accounted_for(take, event)))
+        self._hint(take)
 
     def _accounted_for(self, take: int, event: Event) -> Event:
         try:
@@ -280,6 +281,8 @@ class Charge:
     def _report(self, take: int, event: Event) -> bool:
         try:
             self._desk.view.report(self.session, take, event)
+        except NotYet:
+            return False
         except Exception:
             log.warning("Session %s: %s is not reported yet.", self.session, event.kind, exc_info=True)
             return False

@@ -15,7 +15,7 @@ from recorder.errors import RecorderError, SpoolBusy
 from recorder.recovery import recover, unclosed
 from recorder.spool import Spool
 from recorder.take import Lock
-from recorder.view import NO_TAKE, Desired, Event, EventKind, Tenure, View, Wanted
+from recorder.view import NO_TAKE, Desired, Event, EventKind, NotYet, Tenure, View, Wanted
 
 __all__ = [
     "NO_TAKE",
@@ -23,6 +23,7 @@ __all__ = [
     "Event",
     "EventKind",
     "Load",
+    "NotYet",
     "Policy",
     "Supervisor",
     "Tenure",

@@ -65,10 +65,14 @@ class Event:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+class NotYet(Exception):
+    """Something has to be done first, and others are doing it: to be reported again, without a word."""
+
+
 class View(Protocol):
     """The supervisor's window on the world. Any method may raise: recording goes on and it is called again.
 
-    Called from the supervisor's thread only.
+    Called from the supervisor's thread only: who waits for a network here has it look after nobody.
     """
 
     def wanted(self) -> Sequence[Wanted]:

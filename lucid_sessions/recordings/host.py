@@ -23,7 +23,7 @@ from recorder.names import COUNTER_BITS
 from recorder.settings import Settings
 from recorder.sources import RECONNECTED
 from recorder.spool import Spool
-from recorder.supervisor import NO_TAKE, Event, Load, Tenure, Wanted
+from recorder.supervisor import NO_TAKE, Event, Load, NotYet, Tenure, Wanted
 
 from . import ledger_rows, lost_ends, recorder_figures, sessions, targets, watching
 from .events import CHANGED
@@ -194,9 +194,11 @@ class DatabaseView:
             waiting = Session.objects.filter(pk=session, status=Status.STARTING)
             waiting.update(statistics={"waiting": event.reason})
         else:
-            if self.intake.mirror:
-                # Told again until everything of it is acknowledged: a seal before that would miss it.
-                self.intake.mirror.acknowledge(self.spool, only=session)
+            if self.intake.mirror and any(
+                any(self.spool.held(path)) for *_, path in self.spool.takes(session)
+            ):
+                # A seal before everything of it is acknowledged would miss it. The store may hang: not here.
+                raise NotYet
             self.intake.scan(session)
             if event.facts:
                 self._note_figures(session, take, event.facts)

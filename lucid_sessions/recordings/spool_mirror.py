@@ -9,10 +9,9 @@ never waits for the store; while it is away, held files wait in the spool. Child
 A host that is lost: `adopt` on another one takes over what its spool had acknowledged.
 """
 
-import threading
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from uuid import UUID
@@ -66,18 +65,16 @@ class SpoolMirror:
 
     world: Installation
     bucket: Bucket
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def acknowledge(self, spool: Spool, *, only: UUID | None = None, but: Container[UUID] = ()) -> int:
-        """How many held files (of one session, or of all others) were copied and have their real names now.
+    def acknowledge(self, spool: Spool, *, but: Container[UUID] = ()) -> int:
+        """How many held files of all other sessions were copied and have their real names now.
 
         Retryable when one could not be copied: it stays held, with all behind it in its take. A track's end
         is never told before its segments.
         """
         done, trouble = 0, None
-        # Two threads of one recorder ask: of what is leaving, and of everything.
-        with self.lock, ThreadPoolExecutor(THREADS) as pool:
-            for _, _, directory in spool.takes(only, but=but):
+        with ThreadPoolExecutor(THREADS) as pool:
+            for _, _, directory in spool.takes(but=but):
                 try:
                     done += self._acknowledge_take(spool, directory, pool=pool)
                 except OSError as error:

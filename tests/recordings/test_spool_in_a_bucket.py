@@ -4,8 +4,10 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,14 @@ from lucid_sessions.recordings import (
     verification,
 )
 from lucid_sessions.recordings import installation as outside
+from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
 from lucid_sessions.recordings.models import Chunk, RecorderHost, Session, Take
 from lucid_sessions.recordings.spool_mirror import Copy, mirror_of
 from recorder.recovery import recover
 from recorder.spool import HELD
+from recorder.supervisor import Event, NotYet
 from tests import factories
 from tests.buckets import everything_in, owner
 from tests.programs import descendants
@@ -94,6 +98,25 @@ def test_while_the_store_is_away_segments_are_held_and_nothing_is_lost(host: Ins
     back = mirror_of(host)
     assert back is not None
     assert back.acknowledge(host.spool) == 4
+
+
+def test_a_store_that_hangs_keeps_no_supervisor_from_its_other_sessions(host: Installation) -> None:
+    session = mirrored.recorded(host)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        hanging = replace(host, spool_url=f"s3://vault/?endpoint=http://127.0.0.1:{deaf.getsockname()[1]}")
+        view = DatabaseView(host.spool, intake.Intake(host.spool, mirror_of(hanging)))
+        began = time.monotonic()
+        with pytest.raises(NotYet):
+            view.report(session.pk, 1, Event("ended", "stopped"))
+        assert time.monotonic() - began < 5
+    session.refresh_from_db()
+    assert session.status == Status.RECORDING
+    back = mirror_of(host)
+    assert back is not None
+    back.acknowledge(host.spool)
+    view.report(session.pk, 1, Event("ended", "stopped"))
+    session.refresh_from_db()
+    assert (session.status, Chunk.objects.count()) == (Status.PROCESSING, 3)
 
 
 def test_takes_that_are_over_are_looked_at_seldom_and_all_that_is_held_is_copied(
