@@ -29,6 +29,8 @@ def test_every_operation_says_what_it_does_and_who_may(document: Any) -> None:
     assert document["openapi"].startswith("3.1")
     for name, operation in operations(document):
         assert operation.get("description"), name
+        assert 0 < len(operation.get("summary", "")) <= 200, name
+        assert operation["description"].startswith(operation["summary"].split(" ")[0]), name
         if "/auth/" not in name and "/schema/" not in name:
             known = ("Permission: `recordings.", "Permission: the role `admin`", "Permission: none but")
             assert any(one in operation["description"] for one in known), name

@@ -177,7 +177,7 @@ def test_redoc_runs_under_its_policy_which_stops_only_its_logo_from_elsewhere(
     watched: Any, live_server: Any
 ) -> None:
     watched.goto(f"{live_server.url}/api/v1/schema/redoc/")
-    watched.get_by_text("sessions_start").first.wait_for(state="attached")
+    watched.get_by_text("Have the session recorded").first.wait_for(state="attached")
     assert set(watched.evaluate("window.violations")) <= {REDOC_LOGO}
     assert not [fault for fault in watched.faults if "redoc.ly" not in fault]
 

@@ -32,6 +32,7 @@ def complete(result: Json, generator: Any, request: Any, public: bool) -> Json: 
     result["components"]["headers"] = schema_headers.HEADERS
     for item in result["paths"].values():
         for operation in _operations(item):
+            _summarise(operation)
             facts = schema_headers.take(operation)
             _bound_parameters(operation)
             _name_refusals(operation, negotiates=facts["negotiates"])
@@ -43,6 +44,13 @@ def complete(result: Json, generator: Any, request: Any, public: bool) -> Json: 
 
 def _operations(item: Json) -> Iterator[Json]:
     yield from (operation for method, operation in item.items() if method in METHODS)
+
+
+def _summarise(operation: Json) -> None:
+    """The first sentence, for lists of operations: what one does need not be guessed from its address."""
+    first = " ".join(operation.get("description", "").partition("\n\n")[0].split())
+    if first:
+        operation.setdefault("summary", first.partition(". ")[0].rstrip("."))
 
 
 def _bodies(base: type[Strict]) -> Iterator[type[Strict]]:
