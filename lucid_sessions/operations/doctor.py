@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import redis
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from lucid_sessions.environment import DEFAULT_REDIS_URL
@@ -23,6 +23,7 @@ from lucid_sessions.errors import Refused
 from lucid_sessions.operations import private_redis
 from lucid_sessions.recordings import reconcile
 from lucid_sessions.recordings.installation import installation
+from lucid_sessions.recordings.management.command import database_fix
 
 GIB = 2**30
 
@@ -46,6 +47,8 @@ def _finding(name: str, check: Callable[[], str]) -> Finding:
     began = time.perf_counter()
     try:
         text, well = check(), True
+    except DatabaseError as error:
+        text, well = f"{error}.{database_fix(error)}", False
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one thing, the others are looked at, too
         text, well = f"{type(error).__name__}: {error}", False
     return Finding(name, well, text, round(time.perf_counter() - began, 3))

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,15 @@ def test_addresses_of_all_kinds_have_names(settings: Any) -> None:
     assert found.well, found.text
     assert "::1 is ::1" in found.text
     assert "secret" not in found.text
+
+
+def test_a_database_that_was_never_made_is_told_with_what_makes_it(
+    tmp_path: Path,
+) -> None:
+    env = {**os.environ, "LUCID_HOME": str(tmp_path / "nowhere")}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "doctor"], env=env, capture_output=True, text=True, check=False
+    )
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("WRONG database")]
+    assert "`manage.py prepare` makes it" in line
+    assert "OperationalError" not in done.stdout

@@ -1,6 +1,8 @@
 """Bad input gives one clear line that names the thing and the fix, the right exit code, and no trace."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -98,3 +100,16 @@ def test_json_says_the_error_too(world: Installation, capsys: pytest.CaptureFixt
     told = json.loads(capsys.readouterr().out)
     assert told["exit"] == 2
     assert "unknown kind" in told["error"]
+
+
+def test_a_place_that_cannot_be_written_is_a_wrong_argument(tmp_path: Path) -> None:
+    there = f"mount -t tmpfs -o ro tmpfs {tmp_path}"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", there], check=False).returncode:
+        pytest.skip("this machine lets nobody mount in a name space of their own")
+    command = f"{there} && exec {sys.executable} manage.py migrate_store --export {tmp_path}/rows.zst"
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"the directory {tmp_path} cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr

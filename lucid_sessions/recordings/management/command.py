@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -81,7 +82,7 @@ class Command(BaseCommand):
         except RecorderError as error:
             code = self._failed(str(error), LATER if isinstance(error, DiskFull | SpoolBusy) else WRONG)
         except DatabaseError as error:
-            code = self._failed(f"The database cannot be used: {error}.{_fix(error)}", LATER)
+            code = self._failed(f"The database cannot be used: {error}.{database_fix(error)}", LATER)
         sys.exit(code)
 
     def _failed(self, message: str, code: int) -> int:
@@ -101,11 +102,13 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(facts, default=str) if self.as_json else text)
 
 
-def _fix(error: DatabaseError) -> str:
+def database_fix(error: DatabaseError) -> str:
+    """What to do about it, as another sentence; empty where that is not known."""
     if "no such table" in str(error):
         return " Run `manage.py migrate` first."
     if "unable to open database file" in str(error):
-        return f" Check that {settings.DATABASES['default']['NAME']} can be written, or set LUCID_HOME."
+        place = settings.DATABASES["default"]["NAME"]
+        return f" Check that {place} is there (`manage.py prepare` makes it) and writable, or set LUCID_HOME."
     return ""
 
 
@@ -148,6 +151,8 @@ def output_argument(text: str) -> Path:
         raise ArgumentTypeError(f"{path} is a directory: name a file in it")
     if not path.parent.is_dir():
         raise ArgumentTypeError(f"the directory {path.parent} does not exist: make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise ArgumentTypeError(f"the directory {path.parent} cannot be written: name another")
     return path
 
 
@@ -159,6 +164,7 @@ __all__ = [
     "WRONG",
     "Command",
     "SpoolUnwritable",
+    "database_fix",
     "output_argument",
     "session_argument",
     "user_argument",
