@@ -223,9 +223,11 @@ def test_the_command_shows_and_does_not_do(world: Installation, capsys: pytest.C
     said = capsys.readouterr().out
     assert "goes   old: ended " in said
     assert "kept 90 days by the default" in said
-    assert "Nothing was deleted" in said
+    assert "Nothing was deleted. To let these go: --apply." in said
     assert _call("retention", "--within", "7") == 0
-    assert "soon" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "soon" in said
+    assert "--apply lets go what is due today." in said
     old.refresh_from_db()
     assert old.status == Status.COMPLETED
 

@@ -117,6 +117,20 @@ def test_another_hosts_spool_is_waited_for_until_that_host_has_cleared_it(world:
     assert json.loads(LedgerRecord.objects.get(kind="shredded").entry)["lost_spools"] == ["ffffffff"]
 
 
+def test_the_command_says_what_to_do_about_a_spool_that_it_waits_for(
+    world: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = archived.sealed(world)
+    Take.objects.create(session=session, number=2, host="far", spool="ffffffff", lease_until=session.ended_at)
+    shredding.begin(session, cause="shred")
+    with pytest.raises(SystemExit) as ended:
+        call_command("shred", str(session.pk))
+    assert ended.value.code == 3
+    said = capsys.readouterr().out
+    assert "waits for: spool ffffffff on far. `manage.py recorder` there" in said
+    assert "--lost-spool ID" in said
+
+
 def test_one_session_that_waits_does_not_hold_up_another(world: Installation) -> None:
     waiting, other = archived.sealed(world, days_old=9), archived.sealed(world, name="other")
     Take.objects.create(session=waiting, number=2, host="far", spool="ffffffff", lease_until=waiting.ended_at)

@@ -75,7 +75,11 @@ class Command(Base):
         lines = [_line(one) for one in found] or ["Nothing is too old."]
         lines += [f"expiring  {session.name}: waits for {', '.join(waits)}" for session, waits in _expiring()]
         if any(not one.obstacle for one in found):
-            lines.append("Nothing was deleted. To let these go: --apply.")
+            lines.append(
+                "Nothing was deleted. --apply lets go what is due today."
+                if options["within"]
+                else "Nothing was deleted. To let these go: --apply."
+            )
         self.tell("\n".join([*lines, *([doubt] if doubt else [])]), sessions=_facts(found), clock=doubt)
 
     def _expire(self, options: dict[str, Any]) -> None:

@@ -92,6 +92,11 @@ class Command(Base):
         waits = list(shredding.waits_for(session)) if session.status == Status.EXPIRING else []
         if waits:
             text = f'Session "{session.name}" is expiring; it still waits for: {", ".join(waits)}.'
+            if any("spool" in one for one in waits):
+                text += (
+                    " `manage.py recorder` there clears it by itself; of a host that is gone for ever say"
+                    " --lost-spool ID."
+                )
             self.tell(text, session=session.pk, status=session.status, waits=waits)
             return LATER
         receipt: dict[str, Any] | None = None
