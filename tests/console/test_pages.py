@@ -51,6 +51,14 @@ def test_a_wrong_password_does_not_cost_the_name_as_well() -> None:
     assert "too many attempts" in text
 
 
+def test_a_form_of_an_earlier_sign_in_is_told_what_to_do() -> None:
+    answer = Client(enforce_csrf_checks=True).post("/sign-in/", {"username": "ana", "password": "x"})
+    assert answer.status_code == 403
+    text = answer.content.decode()
+    assert "reload the page and try again" in text
+    assert "Lucid Sessions" in text
+
+
 def test_without_a_role_the_pages_say_so() -> None:
     answer = browser_of(person(None)).get("/")
     assert answer.status_code == 403
