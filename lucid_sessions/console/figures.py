@@ -36,6 +36,11 @@ class Row:
         return (self.session.ended_at or timezone.now()) - self.session.started_at
 
     @property
+    def held(self) -> bool:
+        """Whether it is under a legal hold, so that nothing of it may go."""
+        return any(not hold.get("released_at") for hold in self.session.holds)
+
+    @property
     def percent(self) -> int:
         """How much of what was recorded is proven."""
         return 100 * self.anchored // self.total if self.total else 0

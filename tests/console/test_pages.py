@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from lucid_sessions.access import audit
-from lucid_sessions.recordings import reconcile, sessions
+from lucid_sessions.recordings import holds, reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 from tests import factories
@@ -74,6 +74,17 @@ def test_a_session_that_goes_soon_says_when(world: Installation) -> None:
     assert home.count("goes on") == 1
     assert due in home
     assert f"{due} UTC" in browser.get(f"/sessions/{soon.pk}/").content.decode()
+
+
+def test_a_session_under_hold_says_so_until_it_is_released(world: Installation) -> None:
+    held, officer, deputy = archived.sealed(world, segments=1), person("admin"), person("session_manager")
+    hold = holds.place(held, by=officer, why="case 17")
+    browser = browser_of(officer)
+    assert "Under legal hold" in browser.get(f"/sessions/{held.pk}/").content.decode()
+    assert "under legal hold" in browser.get("/").content.decode()
+    holds.release(held, hold["id"], by=deputy, why="closed")
+    assert "Under legal hold" not in browser.get(f"/sessions/{held.pk}/").content.decode()
+    assert "under legal hold" not in browser.get("/").content.decode()
 
 
 def test_the_list_shows_status_and_progress_of_ones_own_sessions(world: Installation) -> None:
