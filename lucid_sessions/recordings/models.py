@@ -253,6 +253,7 @@ class Chunk(Keyed):
             models.Index(fields=["leaf"], name="chunk_leaf_ix"),
             models.Index(fields=["record"], name="chunk_record_ix"),
             models.Index(fields=["state", "verified_at", "stored_at", "id"], name="chunk_verified_ix"),
+            models.Index(fields=["quarantined_at"], name="chunk_stuck_ix"),
         ]
 
     def __str__(self) -> str:
