@@ -109,14 +109,17 @@ def look(action: str, *, actor: Actor, seen: str = "", outcome: str = DONE, **mo
         raise
 
 
-def turned_away(action: str, *, actor: Actor, method: str, outcome: str = DENIED, **more: Any) -> None:
+def turned_away(
+    action: str, *, actor: Actor, method: str, like: str = "", outcome: str = DENIED, **more: Any
+) -> None:
     """The event of a stranger who got nothing: once a minute for one address (`network_of`), deed and method.
 
     The next one's facts say how many were not written since (`unwritten`): nothing else limits strangers.
+    `like`: as what the deed counts, where there are very many.
     """
     # What is no method is made up, and no two need be the same.
     known = method if method in METHODS else ""
-    same = ("turned away", clients.network_of(actor.address), action, known)
+    same = ("turned away", clients.network_of(actor.address), like or action, known)
     if not is_news(*same):
         _count_unwritten(same, 1)
         return

@@ -83,7 +83,10 @@ def _write(
     if actor is None and outcome == audit.DENIED and deed == SIGNS["login"]:
         lockout.tell_refused(request, username=facts["username"], **what)
     elif actor is None and outcome != audit.DONE:
-        audit.turned_away(deed, actor=who, method=str(request.method), outcome=outcome, facts=facts, **what)
+        # Hundreds of pages lead whoever is not signed in to the same one.
+        told: dict[str, Any] = {"outcome": outcome, "facts": facts, **what}
+        like = "admin" if request.path.startswith(ADMIN) and outcome == audit.DENIED else ""
+        audit.turned_away(deed, actor=who, method=str(request.method), like=like, **told)
     elif request.method in ("GET", "HEAD"):
         audit.look(deed, actor=who, seen=request.path, outcome=outcome, **what)
     else:
