@@ -59,6 +59,14 @@ def test_an_address_inside_is_refused_with_the_reason(browser: Any) -> None:
     assert not WebhookEndpoint.objects.exists()
 
 
+def test_one_too_many_is_refused_with_the_reason(browser: Any) -> None:
+    for number in range(endpoints.MOST):
+        WebhookEndpoint.objects.create(url=f"https://8.8.8.8/{number}", secret=b"x")
+    answer = browser.post(f"{LIST}add/", {"url": "https://hooks.example.com/x"})
+    assert answer.status_code == 200
+    assert "There are 50 endpoints already: delete one first." in answer.content.decode()
+
+
 def test_staff_who_are_no_administrators_see_none(world: Installation, client: Any) -> None:
     assert world.spool.identity
     staff = person("session_manager")

@@ -233,8 +233,8 @@ def _new(request: Request, made: UUID) -> tuple[WebhookEndpoint, str]:
     body.is_valid(raise_exception=True)
     given = body.validated_data
     user: Any = request.user
-    if WebhookEndpoint.objects.count() >= endpoints.MOST:
-        raise Problem(CONFLICT, f"There are {endpoints.MOST} endpoints already: delete one first.")
+    with refused_as(CONFLICT):
+        endpoints.require_room()
     with refused_as(INVALID):
         return endpoints.create(
             given["url"],

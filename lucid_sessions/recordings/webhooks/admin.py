@@ -36,10 +36,11 @@ class EndpointForm(ModelForm):
         fields = ("url", "description", "events")
 
     def clean_url(self) -> str:
-        """The address, if anything may be sent there."""
+        """The address, if anything may be sent there, and there is room for one more."""
         url: str = self.cleaned_data["url"]
         try:
             endpoints.require_open(url)
+            endpoints.require_room()
         except LucidError as error:
             raise forms.ValidationError(str(error)) from error
         return url

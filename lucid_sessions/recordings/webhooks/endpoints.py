@@ -40,8 +40,7 @@ def create(
     Retryable when there is one of this id.
     """
     require_open(url)
-    if WebhookEndpoint.objects.count() >= MOST:
-        raise Refused(f"There are {MOST} endpoints already: delete one first.")
+    require_room()
     secret, pk = new_secret(), id or uuid7()
     facts = {"url": url, "description": description, "events": known(kinds), "created_by": by}
     try:
@@ -54,6 +53,12 @@ def create(
 
 class ChangedMeanwhile(Refused):
     """Another was quicker."""
+
+
+def require_room() -> None:
+    """Refused when there are as many as there may be."""
+    if WebhookEndpoint.objects.count() >= MOST:
+        raise Refused(f"There are {MOST} endpoints already: delete one first.")
 
 
 def require_open(url: str) -> None:
