@@ -93,7 +93,8 @@ ONCE_SHOWN_ERRORS = {
     **ONCE_ERRORS,
     (409, MEDIA_TYPE): problem(
         "LUCID_ERR_1011: the first request with this key is still being answered. LUCID_ERR_3003: it was "
-        "answered, with a secret that is shown once; or there are as many as there can be."
+        "answered, with a secret that is shown once; what it made was revoked since; or there are as many as "
+        "there can be."
     ),
 }
 IF_MATCH = OpenApiParameter(
