@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from django.utils import timezone
 
@@ -34,6 +35,12 @@ class Row:
         if self.session.started_at is None:
             return None
         return (self.session.ended_at or timezone.now()) - self.session.started_at
+
+    @property
+    def source(self) -> str:
+        """What is recorded, without how it is reached; of a file its name, never a path of its host."""
+        address = self.session.source.partition("?")[0]
+        return f"file {unquote(address).rpartition('/')[2]}" if address.startswith("file:") else address
 
     @property
     def held(self) -> bool:

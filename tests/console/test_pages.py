@@ -76,6 +76,20 @@ def test_a_session_that_goes_soon_says_when(world: Installation) -> None:
     assert f"{due} UTC" in browser.get(f"/sessions/{soon.pk}/").content.decode()
 
 
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("file:///srv/private/the%20talk.mkv", "file the talk.mkv"),
+        ("rdp://ana@desk.example:3390?fingerprint=" + "ab" * 32, "rdp://ana@desk.example:3390"),
+    ],
+)
+def test_the_source_is_shown_and_neither_a_path_nor_a_fingerprint(source: str, shown: str) -> None:
+    session = Session.objects.create(name="one", source=source)
+    text = browser_of(person("admin")).get(f"/sessions/{session.pk}/").content.decode()
+    assert f"<code>{shown}</code>" in text
+    assert "private" not in text
+
+
 def test_a_session_under_hold_says_so_until_it_is_released(world: Installation) -> None:
     held, officer, deputy = archived.sealed(world, segments=1), person("admin"), person("session_manager")
     hold = holds.place(held, by=officer, why="case 17")
