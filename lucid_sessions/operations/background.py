@@ -45,7 +45,10 @@ class Watched(Generic[Answer]):
                 return
             self._asked = now
             self._done.clear()
-        threading.Thread(target=self._look, name="watched", daemon=True).start()
+        try:
+            threading.Thread(target=self._look, name="watched", daemon=True).start()
+        except RuntimeError:  # no room for one more just now
+            self._note(self._otherwise, took=0.0)
 
     def latest(self, *, within: float) -> Answer:
         """The answer, after waiting at most `within` seconds for a fresh one."""
@@ -61,8 +64,10 @@ class Watched(Generic[Answer]):
             answer = self._ask()
         except Exception:  # noqa: BLE001 - whatever a driver raises, the thing does not answer
             answer = self._otherwise
+        self._note(answer, took=time.monotonic() - began)
+
+    def _note(self, answer: Answer, *, took: float) -> None:
         with self._lock:
             self._answer = answer
-            now = time.monotonic()
-            self._due = now + max(self._fresh, self._rest * (now - began))
+            self._due = time.monotonic() + max(self._fresh, self._rest * took)
             self._done.set()

@@ -110,8 +110,13 @@ def tick(*, send: Send = sending.post) -> int:
 
 def soon() -> None:
     """What is due is being sent by a thread of its own when this returns; nobody waits for an endpoint."""
-    if _sending.acquire(blocking=False):
+    if not _sending.acquire(blocking=False):
+        return
+    try:
         threading.Thread(target=_send_all, name=THREAD, daemon=True).start()
+    except RuntimeError as error:  # no room for one more just now
+        _sending.release()
+        log.warning("webhooks wait", reason=str(error))
 
 
 def _send_all() -> None:
