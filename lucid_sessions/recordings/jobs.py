@@ -213,7 +213,10 @@ def _lease_held(job: Job) -> Iterator[None]:
         connection.close()
 
     thread = threading.Thread(target=renew, name="job lease", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise Retryable("This runner has no room for another thread just now.") from error
     try:
         yield
     finally:

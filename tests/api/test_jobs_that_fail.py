@@ -1,6 +1,7 @@
 """Jobs that cannot be done, now or at all: each ends, says why, and keeps no other from being done."""
 
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -67,6 +68,20 @@ def test_a_full_disk_is_waited_for(world: Installation, auditor: Any) -> None:
     job = auditor.get(address).json()
     assert job["status"] == "pending"
     assert "File too large" in job["reason"]
+    Job.objects.update(next_attempt_at=timezone.now())
+    assert jobs.tick() == 1
+    assert auditor.get(address).json()["status"] == "finished"
+
+
+def test_room_for_another_thread_is_waited_for(world: Installation, auditor: Any) -> None:
+    address = asked(auditor, sealed_session(world), "export")
+    before = threading.stack_size(1 << 47)  # so that none can be had
+    try:
+        assert jobs.tick() == 1
+    finally:
+        threading.stack_size(before)
+    job = auditor.get(address).json()
+    assert (job["status"], "thread" in job["reason"]) == ("pending", True)
     Job.objects.update(next_attempt_at=timezone.now())
     assert jobs.tick() == 1
     assert auditor.get(address).json()["status"] == "finished"
