@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
+import pytest
 import yaml
 
 from lucid_sessions.operations import programs, services
@@ -54,14 +56,27 @@ def test_there_is_one_beat_and_one_recorder() -> None:
     assert [name for name in SERVICES if any("recorder" in c for c in commands(name))] == ["session-recorder"]
 
 
-def test_beside_each_recorder_of_several_only_what_needs_its_spool_is_served(tmp_path: Path) -> None:
-    home, port = tmp_path / "home", free_port()
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which nothing has run yet."""
+    home = tmp_path_factory.mktemp("prepared") / "home"
+    with running(home, "prepare") as preparing:
+        assert preparing.wait(PATIENCE) == 0, output(home)
+    return home
+
+
+@pytest.fixture
+def home(prepared: Path, tmp_path: Path) -> Path:
+    """A prepared home of this test's own."""
+    return shutil.copytree(prepared, tmp_path / "home")
+
+
+def test_beside_each_recorder_of_several_only_what_needs_its_spool_is_served(home: Path) -> None:
+    port = free_port()
     manifest = ROOT / "deploy/k8s/components/recording-hosts/recording-host.yaml"
     pod = next(yaml.safe_load_all(manifest.read_text()))["spec"]["template"]["spec"]["containers"]
     (storage,) = [one for one in pod if one["name"] == "session-storage"]
     told = (*storage["args"], "--port", str(port))
-    with running(home, "prepare") as preparing:
-        assert preparing.wait(PATIENCE) == 0, output(home)
     with (
         redis_server() as url,
         running(home, "service", *told, REDIS_URL=url, LUCID_QUEUE_PER_SPOOL="true") as process,
@@ -77,10 +92,8 @@ def test_no_other_service_has_a_part_for_one_spool_alone(tmp_path: Path) -> None
     assert "--spool-only is for session-storage" in output(tmp_path / "home")
 
 
-def test_a_service_answers_for_its_processes_and_stops_as_one(tmp_path: Path) -> None:
-    home, port = tmp_path / "home", free_port()
-    with running(home, "prepare") as preparing:
-        assert preparing.wait(PATIENCE) == 0, output(home)
+def test_a_service_answers_for_its_processes_and_stops_as_one(home: Path) -> None:
+    port = free_port()
     with (
         redis_server() as url,
         running(
@@ -113,10 +126,8 @@ def test_a_recorder_may_take_as_long_as_its_own_policy_gives_its_takes() -> None
         assert needed < int(grace)
 
 
-def test_a_take_that_does_not_end_is_closed_before_its_recorder_goes(tmp_path: Path) -> None:
-    home, port = tmp_path / "home", free_port()
-    with running(home, "prepare") as preparing:
-        assert preparing.wait(PATIENCE) == 0, output(home)
+def test_a_take_that_does_not_end_is_closed_before_its_recorder_goes(home: Path, tmp_path: Path) -> None:
+    port = free_port()
     recording = (tmp_path / "recording", "record", "synthetic://320x180")
     with (
         redis_server() as url,
