@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 NAP = 0.02
 FIRST_PICTURE_WITHIN = 30.0  # seconds that a stream has to send a key frame
 SETTLING_NS = 500_000_000  # from which our clock's place is learned: what came soonest is right
+EARLY = 0.01  # seconds by which a key frame may come early, its times being rounded, and is cut at
 TOO_LARGE = (
     f"The stream sent {MOST_BYTES >> 20} MiB without a key frame; no segment may be larger. "
     "Have it send a key frame every few seconds, or fewer bits."
@@ -244,7 +245,7 @@ class StreamRecording:
         packet.dts, packet.time_base = dts, Fraction(1, media.timescale)
         track.end, track.last = dts + max(1, media.ticks(packet.duration or 0), dts - track.last), dts
         if cut:
-            track.next_cut = at + round(self._orders.settings.segment_seconds * media.timescale)
+            track.next_cut = at + round((self._orders.settings.segment_seconds - EARLY) * media.timescale)
         track.writer.put(packet, cut=cut and media.track == "screen")
 
     def _close_epoch(self) -> None:
