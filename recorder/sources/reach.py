@@ -5,20 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
+from recorder.addresses import as_it_is, is_of_a_cloud
 from recorder.errors import BadSource, SourceAway
 from recorder.sources.target import Target
-
-Address = IPv4Address | IPv6Address
-# Clouds answer questions about the machine itself, credentials included, at addresses that look ordinary.
-METADATA = tuple(
-    ip_network(one)
-    for one in (
-        *("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
-        "fd00:ec2::/32",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -48,8 +39,9 @@ def resolve(target: Target, *, allowed: Sequence[str]) -> Endpoint:
     for address in addresses:
         why = _forbidden(address, allowed=allowed)
         if why:
+            named = target.host if target.host == address else f"{target.host} is {address}"
             raise BadSource(
-                f"{target.host} is {address}, {why}: recorders do not connect there. "
+                f"{named}, {why}: recorders do not connect there. "
                 "Name another host, or allow that network in LUCID_TARGET_ALLOW."
             )
     return Endpoint(addresses[0], target.port)
@@ -57,11 +49,11 @@ def resolve(target: Target, *, allowed: Sequence[str]) -> Endpoint:
 
 def _forbidden(text: str, *, allowed: Sequence[str]) -> str | None:
     """Why an address is out of bounds; None when it is not."""
-    address = _plain(ip_address(text.partition("%")[0]))
+    address = as_it_is(ip_address(text.partition("%")[0]))
     if any(address in ip_network(one) for one in allowed):
         return None
     for is_so, why in (
-        (any(address in network for network in METADATA), "where clouds keep a machine's own secrets"),
+        (is_of_a_cloud(address), "where clouds keep a machine's own secrets"),
         (address.is_loopback, "this machine itself"),
         (address.is_link_local, "a link-local address"),
         (address.is_multicast, "a multicast address"),
@@ -71,13 +63,3 @@ def _forbidden(text: str, *, allowed: Sequence[str]) -> str | None:
         if is_so:
             return why
     return None
-
-
-def _plain(address: Address) -> Address:
-    """An IPv4 address that is written as an IPv6 one is judged as what it is."""
-    if isinstance(address, IPv6Address):
-        hidden = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
-        if hidden is None and address in ip_network("64:ff9b::/96"):
-            hidden = IPv4Address(int(address) & 0xFFFFFFFF)
-        return hidden or address
-    return address

@@ -13,20 +13,18 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
 from lucid_sessions.errors import Refused
+from recorder.addresses import Address, as_it_is, is_of_a_cloud
 
-Address = IPv4Address | IPv6Address
 CONNECT_SECONDS = 5.0
 # From the look-up to the last byte: what drips an answer byte by byte is cut off then.
 WHOLE_SECONDS = 15.0
 READ_BYTES = 4096
 LONGEST_URL = 500
-# Where clouds answer for a machine's own secrets at addresses that look like anybody's.
-METADATA = tuple(ip_network(one) for one in ("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"))
 
 
 class NotDelivered(Exception):
@@ -94,7 +92,7 @@ def _written_out(host: str) -> Address | None:
 
 def require_allowed(address: Address, *, allowed: Sequence[str], plain: bool) -> None:
     """Refused when nothing may be sent to this address."""
-    seen = _as_it_is(address)
+    seen = as_it_is(address)
     if any(seen in ip_network(one) for one in allowed):
         return
     if plain:
@@ -111,17 +109,7 @@ def _is_public(address: Address) -> bool:
     if not address.is_global or address.is_reserved or address.is_multicast:
         return False
     is_local = isinstance(address, IPv6Address) and address.is_site_local
-    return not is_local and not any(address in network for network in METADATA)
-
-
-def _as_it_is(address: Address) -> Address:
-    """An IPv4 address that is written as an IPv6 one is judged as what it is."""
-    if isinstance(address, IPv6Address):
-        hidden = address.ipv4_mapped or address.sixtofour
-        if hidden is None and (address.teredo or address in ip_network("64:ff9b::/96")):
-            hidden = address.teredo[1] if address.teredo else IPv4Address(int(address) & 0xFFFFFFFF)
-        return hidden or address
-    return address
+    return not is_local and not is_of_a_cloud(address)
 
 
 def post(
