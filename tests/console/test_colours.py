@@ -34,7 +34,12 @@ async ([video, colours]) => {
   shown.currentTime = 0.4;
   await new Promise((done) => { shown.onseeked = done; });
   const canvas = document.createElement("canvas").getContext("2d");
-  canvas.drawImage(shown, 0, 0);
+  // A picture that was sought may be there a moment later: until then there is no red in the first patch.
+  const until = performance.now() + 60000;
+  while (canvas.getImageData(20, 40, 1, 1).data[0] === 0 && performance.now() < until) {
+    canvas.drawImage(shown, 0, 0);
+    await new Promise((done) => { setTimeout(done, 20); });
+  }
   return [...Array(colours).keys()]
     .map((n) => [...canvas.getImageData(n * 40 + 20, 40, 1, 1).data].slice(0, 3));
 }
