@@ -32,8 +32,8 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 
-class _Listed(ModelAdmin):
-    """Rows that are only looked at."""
+class Listed(ModelAdmin):
+    """Rows that are only looked at: never added, changed or deleted by hand."""
 
     show_full_result_count = False
 
@@ -48,7 +48,7 @@ class _Listed(ModelAdmin):
 
 
 @admin.register(WebSession)
-class WebSessionAdmin(_Listed):
+class WebSessionAdmin(Listed):
     """Signed-in browsers."""
 
     # The key is the browser's credential: neither shown, nor in a link, nor in a form.
@@ -64,7 +64,7 @@ class WebSessionAdmin(_Listed):
 
 
 @admin.register(RevokedToken)
-class RevokedTokenAdmin(_Listed):
+class RevokedTokenAdmin(Listed):
     """Refresh tokens, and families of them, that may not be used again."""
 
     list_display = ("jti", "expires_at")
@@ -72,7 +72,7 @@ class RevokedTokenAdmin(_Listed):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(_Listed):
+class ApiTokenAdmin(Listed):
     """Machines' tokens. Of their text only a hash exists."""
 
     list_display = ("name", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
@@ -93,7 +93,7 @@ class Outcome(admin.SimpleListFilter):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(_Listed):
+class AuditEventAdmin(Listed):
     """What was done, by whom, from where, why. Nobody changes it here."""
 
     list_display = ("when", "action", "outcome", "username", "address", "session", "why", "batch")
@@ -120,7 +120,7 @@ class AuditEventAdmin(_Listed):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(_Listed):
+class WebhookDeliveryAdmin(Listed):
     """What was sent to webhook endpoints, and what came of it."""
 
     list_display = ("created_at", "kind", "endpoint", "status", "attempts", "answer", "reason")

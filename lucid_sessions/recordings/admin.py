@@ -18,16 +18,24 @@ from lucid_sessions.errors import LucidError
 
 from . import requeue, sessions, setbacks
 from .evidence_admin import Evidence
-from .lifecycle import State, stage_for
+from .lifecycle import TRACKS, State, stage_for
 from .models import Chunk, Session
 from .webhooks import admin as webhooks  # noqa: F401 - registers its own
-
-TRACKS = ("screen", "input", "audio", "thumb")
 
 
 def shortened(text: str) -> str:
     """A text that fits a list's column."""
     return Truncator(text).chars(80)
+
+
+def _tell_put_back(page: Evidence, request: HttpRequest, put_back: Callable[[], int]) -> None:
+    """Say how many chunks were put back, or why none can be now."""
+    try:
+        back = put_back()
+    except LucidError as error:
+        page.message_user(request, str(error), messages.ERROR)
+    else:
+        page.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
 
 
 @admin.register(Session)
@@ -81,7 +89,7 @@ class SessionAdmin(Evidence):
 
     @admin.action(description="Put quarantined chunks back to work", permissions=["record"])
     def put_back(self, request: HttpRequest, rows: "QuerySet[Session]") -> None:
-        self.tell_put_back(request, lambda: sum(requeue.requeue(session=str(row.pk)) for row in rows))
+        _tell_put_back(self, request, lambda: sum(requeue.requeue(session=str(row.pk)) for row in rows))
 
     def _each(
         self, request: HttpRequest, rows: "QuerySet[Session]", act: Callable[[Session], Session]
@@ -190,4 +198,4 @@ class ChunkAdmin(Evidence):
         chunks = list(rows.filter(quarantined_at__isnull=False).exclude(state=State.EXPIRED)[: requeue.MOST])
         for chunk in chunks:
             self.log_change(request, chunk, "put back to work")
-        self.tell_put_back(request, lambda: requeue.put_back(chunks))
+        _tell_put_back(self, request, lambda: requeue.put_back(chunks))

@@ -1,24 +1,21 @@
 """What a verdict may rest on, in Django's own admin: to be looked at and never touched."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from lucid_sessions.errors import LucidError
+from lucid_sessions.access.admin import Listed
 
 from .models import Checkpoint, Closure, Gap, LedgerRecord, LedgerRequest, SessionKey, Take
 
 if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
     Pages = Paginator[Any]
 else:
-    ModelAdmin = admin.ModelAdmin
     Pages = Paginator
 
 COUNTED = 10_000
@@ -34,31 +31,12 @@ class BoundedPaginator(Pages):
         return int(rows.order_by()[:COUNTED].count())
 
 
-class Evidence(ModelAdmin):
-    """Rows that a verdict may rest on: shown whole, never added, changed or deleted by hand."""
+class Evidence(Listed):
+    """Rows that a verdict may rest on: shown whole."""
 
-    show_full_result_count = False
     paginator = BoundedPaginator
     list_per_page = 50
     actions: Any = None
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        return False
-
-    def tell_put_back(self, request: HttpRequest, put_back: Callable[[], int]) -> None:
-        """Say how many chunks were put back, or why none can be now."""
-        try:
-            back = put_back()
-        except LucidError as error:
-            self.message_user(request, str(error), messages.ERROR)
-        else:
-            self.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
 
 
 class OfSession(Evidence):

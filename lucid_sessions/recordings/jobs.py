@@ -29,7 +29,7 @@ from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.errors import LucidError, Refused, Retryable
 from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
-from . import evidence, one_file, playback
+from . import evidence, leases, one_file, playback
 from .job_results import begin, kept_for, remove_old, remove_result, undo
 from .lifecycle import ARCHIVED
 from .models import Chunk, Session
@@ -104,14 +104,13 @@ def oldest_pending_seconds() -> float:
 
 def _free(now: datetime) -> Q:
     """Nobody works on it."""
-    lost = Q(lease_until__lte=now) | Q(lease_until__gt=now + FURTHEST)
+    lost = leases.over("lease_until", now, furthest=FURTHEST)
     return Q(status=JobStatus.PENDING) | Q(status=JobStatus.RUNNING) & lost
 
 
 def _claim() -> Job | None:
     now = timezone.now()
-    free, never = _free(now), Q(next_attempt_at__isnull=True)
-    due = never | Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=now + FURTHEST)
+    free, due = _free(now), leases.over("next_attempt_at", now, furthest=FURTHEST)
     for job in Job.objects.filter(free).filter(due).order_by("created_at")[:100]:
         if needs_key(job) and not settings.ENCRYPTION_PASSWORD:
             continue

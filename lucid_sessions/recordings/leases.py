@@ -34,8 +34,13 @@ FURTHEST = {"lease_until": timedelta(minutes=1), "next_attempt_at": timedelta(mi
 
 def past(field: str, now: datetime) -> Q:
     """The condition that an instant is unset, over, or so far ahead that a clock must have jumped."""
-    ahead = now + FURTHEST[field]
-    return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": ahead})
+    return over(field, now, furthest=FURTHEST[field])
+
+
+def over(field: str, now: datetime, *, furthest: timedelta) -> Q:
+    """The same where others are set, at most so far ahead."""
+    ahead = Q(**{f"{field}__gt": now + furthest})
+    return Q(**{f"{field}__isnull": True}) | Q(**{f"{field}__lte": now}) | ahead
 
 
 def unheld() -> Q:

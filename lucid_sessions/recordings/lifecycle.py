@@ -113,6 +113,7 @@ ARROWS: dict[Status, frozenset[Status]] = {
     Status.DELETED: frozenset(),
 }
 
+TRACKS = ("screen", "input", "audio", "thumb")
 # A recorder holds, or may yet take, a session in one of these.
 LIVE = (Status.STARTING, Status.RECORDING, Status.PAUSED, Status.STOPPING)
 ENDED = (Status.COMPLETED, Status.FAILED)

@@ -1,6 +1,7 @@
 """What has a secret is made once under an Idempotency-Key, though an answer failed and no secret is kept."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +20,21 @@ from .people import client_of, person
 pytestmark = pytest.mark.django_db(transaction=True)
 
 URL = "/api/v1"
-TOKENS = ("auth/api-tokens", {"name": "ci", "scopes": ["view"]}, ApiToken, api_tokens)
-WEBHOOKS = ("webhooks", {"url": "https://8.8.8.8/"}, WebhookEndpoint, endpoints)
-BOTH = pytest.mark.parametrize(
-    ("place", "body", "rows", "maker"), [TOKENS, WEBHOOKS], ids=["token", "webhook"]
-)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Something with a secret: where it is asked for, with what, its rows, and the module that makes it."""
+
+    place: str
+    body: dict[str, Any]
+    rows: Any
+    maker: Any
+
+
+TOKENS = Kind("auth/api-tokens", {"name": "ci", "scopes": ["view"]}, ApiToken, api_tokens)
+WEBHOOKS = Kind("webhooks", {"url": "https://8.8.8.8/"}, WebhookEndpoint, endpoints)
+BOTH = pytest.mark.parametrize("kind", [TOKENS, WEBHOOKS], ids=["token", "webhook"])
 
 
 @pytest.fixture
@@ -32,8 +43,8 @@ def admin(world: Installation) -> Any:
     return client_of(person("admin"))
 
 
-def ask(client: Any, place: str, body: Any) -> Any:
-    return client.post(f"{URL}/{place}", body, format="json", HTTP_IDEMPOTENCY_KEY="k")
+def ask(client: Any, kind: Kind) -> Any:
+    return client.post(f"{URL}/{kind.place}", kind.body, format="json", HTTP_IDEMPOTENCY_KEY="k")
 
 
 def given_up_for_dead() -> None:
@@ -85,22 +96,16 @@ def away() -> None:
 
 @BOTH
 def test_one_whose_answer_failed_is_found_again_with_a_secret_that_counts(
-    world: Installation,
-    admin: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    place: str,
-    body: Any,
-    rows: Any,
-    maker: Any,
+    world: Installation, admin: Any, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
-    once_around(monkeypatch, maker, behind=away)
-    assert ask(admin, place, body).status_code == 503
-    (made,) = rows.objects.all()
-    again = ask(admin, place, body)
+    once_around(monkeypatch, kind.maker, behind=away)
+    assert ask(admin, kind).status_code == 503
+    (made,) = kind.rows.objects.all()
+    again = ask(admin, kind)
     assert (again.status_code, again.json()["id"]) == (201, str(made.pk)), again.content
-    assert rows.objects.count() == 1
+    assert kind.rows.objects.count() == 1
     assert is_good(world, again.json())
-    assert ask(admin, place, body).status_code == 409
+    assert ask(admin, kind).status_code == 409
     assert is_good(world, again.json())
     assert list(AuditEvent.objects.order_by("at_us", "id").values_list("outcome", flat=True))[:2] == [
         "failed",
@@ -111,52 +116,43 @@ def test_one_whose_answer_failed_is_found_again_with_a_secret_that_counts(
 @BOTH
 @pytest.mark.parametrize("where", ["before", "behind"])
 def test_of_a_slow_one_and_the_next_only_the_answer_whose_secret_counts_is_given(
-    world: Installation,
-    admin: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    place: str,
-    body: Any,
-    rows: Any,
-    maker: Any,
-    where: str,
+    world: Installation, admin: Any, monkeypatch: pytest.MonkeyPatch, kind: Kind, where: str
 ) -> None:
     came: list[Any] = []
 
     def again() -> None:
         given_up_for_dead()
-        came.append(ask(admin, place, body))
+        came.append(ask(admin, kind))
 
-    once_around(monkeypatch, maker, **{where: again})
-    answers = [ask(admin, place, body), *came]
+    once_around(monkeypatch, kind.maker, **{where: again})
+    answers = [ask(admin, kind), *came]
     assert [one.status_code for one in answers].count(201) == 1
-    assert rows.objects.count() == 1
+    assert kind.rows.objects.count() == 1
     for one in answers:
         assert one.status_code in (409, 503) or is_good(world, one.json())
-    assert ask(admin, place, body).status_code == 409
-    assert rows.objects.count() == 1
+    assert ask(admin, kind).status_code == 409
+    assert kind.rows.objects.count() == 1
 
 
 def test_a_token_that_was_revoked_meanwhile_is_not_given_out_again(
     admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, body, rows, maker = TOKENS
-    once_around(monkeypatch, maker, behind=away)
-    ask(admin, place, body)
-    (made,) = rows.objects.all()
-    assert admin.delete(f"{URL}/{place}/{made.pk}").status_code == 204
-    refused = ask(admin, place, body)
+    once_around(monkeypatch, TOKENS.maker, behind=away)
+    ask(admin, TOKENS)
+    (made,) = TOKENS.rows.objects.all()
+    assert admin.delete(f"{URL}/{TOKENS.place}/{made.pk}").status_code == 204
+    refused = ask(admin, TOKENS)
     assert (refused.status_code, refused.json()["code"]) == (409, "LUCID_ERR_3003")
-    assert ask(admin, place, body).status_code == 201
+    assert ask(admin, TOKENS).status_code == 201
     assert ApiToken.objects.filter(revoked_at__isnull=True).count() == 1
 
 
 def test_an_endpoint_that_was_deleted_meanwhile_is_made(
     world: Installation, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, body, rows, maker = WEBHOOKS
-    once_around(monkeypatch, maker, behind=away)
-    ask(admin, place, body)
-    assert admin.delete(f"{URL}/{place}/{rows.objects.get().pk}").status_code == 204
-    again = ask(admin, place, body)
+    once_around(monkeypatch, WEBHOOKS.maker, behind=away)
+    ask(admin, WEBHOOKS)
+    assert admin.delete(f"{URL}/{WEBHOOKS.place}/{WEBHOOKS.rows.objects.get().pk}").status_code == 204
+    again = ask(admin, WEBHOOKS)
     assert again.status_code == 201
     assert is_good(world, again.json())

@@ -215,12 +215,20 @@ def test_redoc_runs_under_its_policy_which_stops_only_its_logo_from_elsewhere(
     assert not [fault for fault in watched.faults if "redoc.ly" not in fault]
 
 
-def test_the_list_keeps_itself_current(watched: Any, live_server: Any, world: Installation) -> None:
+def recording_shown(
+    page: Any, live_server: Any, address: str = "/", *, source: str = "synthetic://"
+) -> Session:
+    """A session that is being recorded, and the page at this address as an administrator sees it."""
     user = person("admin")
-    session = sessions.create("synthetic://", name="deploy db-7", owner=user)
+    session = sessions.create(source, name="deploy db-7", owner=user)
     Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
-    cookie_of(watched, live_server, user)
-    watched.goto(live_server.url)
+    cookie_of(page, live_server, user)
+    page.goto(live_server.url + address.format(session.pk))
+    return session
+
+
+def test_the_list_keeps_itself_current(watched: Any, live_server: Any, world: Installation) -> None:
+    session = recording_shown(watched, live_server)
     pill = watched.locator(".pill")
     assert pill.inner_text() == "recording"
     Session.objects.filter(pk=session.pk).update(status="completed")
@@ -231,11 +239,7 @@ def test_the_list_keeps_itself_current(watched: Any, live_server: Any, world: In
 def test_a_session_s_page_keeps_its_facts_current(
     watched: Any, live_server: Any, world: Installation
 ) -> None:
-    user = person("admin")
-    session = sessions.create("x11://:7", name="deploy db-7", owner=user)
-    Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
-    cookie_of(watched, live_server, user)
-    watched.goto(f"{live_server.url}/sessions/{session.pk}/")
+    session = recording_shown(watched, live_server, "/sessions/{}/", source="x11://:7")
     assert "Not sealed yet" in watched.locator("#checks").inner_text()
     assert "x11://:7" in watched.locator("#about").inner_text()
     assert watched.get_by_role("button", name="Stop").is_visible()
@@ -247,11 +251,7 @@ def test_a_session_s_page_keeps_its_facts_current(
 
 
 def test_a_page_that_cannot_be_renewed_says_so(watched: Any, live_server: Any, world: Installation) -> None:
-    user = person("admin")
-    session = sessions.create("synthetic://", name="deploy db-7", owner=user)
-    Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
-    cookie_of(watched, live_server, user)
-    watched.goto(live_server.url)
+    recording_shown(watched, live_server)
     stale = watched.locator("#stale")
     assert not stale.is_visible()
     watched.context.set_offline(True)

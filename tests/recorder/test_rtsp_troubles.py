@@ -12,10 +12,12 @@ from recorder.names import GapMarker, SegmentName
 from recorder.spool import Spool
 from tests.waiting import until
 
-from .relay import relaying
+from .relay import Relay, relaying
 from .remote import ALLOWED
 from .stage import Child, assert_gapless, draw_video, packet_hashes, segments
 from .test_rtsp import ONE_SECOND, child_of, sending
+
+SOUND_RATE = 48_000
 
 
 def test_a_connection_that_is_reset_does_not_tell_the_password(tmp_path: Path) -> None:
@@ -36,9 +38,6 @@ def test_a_connection_that_is_reset_does_not_tell_the_password(tmp_path: Path) -
     closed = spool.closed(child.directory)["screen"]
     assert closed.reason == interrupted["reason"]
     assert "S3cret-Pass" not in json.dumps(child.lines)
-
-
-SOUND_RATE = 48_000
 
 
 @pytest.mark.parametrize("form", ["S3cret/4711", "S3cret%2F4711"])
@@ -113,10 +112,7 @@ def test_sound_whose_times_jump_costs_a_gap_and_stays_beside_the_pictures(
 def test_sound_that_stops_for_a_while_is_a_gap_until_it_goes_on(tmp_path: Path, film: Path) -> None:
     spool = Spool(tmp_path / "spool")
     with sending(film) as (port, _), relaying(port) as relay, child_of(relay.port, spool) as child:
-        until(lambda: len(heard(spool)) >= 2)
-        relay.is_mute = True
-        pictures = len(seen(spool))
-        until(lambda: len(seen(spool)) >= pictures + 4)
+        _silence(relay, spool)
         relay.is_mute = False
         until(lambda: [name.epoch for name in heard(spool)].count(2) >= 2)
         assert child.end() == 0
@@ -128,15 +124,20 @@ def test_sound_that_stops_for_a_while_is_a_gap_until_it_goes_on(tmp_path: Path, 
 def test_sound_that_stops_for_good_is_a_gap_until_the_end(tmp_path: Path, film: Path) -> None:
     spool = Spool(tmp_path / "spool")
     with sending(film) as (port, _), relaying(port) as relay, child_of(relay.port, spool) as child:
-        until(lambda: len(heard(spool)) >= 2)
-        relay.is_mute = True
-        pictures = len(seen(spool))
-        until(lambda: len(seen(spool)) >= pictures + 4)
+        _silence(relay, spool)
         assert child.end() == 0
     (gap,) = [gap for gap in spool.gaps(child.directory) if gap.track == "audio"]
     assert gap.reason == stream_sound.SILENT
     assert gap.from_us == max(name.end_us for name in heard(spool))
     assert gap.to_us == max(name.end_us for name in seen(spool))
+
+
+def _silence(relay: Relay, spool: Spool) -> None:
+    """After two segments of sound four of the screen are without."""
+    until(lambda: len(heard(spool)) >= 2)
+    relay.is_mute = True
+    pictures = len(seen(spool))
+    until(lambda: len(seen(spool)) >= pictures + 4)
 
 
 def only_gap(spool: Spool, child: Child) -> GapMarker:

@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from lucid_sessions.recordings import events
+from lucid_sessions.recordings.webhooks import deliveries, endpoints
+
 # What it can do instead of answering with a status.
 HANG, DRIP = -1, -2
 
@@ -53,6 +56,17 @@ def receiving(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         finally:
             known.over.set()
             server.shutdown()
+
+
+@contextmanager
+def about_to_hear(*names: str) -> Iterator[Receiver]:
+    """A receiver with an endpoint, to which events of these names are to be sent: nothing is sent yet."""
+    with receiving() as found:
+        endpoints.create(found.url, kinds=[], description="", by="admin")
+        for name in names:
+            events.note(events.QUOTA, name, facts={})
+        deliveries.prepare()
+        yield found
 
 
 def _answer(self: Any) -> None:

@@ -12,7 +12,7 @@ from django.core.management import call_command
 
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session, SessionKey
-from tests.programs import needed_library
+from tests.programs import lacking, needed_library
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -105,7 +105,7 @@ def test_json_says_the_error_too(world: Installation, capsys: pytest.CaptureFixt
 def test_a_place_that_cannot_be_written_is_a_wrong_argument(tmp_path: Path) -> None:
     there = f"mount -t tmpfs -o ro tmpfs {tmp_path}"
     if subprocess.run(["unshare", "-rm", "sh", "-c", there], check=False).returncode:
-        pytest.skip("this machine lets nobody mount in a name space of their own")
+        lacking("this machine lets nobody mount in a name space of their own: user namespaces are needed.")
     command = f"{there} && exec {sys.executable} manage.py migrate_store --export {tmp_path}/rows.zst"
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", command], capture_output=True, text=True, check=False

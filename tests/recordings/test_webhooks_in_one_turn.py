@@ -8,11 +8,10 @@ import pytest
 from django.utils import timezone
 
 from lucid_sessions.access.models import WebhookDelivery, WebhookEndpoint
-from lucid_sessions.recordings import events
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.webhooks import deliveries, endpoints, sending
 
-from .receiver import Receiver, receiving
+from .receiver import Receiver, about_to_hear, receiving
 
 # Deliveries are sent by threads, which see only what is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,11 +22,7 @@ def receiver(world: Installation, settings: Any) -> Iterator[Receiver]:
     """Who is told of three events: they are written down, and not sent yet."""
     assert world.spool.identity
     settings.LUCID_WEBHOOK_ALLOW = ["127.0.0.0/8"]
-    with receiving() as found:
-        endpoints.create(found.url, kinds=[], description="", by="admin")
-        for name in "abc":
-            events.note(events.QUOTA, name, facts={})
-        deliveries.prepare()
+    with about_to_hear(*"abc") as found:
         yield found
 
 

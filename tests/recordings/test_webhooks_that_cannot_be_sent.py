@@ -12,7 +12,7 @@ from lucid_sessions.recordings import events
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.webhooks import deliveries, endpoints, sending
 
-from .receiver import Receiver, receiving
+from .receiver import Receiver, about_to_hear, receiving
 
 # Deliveries are sent by threads, which see only what is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,10 +23,7 @@ def receiver(world: Installation, settings: Any) -> Iterator[Receiver]:
     """Who is told of one event: it is written down, and not sent yet."""
     assert world.spool.identity
     settings.LUCID_WEBHOOK_ALLOW = ["127.0.0.0/8"]
-    with receiving() as found:
-        endpoints.create(found.url, kinds=[], description="", by="admin")
-        events.note(events.QUOTA, "once", facts={})
-        deliveries.prepare()
+    with about_to_hear("once") as found:
         yield found
 
 

@@ -14,7 +14,7 @@ from rest_framework.exceptions import ValidationError
 from lucid_sessions.access.models import Job, JobStatus
 
 from ..jobs import EVIDENCE, EXPORT
-from ..lifecycle import State, Status
+from ..lifecycle import TRACKS, State, Status
 from ..models import Chunk, Session
 from ..tags import tagged
 from .strict import VISIBLE
@@ -45,9 +45,6 @@ FORMS = {
     django_filters.ChoiceFilter: (re.compile(".+"), "is empty: leave it out."),
     TextFilter: (VISIBLE, "has nothing to be seen: leave it out."),
 }
-
-
-TRACKS = ("screen", "input", "audio", "thumb")
 
 
 class Narrowing(django_filters.FilterSet):

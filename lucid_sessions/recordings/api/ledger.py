@@ -18,13 +18,14 @@ from .documents import COMMON, ONE_SESSION_ERRORS, Described, problem
 from .ownership import chunk_of, session_of
 from .permissions import Allowed
 from .problems import INVALID, MEDIA_TYPE, NO_SUCH_THING, NOT_READY, Problem, refused_as
-from .strict import only
+from .strict import are_digits, only
 from .witnessed import Witnessed
 
 NOT_PROVEN = {(409, MEDIA_TYPE): problem("LUCID_ERR_3012: no checkpoint covers it yet.")}
 NO_SIZES = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: the log has not been of these sizes, in this order.")}
 # What fits in it is asked of the log; nothing larger is read.
-SIZE = {"type": "integer", "minimum": 1, "maximum": 10**15 - 1}
+LARGEST = 10**15 - 1
+SIZE = {"type": "integer", "minimum": 1, "maximum": LARGEST}
 NO_RECORD = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: the log has no such record.")}
 
 
@@ -148,6 +149,6 @@ def _size(asked: QueryDict, name: str, default: int | None) -> int:
     text = asked.get(name)
     if text is None and default is not None:
         return default
-    if text is None or not (text.isascii() and text.isdecimal() and len(text) < 16 and int(text)):
+    if text is None or not (are_digits(text) and 1 <= int(text) <= LARGEST):
         raise Problem(INVALID, f"{name}: a whole number from 1 is needed.")
     return int(text)

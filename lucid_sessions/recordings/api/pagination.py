@@ -15,7 +15,7 @@ from lucid_sessions.access.memory import Memory
 
 from . import cursors
 from .rendering import answer, answer_text, json_text
-from .strict import only
+from .strict import are_digits, only
 
 COUNTED = 10_000
 LONG = 1_000
@@ -119,7 +119,7 @@ class Pages(LimitOffsetPagination):
         text = request.query_params.get(name)
         if text is None:
             return default
-        if not (text.isascii() and text.isdecimal() and len(text) <= 10 and low <= int(text) <= high):
+        if not (are_digits(text) and low <= int(text) <= high):
             raise ValidationError({name: f"{text!r} is not a whole number from {low} to {high}."})
         return int(text)
 

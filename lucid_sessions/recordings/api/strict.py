@@ -15,6 +15,7 @@ from rest_framework import serializers
 ANY_TEXT = r"^[^\x00]*$"
 VISIBLE_TEXT = r"^[^\x00]*[^\s\x00-\x1f\x7f-\x9f\ufeff][^\x00]*$"
 VISIBLE = re.compile(VISIBLE_TEXT)
+MOST_DIGITS = 19  # of a number of 64 bits
 # Where the policy asks why, any address may be told so in its query.
 ANYWHERE = frozenset({"reason"})
 
@@ -29,13 +30,17 @@ class OnlyNull(serializers.IntegerField):
     """Something that cannot be chosen in this release."""
 
 
+def are_digits(text: str) -> bool:
+    """Whether it is a number of a query, of no more digits than any can have."""
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
+
+
 class Digits(serializers.IntegerField):
     """A number of a query: nothing but digits, where Python would also read ` 5`, `+5`, `1_0` and `5.0`."""
 
     def to_internal_value(self, data: Any) -> int:
         """The number."""
-        text = str(data)
-        if not (text.isascii() and text.isdecimal()):
+        if not are_digits(text := str(data)):
             raise serializers.ValidationError(f"{text[:100]!r} is no whole number.")
         return super().to_internal_value(data)
 

@@ -233,9 +233,7 @@ def _new(request: Request, made: UUID) -> tuple[WebhookEndpoint, str]:
     body.is_valid(raise_exception=True)
     given = body.validated_data
     user: Any = request.user
-    with refused_as(CONFLICT):
-        endpoints.require_room()
-    with refused_as(INVALID):
+    try:
         return endpoints.create(
             given["url"],
             kinds=given.get("events", []),
@@ -243,6 +241,10 @@ def _new(request: Request, made: UUID) -> tuple[WebhookEndpoint, str]:
             by=user.get_username(),
             id=made,
         )
+    except endpoints.TooMany as error:
+        raise Problem(CONFLICT, str(error)) from error
+    except Refused as error:
+        raise Problem(INVALID, str(error)) from error
 
 
 def _one(pk: UUID) -> WebhookEndpoint:

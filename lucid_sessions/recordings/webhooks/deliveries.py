@@ -21,13 +21,13 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 
 from lucid_sessions.access.models import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookEvent
 from lucid_sessions.errors import LucidError, Refused, Retryable
 
-from .. import events
+from .. import events, leases
 from . import endpoints, sending
 from .signing import signatures
 
@@ -132,15 +132,14 @@ def _send_all() -> None:
 def due_endpoints() -> list[WebhookEndpoint]:
     """Endpoints that are not left in peace now and have something due."""
     now = timezone.now()
-    open_now = Q(quiet_until__isnull=True) | Q(quiet_until__lte=now) | Q(quiet_until__gt=now + FURTHEST)
+    open_now = leases.over("quiet_until", now, furthest=FURTHEST)
     awake = WebhookEndpoint.objects.filter(open_now, enabled__in=[True])
     return [row for row in awake if _due(row, now).exists()]
 
 
 def _due(row: WebhookEndpoint, now: datetime) -> Any:
     waiting = WebhookDelivery.objects.filter(endpoint=row.pk, status=DeliveryStatus.PENDING)
-    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now) | Q(lease_until__gt=now + FURTHEST)
-    ready = Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=now + FURTHEST)
+    free, ready = (leases.over(field, now, furthest=FURTHEST) for field in ("lease_until", "next_attempt_at"))
     return waiting.filter(free).filter(ready)
 
 

@@ -35,7 +35,7 @@ def create(
     by: str,
     id: UUID | None = None,  # noqa: A002
 ) -> tuple[WebhookEndpoint, str]:
-    """The endpoint and its secret, which is shown this once; Refused where nothing may be sent to.
+    """The endpoint and its secret, which is shown this once; Refused where nothing may be sent to; TooMany.
 
     Retryable when there is one of this id.
     """
@@ -55,10 +55,14 @@ class ChangedMeanwhile(Refused):
     """Another was quicker."""
 
 
+class TooMany(Refused):
+    """There are as many as there may be."""
+
+
 def require_room() -> None:
-    """Refused when there are as many as there may be."""
+    """TooMany when there is none."""
     if WebhookEndpoint.objects.count() >= MOST:
-        raise Refused(f"There are {MOST} endpoints already: delete one first.")
+        raise TooMany(f"There are {MOST} endpoints already: delete one first.")
 
 
 def require_open(url: str) -> None:
