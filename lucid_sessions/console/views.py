@@ -23,6 +23,7 @@ from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Gap, Session
 
 from .figures import rows_of, timeline_of
+from .narrowing import narrow
 from .standing import look
 from .witnessed import is_unexplained, note, question, said
 
@@ -73,19 +74,17 @@ class SignOut(LogoutView):
 @require_safe
 @needs("view")
 def home(request: HttpRequest) -> HttpResponse:
-    """Every session that the user sees, newest first, and how far its chunks are."""
+    """Sessions that the user sees and looks for, newest first, and how far their chunks are."""
     if is_unexplained(request, "sessions.listed"):
         return question(request)
     note(request, "sessions.listed")
-    wanted = request.GET.get("status", "")
-    listed = sessions_of(request.user).prefetch_related("owner")
-    if wanted in list(Status):
-        listed = listed.filter(status=wanted)
-    page = Paginator(listed, PAGE).get_page(request.GET.get("page"))
+    narrowed = narrow(sessions_of(request.user).prefetch_related("owner"), request.GET)
+    page = Paginator(narrowed.sessions, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "rows": rows_of(list(page.object_list)),
-        "wanted": wanted,
+        "narrowed": narrowed,
+        "sees_all": roles.sees_all(request.user),
         "why": said(request),
         "statuses": [status.value for status in Status],
         "may_steer": request.user.has_perm("recordings.record_session"),
