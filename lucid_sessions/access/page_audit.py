@@ -34,9 +34,14 @@ class PageAudit:
         if request.path.startswith(ADMIN):
             if name not in UNSEEN and not (name == "login" and request.method in LOOKS):
                 _note(request, response, name=name, actor=asked)
-        elif response.status_code == 403 and not request.path.startswith("/api/"):
+        elif response.status_code == 403 and not request.path.startswith("/api/") and not _is_told(request):
             _write(request, "page.refused", actor=asked, outcome=audit.DENIED)
         return response
+
+
+def _is_told(request: HttpRequest) -> bool:
+    """Whether the audit has the event of this request from whoever answered it."""
+    return bool(getattr(request, "_lucid_witnessed", False))
 
 
 def _note(request: HttpRequest, response: HttpResponse, *, name: str, actor: audit.Actor | None) -> None:

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from . import views
+from . import taking, views
 from .schema_pages import Redoc, Swagger
 
 app_name = "console"
+ONE = "sessions/<uuid:session_id>"
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -19,6 +20,10 @@ urlpatterns = [
         path(f"sessions/<uuid:session_id>/{verb}", views.steer, {"verb": verb}, name=verb)
         for verb in views.VERBS
     ),
+    *(path(f"{ONE}/{kind}", taking.take, {"kind": kind}, name=kind) for kind in taking.KINDS),
+    path("jobs/", taking.listed, name="jobs"),
+    path("jobs/<uuid:job_id>/cancel", taking.cancel, name="cancel"),
+    path("jobs/<uuid:job_id>/result", taking.result, name="result"),
     path("api/v1/schema/swagger/", Swagger.as_view(), name="swagger"),
     path("api/v1/schema/redoc/", Redoc.as_view(), name="redoc"),
 ]

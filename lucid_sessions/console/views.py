@@ -5,38 +5,31 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from lucid_sessions.access import audit, lockout, reasons, roles
-from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import quota, sessions
 from lucid_sessions.recordings.api.figures import session_statistics
 from lucid_sessions.recordings.api.ownership import sessions_of
 from lucid_sessions.recordings.lifecycle import Status
-from lucid_sessions.recordings.models import Gap, Session
+from lucid_sessions.recordings.models import Gap
 
+from . import taking
+from .doors import SIGN_IN, needs, visible
 from .figures import rows_of, timeline_of
 from .narrowing import narrow
 from .standing import look
-from .witnessed import is_unexplained, note, question, said
+from .witnessed import is_unexplained, note, question, said, told
 
-SIGN_IN = reverse_lazy("console:sign-in")
 PAGE = 25
 MICROSECONDS = re.compile(r"[0-9]{1,18}")
 VERBS = {"start": sessions.start, "pause": sessions.pause, "resume": sessions.resume, "stop": sessions.stop}
-
-
-def needs(verb: str) -> Any:
-    """Only for users with that permission; a visitor signs in first, a user without a role is told so."""
-    permitted = permission_required(f"recordings.{verb}_session", raise_exception=True)
-    return lambda view: login_required(permitted(view), login_url=SIGN_IN)
 
 
 class SignIn(LoginView):
@@ -115,7 +108,7 @@ def pipeline(request: HttpRequest) -> HttpResponse:
 @needs("view")
 def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """One session: its player, its gaps, what proves it."""
-    session = _visible(request, session_id, deed="session.viewed")
+    session = visible(request, session_id, deed="session.viewed")
     if is_unexplained(request, "session.viewed", session=str(session_id)):
         return question(request, session=str(session_id))
     note(request, "session.viewed", session=str(session_id))
@@ -132,6 +125,7 @@ def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "may_play": may_play and not asks_why,
         "asks_why": asks_why,
         "may_steer": request.user.has_perm("recordings.record_session"),
+        "copies": taking.offered(request.user, session),
     }
     return render(request, "console/session.html", context)
 
@@ -142,7 +136,7 @@ def timeline(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Segments and gaps, for the player's bar; with `since` only those that end later (microseconds)."""
     since = request.GET.get("since", "")
     since_us = int(since) if MICROSECONDS.fullmatch(since) else 0
-    session = _visible(request, session_id, deed="session.viewed")
+    session = visible(request, session_id, deed="session.viewed")
     if is_unexplained(request, "session.viewed", session=str(session_id)):
         return JsonResponse({"detail": "Say on the session's page why."}, status=400)
     note(request, "session.viewed", session=str(session_id))
@@ -155,18 +149,12 @@ def timeline(request: HttpRequest, session_id: UUID) -> HttpResponse:
 def steer(request: HttpRequest, session_id: UUID, verb: str) -> HttpResponse:
     """Tell the recorder, and say what came of it."""
     deed = f"session.{verb}"
-    session = _visible(request, session_id, deed=deed)
+    session = visible(request, session_id, deed=deed)
     if is_unexplained(request, deed, session=str(session_id)):
         return question(request)
-    try:
+    with told(request, deed, session=str(session_id)):
         VERBS[verb](session)
-    except LucidError as error:
-        messages.error(request, str(error))
-        outcome = audit.REFUSED
-    else:
-        outcome = audit.DONE
         messages.success(request, f'"{session.name}": {verb} asked for.')
-    note(request, deed, outcome=outcome, session=str(session_id))
     return redirect("console:session", session_id=session.pk)
 
 
@@ -174,15 +162,7 @@ def steer(request: HttpRequest, session_id: UUID, verb: str) -> HttpResponse:
 @needs("view")
 def explain(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """Note why the user wants to see the session; its page and playing ask for that where the policy does."""
-    session = _visible(request, session_id, deed=reasons.GIVEN)
+    session = visible(request, session_id, deed=reasons.GIVEN)
     outcome = audit.DONE if said(request) else audit.REFUSED
     note(request, reasons.GIVEN, outcome=outcome, session=str(session_id))
     return redirect("console:session", session_id=session.pk)
-
-
-def _visible(request: HttpRequest, pk: UUID, *, deed: str) -> Session:
-    session = sessions_of(request.user).filter(pk=pk).first()
-    if session is None:
-        note(request, deed, outcome=audit.DENIED, session=str(pk))
-        raise Http404("There is no such session, or it is not yours.")
-    return session

@@ -52,3 +52,13 @@ def test_texts_and_fields_stand_out(scheme: int) -> None:
     assert contrast(known["on-blue"], known["blue"]) >= TEXT
     for behind in ("page", "card"):
         assert contrast(known["edge"], known[behind]) >= FIELD, behind
+
+
+def test_other_sheets_have_no_colours_but_these() -> None:
+    sheets = Path(str(finders.find("console/console.css"))).parent.glob("*.css")
+    others = [path for path in sheets if path.name not in ("console.css", "schema.css")]
+    assert others
+    for path in others:
+        for value in re.findall(r"(?:color|background|border|outline)[a-z-]*: ([^;]+);", path.read_text()):
+            words = set(re.sub(r"var\(--[a-z-]+\)", "", value).split())
+            assert all(re.fullmatch(r"\d+(px|%)?|solid|none", word) for word in words), (path.name, value)

@@ -1,13 +1,15 @@
 """Whoever is called out at night looks at a phone: nothing is cut off, and no page moves sideways."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from lucid_sessions.recordings import sessions
+from lucid_sessions.recordings import holds, jobs, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 from tests.api.people import person
+from tests.recordings import archived
 
 from .conftest import clean
 from .test_pages import cookie_of
@@ -22,7 +24,7 @@ def right_edge(page: Any, name: str) -> float:
     return float(box["x"] + box["width"])
 
 
-@pytest.mark.parametrize("address", ["/", "/pipeline/", "/sessions/{}/", "/nothing"])
+@pytest.mark.parametrize("address", ["/", "/pipeline/", "/sessions/{}/", "/jobs/", "/nothing"])
 def test_no_page_is_wider_than_the_screen(
     watched: Any, live_server: Any, world: Installation, address: str
 ) -> None:
@@ -48,3 +50,23 @@ def test_all_buttons_of_the_player_are_there(watched: Any, live_server: Any, wor
     edge = watched.evaluate("document.getElementById('player').getBoundingClientRect().right")
     for name in ("Play", "Back 10 seconds", "Forward 10 seconds", "Full screen"):
         assert right_edge(watched, name) <= edge, name
+
+
+def test_what_is_asked_for_on_a_session_s_page_fits(
+    watched: Any, live_server: Any, world: Installation
+) -> None:
+    user = person("admin")
+    session = archived.sealed(world)
+    holds.place(session, by=person("session_manager"), why="the investigation of friday evening " * 8)
+    jobs.submit("evidence", session, user=user.pk, options={"disclose": ["media", "keys"]}, id=uuid4())
+    jobs.tick()
+    cookie_of(watched, live_server, user)
+    watched.set_viewport_size({"width": WIDTH, "height": 844})
+    for address in (f"/sessions/{session.pk}/", "/jobs/"):
+        watched.goto(live_server.url + address)
+        for summary in watched.locator("aside summary").all():
+            summary.click()
+        assert watched.evaluate("document.documentElement.scrollWidth") == WIDTH
+        box = watched.get_by_role("link", name="Download").bounding_box()
+        assert box["x"] + box["width"] <= WIDTH
+    clean(watched)

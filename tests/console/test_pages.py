@@ -176,7 +176,7 @@ def test_every_page_allows_only_our_own_files(world: Installation) -> None:
     session = sessions.create("synthetic://", name="one")
     browser = browser_of(person("admin"))
     of_schema = ("/api/v1/schema/swagger/", "/api/v1/schema/redoc/")
-    for page in ("/", f"/sessions/{session.pk}/", "/sign-in/", "/nothing", *of_schema):
+    for page in ("/", f"/sessions/{session.pk}/", "/jobs/", "/sign-in/", "/nothing", *of_schema):
         policy = browser.get(page)["Content-Security-Policy"]
         assert "unsafe" not in policy, page
         assert "default-src 'none'" in policy

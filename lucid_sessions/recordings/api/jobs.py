@@ -14,7 +14,6 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from lucid_sessions.access.models import Job, JobStatus
-from lucid_sessions.access.roles import manages, sees_all
 
 from .. import job_results, jobs
 from .documents import (
@@ -30,7 +29,7 @@ from .documents import (
 )
 from .downloads import LINK, LINK_OR_TOKEN, RANGE, sent
 from .filters import JobFilter
-from .ownership import require_there, session_of
+from .ownership import jobs_of, may_cancel, require_there, session_of
 from .pagination import Pages
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, NO_SUCH_THING, NOT_PERMITTED, NOT_READY, Problem
@@ -155,7 +154,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     @extend_schema(operation_id="jobs_list", responses={200: JobBody(many=True), **CONFIGURATION_ERRORS})
     def list(self, request: Request) -> HttpResponse:
         """List your jobs, newest first."""
-        page: Any = self.paginate_queryset(self.filter_queryset(_visible(request.user)))
+        page: Any = self.paginate_queryset(self.filter_queryset(jobs_of(request.user)))
         return self.get_paginated_response([_body(job) for job in page])
 
     @extend_schema(responses={200: JobBody, **NO_JOB, **COMMON})
@@ -169,10 +168,9 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     @extend_schema(request=None, responses={200: JobBody, **NO_JOB, **COMMON})
     def cancel(self, request: Request, job_id: UUID) -> Response:
         """Cancel a job of yours, or of others if you manage; one that is over stays as it is."""
-        user: Any = request.user
-        job = _one(user, job_id)
+        job = _one(request.user, job_id)
         tell(request, made=job.session)
-        if job.user != user.pk and not manages(user):
+        if not may_cancel(request.user, job):
             raise Problem(
                 NOT_PERMITTED, f"Job {job.pk} is another's: he cancels it, or who manages sessions."
             )
@@ -203,12 +201,8 @@ class Jobs(Witnessed, GenericViewSet[Job]):
         )
 
 
-def _visible(user: Any) -> Any:
-    return Job.objects.all() if sees_all(user) else Job.objects.filter(user=user.pk)
-
-
 def _one(user: Any, pk: UUID) -> Job:
-    job: Job | None = _visible(user).filter(pk=pk).first()
+    job = jobs_of(user).filter(pk=pk).first()
     if job is None:
         raise Problem(NO_SUCH_THING, f"There is no job {pk}, or it is not yours.")
     return job

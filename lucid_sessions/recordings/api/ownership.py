@@ -1,11 +1,12 @@
-"""Which sessions a user may see at all: others' do not exist for them."""
+"""Which sessions and jobs a user may see at all: others' do not exist for them."""
 
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from lucid_sessions.access.roles import sees_all
+from lucid_sessions.access.models import Job
+from lucid_sessions.access.roles import manages, sees_all
 
 from ..models import Chunk, Session
 from ..tombstones import GONE
@@ -16,6 +17,16 @@ from .problems import CHUNK_NOT_FOUND, NOT_IN_STATE, SESSION_NOT_FOUND, Problem
 def sessions_of(user: Any) -> QuerySet[Session]:
     """Every session that the user may see."""
     return Session.objects.all() if sees_all(user) else Session.objects.filter(owner=user)
+
+
+def jobs_of(user: Any) -> QuerySet[Job]:
+    """Every job that the user may see: those that he asked for, and all for who sees all sessions."""
+    return Job.objects.all() if sees_all(user) else Job.objects.filter(user=user.pk)
+
+
+def may_cancel(user: Any, job: Job) -> bool:
+    """Whether the user may: who asked for the job may, and who manages sessions."""
+    return bool(job.user == user.pk or manages(user))
 
 
 def session_of(user: Any, pk: UUID) -> Session:

@@ -18,6 +18,8 @@ from rest_framework.throttling import BaseThrottle
 
 from lucid_sessions.access import clients
 
+from .problems import TOO_MANY, Problem
+
 log = structlog.get_logger(__name__)
 
 SECONDS = 60
@@ -69,9 +71,9 @@ class Rates(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         """True within the limit; leaves on the request what the answer's headers say."""
         scope = getattr(view, "rates", {}).get(getattr(view, "action", None))
-        if scope is None or not settings.RATE_LIMIT_ENABLED or not settings.CACHE_URL:
+        if scope is None or not _are_limited():
             return True
-        counted = _counter(settings.CACHE_URL).count(f"lucid:rate:{scope}:{_who(request)}")
+        counted = _count(scope, request._request, user=request.user)
         if counted is None:
             request._request._lucid_rate_unknown = True  # type: ignore[attr-defined]
             return True
@@ -89,9 +91,21 @@ class Rates(BaseThrottle):
         return self.left_seconds
 
 
-def _who(request: Request) -> str:
-    user = request.user
-    return str(user.pk) if user and user.is_authenticated else clients.address_of(request._request)
+def require_turn(request: HttpRequest, scope: str) -> None:
+    """What a page does instead: 429 beyond the limit, for which pages and API count together."""
+    counted = _count(scope, request, user=request.user) if _are_limited() else None
+    if counted is not None and counted[0] > LIMITS[scope]:
+        wait = int(counted[1] + 0.999)
+        raise Problem(TOO_MANY, f"That is more than {LIMITS[scope]} a minute. Try again in {wait} seconds.")
+
+
+def _are_limited() -> bool:
+    return bool(settings.RATE_LIMIT_ENABLED and settings.CACHE_URL)
+
+
+def _count(scope: str, request: HttpRequest, *, user: Any) -> tuple[int, float] | None:
+    who = str(user.pk) if user and user.is_authenticated else clients.address_of(request)
+    return _counter(settings.CACHE_URL).count(f"lucid:rate:{scope}:{who}")
 
 
 def headers_of(request: HttpRequest) -> dict[str, str]:

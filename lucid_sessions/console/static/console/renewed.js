@@ -1,5 +1,5 @@
 // Keeps parts of a page current without a reload, each unless someone is using it; says so when it cannot.
-const MOVING = ".pill:is(.starting, .recording, .paused, .stopping, .processing)";
+const MOVING = ".pill:is(.starting, .recording, .paused, .stopping, .processing, .pending, .running)";
 const script = document.querySelector("script[data-parts]");
 const parts = script.dataset.parts.split(" ");
 const stale = document.getElementById("stale");
@@ -22,8 +22,13 @@ async function renew() {
   stale.hidden = true;
 }
 
+// Who has tabbed to a link or button with a name of its own finds it again, or else the part that it was in.
 function replace(old, fresh) {
-  if (old && fresh && !old.contains(document.activeElement)) old.replaceChildren(...fresh.childNodes);
+  if (!old || !fresh) return;
+  const used = old.contains(document.activeElement) ? document.activeElement : null;
+  if (used && !used.matches("a[id], button[id]")) return;
+  old.replaceChildren(...fresh.childNodes);
+  if (used) (document.getElementById(used.id) ?? old).focus({ preventScroll: true });
 }
 
 // A server that is away for a moment is asked again; what the page still shows may be true no longer.

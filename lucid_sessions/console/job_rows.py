@@ -1,0 +1,72 @@
+"""Jobs as the pages show them: what was asked for, of which session, by whom, and what came of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.utils.text import get_text_list
+
+from lucid_sessions.access.models import Job, JobStatus
+from lucid_sessions.access.roles import sees_all
+from lucid_sessions.recordings import jobs
+from lucid_sessions.recordings.api.ownership import may_cancel, sessions_of
+from lucid_sessions.recordings.job_results import OPEN
+from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.tombstones import GONE
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One job."""
+
+    job: Job
+    # Of its session, where the user sees that.
+    name: str
+    # Who asked for it, where that may have been another.
+    asker: str
+    # Nothing is left of its session, nor of what was made of it.
+    gone: bool
+    may_cancel: bool
+
+    @property
+    def title(self) -> str:
+        """What was asked for."""
+        options = self.job.options or {}
+        if self.job.kind == jobs.EXPORT:
+            return "Video, one file" if options.get("one_file") else "Video, as recorded"
+        disclosed = get_text_list(sorted(options.get("disclose", ()), reverse=True), "and")
+        return f"Evidence bundle with {disclosed}" if disclosed else "Evidence bundle"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be done."""
+        return self.job.status in OPEN
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to download."""
+        return self.job.status == JobStatus.FINISHED and bool(self.job.result) and not self.gone
+
+
+def job_rows(found: Iterable[Job], *, user: Any) -> list[JobRow]:
+    """The jobs as this user sees them, which costs three queries for all of them."""
+    listed = list(found)
+    about = {job.session for job in listed}
+    names = dict(sessions_of(user).filter(pk__in=about).values_list("pk", "name"))
+    gone = set(Session.objects.filter(pk__in=about, status__in=GONE).values_list("pk", flat=True))
+    askers = _names({job.user for job in listed}) if sees_all(user) else {}
+    return [
+        JobRow(
+            job,
+            name=names.get(job.session, ""),
+            asker=askers.get(job.user, ""),
+            gone=job.session in gone,
+            may_cancel=may_cancel(user, job) and job.status in OPEN and not job.cancel_asked,
+        )
+        for job in listed
+    ]
+
+
+def _names(users: set[Any]) -> dict[Any, str]:
+    return dict(get_user_model().objects.filter(pk__in=users).values_list("pk", "username"))

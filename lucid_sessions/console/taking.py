@@ -1,0 +1,186 @@
+"""Copies that are taken of a session: exports and evidence are asked for here, looked at, downloaded."""
+
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+
+from lucid_sessions.access import audit, reasons
+from lucid_sessions.access.models import Job, JobStatus, uuid7
+from lucid_sessions.errors import LucidError
+from lucid_sessions.recordings import job_results, jobs
+from lucid_sessions.recordings.api.ownership import jobs_of, may_cancel, require_there
+from lucid_sessions.recordings.api.rates import require_turn
+from lucid_sessions.recordings.installation import installation
+from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.tombstones import GONE
+
+from .doors import needs, visible
+from .job_rows import job_rows
+from .once import Once
+from .witnessed import is_unexplained, note, question, said, told
+
+PAGE = 25
+RECENT = 3
+KINDS = {jobs.EXPORT: "The video", jobs.EVIDENCE: "The evidence bundle"}
+DEEDS = {kind: f"session.{kind}-asked" for kind in KINDS}
+DOWNLOADED = "session.exported"
+
+
+class Wanted(Once):
+    """What is asked for; of a choice that is not made there is nothing in the job's options."""
+
+    one_file = forms.BooleanField(required=False)
+    disclose = forms.MultipleChoiceField(choices=[(one, one) for one in ("media", "keys")], required=False)
+
+    def options(self, kind: str) -> dict[str, Any]:
+        """Those of the job."""
+        name = "one_file" if kind == jobs.EXPORT else "disclose"
+        chosen = self.cleaned_data[name]
+        return {name: chosen} if chosen else {}
+
+
+def offered(user: Any, session: Session) -> dict[str, Any]:
+    """What a session's page shows of copies; nothing to whoever may not export."""
+    if not user.has_perm("recordings.export_session"):
+        return {}
+    found = list(jobs_of(user).filter(session=session.pk)[: RECENT + 1])
+    asked = {"user": user, "session": str(session.pk), "given": ""}
+    log_key = ""
+    with suppress(LucidError, OSError):  # what is on the page for orientation does not keep the page away
+        log_key = installation().keys.log_vkey
+    return {
+        "id": uuid7(),
+        "there": session.status not in GONE,
+        "rows": job_rows(found[:RECENT], user=user),
+        "more": len(found) > RECENT,
+        "hours": job_results.kept_for().total_seconds() / 3600,
+        "why": {kind: reasons.is_missing(deed, **asked) for kind, deed in DEEDS.items()},
+        "bundle": f"{session.pk.hex}-evidence.zip",
+        "log_key": log_key,
+    }
+
+
+@require_POST
+@needs("export")
+def take(request: HttpRequest, session_id: UUID, kind: str) -> HttpResponse:
+    """Have a copy made; twice by the same form is once."""
+    deed = DEEDS[kind]
+    session = visible(request, session_id, deed=deed)
+    if is_unexplained(request, deed, session=str(session_id)):
+        return question(request)
+    with told(request, deed, session=str(session_id)) as event:
+        require_turn(request, "bulk")
+        require_there(session)
+        event["facts"] = _asked(request, session, kind)
+    return redirect("console:session", session_id=session.pk)
+
+
+def _asked(request: HttpRequest, session: Session, kind: str) -> dict[str, Any]:
+    """What the audit is to tell of the job that was made, or had been made before."""
+    form = Wanted(request.POST)
+    form.require_valid()
+    user: Any = request.user
+    options = form.options(kind)
+    made = form.id_of(user.pk, session.pk, kind, options)
+    known = Job.objects.filter(pk=made).exists()
+    job = jobs.submit(kind, session, user=user.pk, options=options, id=made)
+    if known:
+        messages.info(request, f"{KINDS[kind]} was asked for before, and is {job.status}.")
+        return {"replayed": True, "made": str(made)}
+    messages.success(request, f'{KINDS[kind]} of "{session.name}" is being made: see Get a copy.')
+    return {"job": str(made), **options}
+
+
+@require_safe
+@needs("export")
+def listed(request: HttpRequest) -> HttpResponse:
+    """The user's jobs, or everybody's for who sees all sessions; newest first."""
+    if is_unexplained(request, "jobs.listed"):
+        return question(request)
+    note(request, "jobs.listed")
+    found = jobs_of(request.user)
+    wanted = request.GET.get("status", "")
+    if wanted in JobStatus.values:
+        found = found.filter(status=wanted)
+    of = None
+    with suppress(ValueError):
+        of = UUID(request.GET.get("session", ""))
+        found = found.filter(session=of)
+    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    narrowed = {"status": wanted, "session": of or "", "reason": said(request)}
+    context = {
+        "page": page,
+        "rows": job_rows(page.object_list, user=request.user),
+        "wanted": wanted,
+        "of": of,
+        "why": said(request),
+        "query": urlencode({name: value for name, value in narrowed.items() if value}),
+        "statuses": JobStatus.values,
+        "hours": job_results.kept_for().total_seconds() / 3600,
+    }
+    return render(request, "console/jobs.html", context)
+
+
+@require_POST
+@needs("export")
+def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Cancel a job; one that is over stays as it is."""
+    job = _visible(request, job_id, deed="job.cancelled")
+    if is_unexplained(request, "job.cancelled", item=str(job_id)):
+        return question(request)
+    about: dict[str, Any] = {"session": str(job.session), "item": str(job_id)}
+    if not may_cancel(request.user, job):
+        note(request, "job.cancelled", outcome=audit.DENIED, **about)
+        raise PermissionDenied("It is another's.")
+    job = jobs.cancel(job)
+    note(request, "job.cancelled", **about)
+    if job.status == JobStatus.CANCELLED:
+        messages.success(request, "Cancelled.")
+    elif job.status == JobStatus.RUNNING:
+        messages.success(request, "It is being cancelled: whoever works on it stops in a moment.")
+    else:
+        messages.info(request, f"It was over before: it is {job.status}.")
+    return redirect(_back(request))
+
+
+@require_safe
+@needs("export")
+def result(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """On to the download, which the API gives out, and tells the audit; here only the reason is asked for."""
+    job = _visible(request, job_id, deed=DOWNLOADED)
+    if is_unexplained(request, DOWNLOADED, item=str(job_id)):
+        return question(request)
+    if job_results.result_path(job) is None:
+        about: dict[str, Any] = {"session": str(job.session), "item": str(job_id)}
+        note(request, DOWNLOADED, outcome=audit.REFUSED, **about)
+        messages.error(request, f"That job is {job.status}, or its result is gone: ask for another.")
+        return redirect("console:jobs")
+    why = said(request)
+    address = reverse("api:job-result", args=[job_id])
+    return redirect(f"{address}?{urlencode({'reason': why})}" if why else address)
+
+
+def _visible(request: HttpRequest, pk: UUID, *, deed: str) -> Job:
+    job = jobs_of(request.user).filter(pk=pk).first()
+    if job is None:
+        note(request, deed, outcome=audit.DENIED, item=str(pk))
+        raise Http404("There is no such job, or it is not yours.")
+    return job
+
+
+def _back(request: HttpRequest) -> str:
+    """The page that the form was on."""
+    wanted = request.POST.get("next", "")
+    here = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    return wanted if here else reverse("console:jobs")
