@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import taking, views
+from . import holding, taking, views
 from .schema_pages import Redoc, Swagger
 
 app_name = "console"
@@ -21,6 +21,8 @@ urlpatterns = [
         for verb in views.VERBS
     ),
     *(path(f"{ONE}/{kind}", taking.take, {"kind": kind}, name=kind) for kind in taking.KINDS),
+    path(f"{ONE}/hold", holding.place, name="hold"),
+    path(f"{ONE}/hold/<slug:hold_id>/release", holding.release, name="release"),
     path("jobs/", taking.listed, name="jobs"),
     path("jobs/<uuid:job_id>/cancel", taking.cancel, name="cancel"),
     path("jobs/<uuid:job_id>/result", taking.result, name="result"),

@@ -20,7 +20,7 @@ from lucid_sessions.recordings.api.ownership import sessions_of
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Gap
 
-from . import taking
+from . import holding, taking
 from .doors import SIGN_IN, needs, visible
 from .figures import rows_of, timeline_of
 from .narrowing import narrow
@@ -126,6 +126,7 @@ def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "asks_why": asks_why,
         "may_steer": request.user.has_perm("recordings.record_session"),
         "copies": taking.offered(request.user, session),
+        "holds": holding.shown(request.user, session),
     }
     return render(request, "console/session.html", context)
 

@@ -303,4 +303,8 @@ def test_the_page_works_without_scripts(browser: Any, live_server: Any, world: I
     page.get_by_role("button", name="Export the video").click()
     page.get_by_text("is being made").wait_for()
     assert Job.objects.get().options == {"one_file": True}
+    page.locator("summary", has_text="Place a hold").click()
+    page.locator("#hold-why").fill("case 17")
+    page.get_by_role("button", name="Place the hold").click()
+    assert "case 17" in page.locator("#holds").inner_text()
     context.close()

@@ -90,14 +90,17 @@ class Holding(Witnessed, ViewSet):
         """Release a hold: that takes another person than the one who placed it."""
         session, why = session_of(request.user, session_id), _reason(request)
         tell(request, why=why)
-        _require_active(session, hold_id)
+        require_active(session, hold_id)
         with refused_as(HELD):
             holds.release(session, hold_id, by=_person(request), why=why)
         return _shown(session_of(request.user, session_id))
 
 
-def _require_active(session: Session, hold_id: str) -> None:
-    """By the whole of its id: the beginning that a command takes is for people who see what they do."""
+def require_active(session: Session, hold_id: str) -> None:
+    """Nothing, if the session is under this hold; else a problem.
+
+    By the whole of its id: the beginning that a command takes is for people who see what they do.
+    """
     hold = next((one for one in session.holds if one["id"] == hold_id), None)
     if hold is None:
         raise Problem(
