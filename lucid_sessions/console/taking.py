@@ -95,11 +95,15 @@ def _asked(request: HttpRequest, session: Session, kind: str) -> dict[str, Any]:
     made = form.id_of(user.pk, session.pk, kind, options)
     known = Job.objects.filter(pk=made).exists()
     job = jobs.submit(kind, session, user=user.pk, options=options, id=made)
-    if known:
-        messages.info(request, f"{KINDS[kind]} was asked for before, and is {job.status}.")
-        return {"replayed": True, "made": str(made)}
-    messages.success(request, f'{KINDS[kind]} of "{session.name}" is being made: see Get a copy.')
-    return {"job": str(made), **options}
+    if job.status in job_results.OPEN:
+        messages.success(
+            request, f'{KINDS[kind]} of "{session.name}" was asked for. Get a copy shows how far it is.'
+        )
+    else:
+        messages.info(
+            request, f"{KINDS[kind]} was asked for before, and is {job.status}. To begin anew, ask again."
+        )
+    return {"replayed": True, "made": str(made)} if known else {"job": str(made), **options}
 
 
 @require_safe

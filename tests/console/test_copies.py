@@ -68,7 +68,7 @@ def test_an_auditor_exports_the_video_and_has_the_file(
     watched.goto(f"{live_server.url}/sessions/{session.pk}/")
     watched.locator("summary", has_text="Video").click()
     watched.get_by_role("button", name="Export the video").click()
-    assert "is being made" in watched.get_by_role("status").first.inner_text()
+    assert "Get a copy shows how far it is" in watched.get_by_role("status").first.inner_text()
     assert watched.locator("#copies .pill").inner_text() == "pending"
     assert jobs.tick() == 1
     # The page is not loaded anew: it keeps itself current.
@@ -133,19 +133,36 @@ def test_a_double_click_makes_one_job_and_another_choice_another(world: Installa
     session = sealed_session(world)
     browser = browser_of(auditor)
     sent, address = form(session, browser), f"/sessions/{session.pk}/export"
-    first, again = (browser.post(address, sent, follow=True).content.decode() for _ in range(2))
-    assert "is being made" in first
-    assert "was asked for before, and is pending" in again
+    for _ in range(2):
+        assert "Get a copy shows how far it is" in browser.post(address, sent, follow=True).content.decode()
     made = Job.objects.get()
-    assert [event.facts for event in told("session.export-asked")] == [
-        {"job": str(made.pk)},
-        {"replayed": True, "made": str(made.pk)},
-    ]
+    again = {"replayed": True, "made": str(made.pk)}
+    assert [event.facts for event in told("session.export-asked")] == [{"job": str(made.pk)}, again]
     browser.post(address, {**sent, "one_file": "1"})
     assert [job.options for job in Job.objects.order_by("created_at")] == [{}, {"one_file": True}]
+    jobs.cancel(made)
+    assert (
+        "was asked for before, and is cancelled" in browser.post(address, sent, follow=True).content.decode()
+    )
     # Whoever comes by the id of another's form asks for a job of his own.
     browser_of(person("session_manager")).post(address, sent)
     assert Job.objects.count() == 3
+
+
+def test_a_form_that_is_sent_twice_at_once_makes_one_job(
+    watched: Any, live_server: Any, world: Installation, auditor: User
+) -> None:
+    session = sealed_session(world)
+    cookie_of(watched, live_server, auditor)
+    watched.goto(f"{live_server.url}/sessions/{session.pk}/")
+    sent = watched.locator("form[action$='/evidence']").evaluate(
+        """async (form) => {
+          const send = () => fetch(form.action, { method: "POST", body: new FormData(form) });
+          return (await Promise.all([send(), send()])).map((answer) => answer.status);
+        }"""
+    )
+    assert (sent, len(told("session.evidence-asked"))) == ([200, 200], 2)
+    assert Job.objects.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -301,7 +318,7 @@ def test_the_page_works_without_scripts(browser: Any, live_server: Any, world: I
     page.locator("summary", has_text="Video").click()
     page.get_by_label("One file, encoded anew").check()
     page.get_by_role("button", name="Export the video").click()
-    page.get_by_text("is being made").wait_for()
+    page.get_by_text("Get a copy shows how far it is").wait_for()
     assert Job.objects.get().options == {"one_file": True}
     page.locator("summary", has_text="Place a hold").click()
     page.locator("#hold-why").fill("case 17")

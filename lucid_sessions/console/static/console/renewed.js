@@ -25,6 +25,8 @@ async function renew() {
 // Who has tabbed to a link or button with a name of its own finds it again, or else the part that it was in.
 function replace(old, fresh) {
   if (!old || !fresh) return;
+  // What is read aloud when it changes is not to be read when it does not.
+  if (old.role === "status" && old.textContent === fresh.textContent) return;
   const used = old.contains(document.activeElement) ? document.activeElement : null;
   if (used && !used.matches("a[id], button[id]")) return;
   old.replaceChildren(...fresh.childNodes);
