@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -64,7 +65,7 @@ def offered(user: Any, session: Session) -> dict[str, Any]:
         "there": session.status not in GONE,
         "rows": job_rows(found[:RECENT], user=user),
         "more": len(found) > RECENT,
-        "hours": job_results.kept_for().total_seconds() / 3600,
+        "hours": settings.LUCID_RESULT_HOURS,
         "why": {kind: reasons.is_missing(deed, **asked) for kind, deed in DEEDS.items()},
         "bundle": f"{session.pk.hex}-evidence.zip",
         "log_key": log_key,
@@ -131,7 +132,7 @@ def listed(request: HttpRequest) -> HttpResponse:
         "why": said(request),
         "query": urlencode({name: value for name, value in narrowed.items() if value}),
         "statuses": JobStatus.values,
-        "hours": job_results.kept_for().total_seconds() / 3600,
+        "hours": settings.LUCID_RESULT_HOURS,
     }
     return render(request, "console/jobs.html", context)
 

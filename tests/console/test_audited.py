@@ -9,7 +9,7 @@ from lucid_sessions.access import audit
 from lucid_sessions.access.models import AuditEvent, User
 from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.models import RecorderHost, Session
 from tests.api.people import person
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +52,13 @@ def test_looking_steering_and_being_turned_away_are_written_down(manager: Any, s
     assert rows[:2] == [("session.viewed", "done", "browser"), ("session.start", "done", "browser")]
     assert ("signed-in", "denied", "") in rows
     assert AuditEvent.objects.get(username="guess").outcome == "denied"
+
+
+def test_what_may_succeed_later_is_told_as_failed_and_not_as_refused(manager: Any, session: Session) -> None:
+    RecorderHost.objects.create(spool="aaaa0000", name="rec-1", sessions=1, refusal="rec-1 is fully used")
+    told = manager.post(f"/sessions/{session.pk}/start", follow=True).content.decode()
+    assert "rec-1 is fully used" in told
+    assert ("session.start", "failed") in seen("action", "outcome")
 
 
 def test_the_lists_are_looks_and_signing_out_is_written_down(manager: Any) -> None:

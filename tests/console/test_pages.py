@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -43,6 +44,13 @@ def test_a_visitor_is_asked_to_sign_in_and_comes_back() -> None:
     assert Client().post("/sign-in/", form | {"password": "wrong"}).status_code == 200
     assert Client().post("/sign-in/", form)["Location"] == "/"
     assert Client().post("/sign-in/", form | {"next": "https://elsewhere.invalid/"})["Location"] == "/"
+
+
+def test_whoever_was_signed_out_meanwhile_comes_back_to_the_page_that_the_form_was_on() -> None:
+    session, job = Session.objects.create(name="one", source="synthetic://"), uuid4()
+    page = f"/sessions/{session.pk}/"
+    for address, back in ((f"{page}start", page), (f"{page}export", page), (f"/jobs/{job}/cancel", "/jobs/")):
+        assert Client().post(address)["Location"] == f"/sign-in/?next={back}"
 
 
 def test_a_wrong_password_does_not_cost_the_name_as_well() -> None:
