@@ -12,20 +12,14 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.text import Truncator
 
 from lucid_sessions.errors import LucidError
 
-from . import requeue, sessions, setbacks
-from .evidence_admin import Evidence
+from . import requeue, sessions, setbacks, work_admin  # noqa: F401 - work_admin registers its own
+from .evidence_admin import Evidence, shortened
 from .lifecycle import TRACKS, State, stage_for
 from .models import Chunk, Session
 from .webhooks import admin as webhooks  # noqa: F401 - registers its own
-
-
-def shortened(text: str) -> str:
-    """A text that fits a list's column."""
-    return Truncator(text).chars(80)
 
 
 def _tell_put_back(page: Evidence, request: HttpRequest, put_back: Callable[[], int]) -> None:

@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from django.utils.text import Truncator
 
 from lucid_sessions.access.admin import Listed
 
@@ -19,6 +20,11 @@ else:
     Pages = Paginator
 
 COUNTED = 10_000
+
+
+def shortened(text: str) -> str:
+    """A text that fits a list's column."""
+    return Truncator(text).chars(80)
 
 
 class BoundedPaginator(Pages):

@@ -11,11 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from lucid_sessions.access import api_tokens, audit, tokens
-from lucid_sessions.access.models import AuditEvent, RevokedToken, User, WebSession
+from lucid_sessions.access.models import AuditEvent, Job, JobStatus, RevokedToken, User, WebSession
 from lucid_sessions.access.webhook_models import WebhookDelivery, WebhookEndpoint
-from lucid_sessions.recordings import reconcile, sessions
+from lucid_sessions.recordings import jobs, reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Chunk, Closure, Gap, Session, SessionKey, Take
+from lucid_sessions.recordings.models import Chunk, Closure, Gap, RecorderHost, Session, SessionKey, Take
 from tests import factories
 from tests.api.people import person
 
@@ -47,8 +47,16 @@ def full(world: Installation) -> Session:
     api_tokens.create(person("auditor"), name="ci", scopes=["view"], expires_at=until)
     told = WebhookEndpoint.objects.create(url="https://receiver.test/hook", secret=b"sealed")
     WebhookDelivery.objects.create(endpoint=told.pk, event=uuid4(), kind="session.started")
+    job_of(session, person("session_manager"))
+    RecorderHost.objects.create(
+        spool="aaaa0000", name="rec-1", sessions=3, refusal="Its processors are used."
+    )
     session.refresh_from_db()
     return session
+
+
+def job_of(session: Session, user: User, **options: Any) -> Job:
+    return jobs.submit(jobs.EXPORT, session, user=user.pk, options=options, id=uuid4())
 
 
 def page(model: Any, name: str, *pk: Any) -> str:
@@ -87,7 +95,9 @@ def test_no_browser_session_key_is_shown(root: Client, full: Session) -> None:
 def test_the_lists_neither_join_nor_ask_more_for_more_rows(
     root: Client, full: Session, django_assert_max_num_queries: Any
 ) -> None:
-    for model in (Chunk, Session):
+    for _ in range(5):
+        job_of(full, User.objects.get(username="session_manager"))
+    for model in (Chunk, Session, Job, RecorderHost):
         with django_assert_max_num_queries(12) as made:
             root.get(page(model, "changelist"))
         tables = (f'JOIN "{other._meta.db_table}"' for other in (Session, Chunk, User))
@@ -132,11 +142,78 @@ def test_sessions_are_steered_and_a_refusal_says_why(root: Client, world: Instal
     assert "is starting: this needs it to be created" in answer.content.decode()
 
 
-def test_staff_who_may_only_look_get_no_actions(world: Installation) -> None:
-    auditor = person("auditor")
-    User.objects.filter(pk=auditor.pk).update(is_staff=True)
+def staff(role: str) -> Client:
+    user = person(role, name=f"{role} of staff")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
     client = Client()
-    client.force_login(auditor)
+    client.force_login(user)
+    return client
+
+
+def test_jobs_lead_to_their_sessions_and_name_who_asked(root: Client, full: Session) -> None:
+    ana = User.objects.create(username="ana")
+    asked = job_of(full, ana, one_file=True)
+    Job.objects.filter(pk=asked.pk).update(status=JobStatus.FAILED, reason="the disk is full")
+    text = root.get(page(Job, "changelist"), {"q": "ana"}).content.decode()
+    for shown in (f'href="/sessions/{full.pk}/"', "deploy db-7", "the disk is full", "0 %"):
+        assert shown in text
+    assert "ana" in root.get(page(Job, "change", asked.pk)).content.decode()
+    for term in (str(asked.pk), "ana"):
+        assert listed(root, Job, q=term) == 1
+    assert listed(root, Job, q=str(full.pk)) == listed(root, Job, kind="export") == 2
+    assert listed(root, Job, status="failed") == 1
+    assert (
+        listed(root, Job, q="an")
+        == listed(root, Job, q=str(uuid4()))
+        == listed(root, Job, kind="evidence")
+        == 0
+    )
+
+
+def test_a_job_of_a_deleted_session_is_still_shown(root: Client, full: Session) -> None:
+    job = Job.objects.get()
+    Job.objects.update(session=uuid4(), user=uuid4())
+    assert "export" in root.get(page(Job, "changelist")).content.decode()
+    assert root.get(page(Job, "change", job.pk)).status_code == 200
+
+
+def test_jobs_are_cancelled_by_those_who_manage(full: Session) -> None:
+    waiting, running, over = (job_of(full, User.objects.get(username="session_manager")) for _ in range(3))
+    Job.objects.filter(pk=running.pk).update(status=JobStatus.RUNNING)
+    Job.objects.filter(pk=over.pk).update(status=JobStatus.FINISHED)
+    chosen = {"action": "cancel", "_selected_action": [str(job.pk) for job in (waiting, running, over)]}
+    auditor = staff("auditor")
+    assert 'value="cancel"' not in auditor.get(page(Job, "changelist")).content.decode()
+    auditor.post(page(Job, "changelist"), chosen)
+    assert Job.objects.filter(status=JobStatus.CANCELLED).count() == 0
+    text = staff("admin").post(page(Job, "changelist"), chosen, follow=True).content.decode()
+    for said in (f"{waiting.pk} is cancelled", f"{running.pk} is told to stop", f"{over.pk} is finished"):
+        assert said in text
+    told = [Job.objects.get(pk=job.pk) for job in (waiting, running, over)]
+    assert [job.status for job in told] == ["cancelled", "running", "finished"]
+    assert [job.cancel_asked for job in told] == [True, True, False]
+
+
+def test_who_sees_but_his_own_sessions_sees_no_jobs_and_hosts_of_all(full: Session) -> None:
+    viewer = staff("session_operator")
+    for model in (Job, RecorderHost):
+        assert viewer.get(page(model, "changelist")).status_code == 403
+    assert "/admin/access/job/" in staff("admin").get("/admin/").content.decode()
+
+
+def test_recorders_are_shown_with_their_load_and_whether_they_report(root: Client, full: Session) -> None:
+    figures = {"used": 1.25, "one_more": 0.5, "limit": 3}
+    gone = timezone.now() - timedelta(hours=1)
+    RecorderHost.objects.create(spool="bbbb0000", name="rec-2", seen_at=gone, figures=figures)
+    text = root.get(page(RecorderHost, "changelist")).content.decode()
+    for shown in ("rec-1", "aaaa0000", "Its processors are used.", "1.25 of 3"):
+        assert shown in text
+    assert listed(root, RecorderHost, living="yes") == listed(root, RecorderHost, living="no") == 1
+    assert listed(root, RecorderHost, q="bbbb0000") == listed(root, RecorderHost, q="rec-2") == 1
+
+
+def test_staff_who_may_only_look_get_no_actions(world: Installation) -> None:
+    client = staff("auditor")
     session = sessions.create("synthetic://", name="mine")
     assert "Start recording" not in client.get(page(Session, "changelist")).content.decode()
     client.post(
