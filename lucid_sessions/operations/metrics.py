@@ -72,12 +72,14 @@ def observe(event: StageDone) -> None:
 
 
 def _count_chunk(event: StageDone) -> None:
-    """A chunk counts when it is stored or fails; its duration is that of all its stages."""
+    """A chunk counts when it is stored or fails; stored, it has a duration: that of all its stages."""
     if event.outcome == "success" and event.stage != "store":
         return
     status = {"success": "success", "waits": "failure"}.get(event.outcome, event.outcome)
     chunks_processed_total.labels(status).inc()
-    chunk_processing_duration_seconds.observe(event.chunk_seconds)
+    # Of what failed there is none to compare: among these it would make whatever goes well look quicker.
+    if event.outcome == "success":
+        chunk_processing_duration_seconds.observe(event.chunk_seconds)
 
 
 def exposition(*more: Collector) -> bytes:
