@@ -3,16 +3,19 @@
 Each file gets a place of its own in this spool (`<take>.<lost spool>`, which no scanner looks into) and a
 copy in this spool's name, before its row moves over and the old copy goes. So it can be interrupted anywhere
 and done again. If the lost host comes back after all, its files meet rows of another spool and go aside.
+
+A database that was restored to a time before knows nothing of it: what lies in such places is filed again.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
 import structlog
-from django.db import IntegrityError
-from django.db.models import F, Q
+from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from lucid_sessions.durable import write_durably
@@ -20,9 +23,10 @@ from lucid_sessions.errors import Refused, Retryable, Tampered
 from recorder.errors import Unreadable
 from recorder.names import COUNTER_BITS, ClosedMarker, GapMarker, SegmentName, read_marker
 
-from . import failpoints, hints, lost_hosts, markers, spool_files, tombstones
+from . import failpoints, hints, intake, lost_hosts, markers, spool_files, tombstones
 from .installation import Installation
-from .lifecycle import STAGES
+from .known_takes import Place
+from .lifecycle import ARCHIVED, STAGES
 from .models import Chunk, Session, Take
 from .spool_mirror import Copy, SpoolMirror, mirror_of
 
@@ -39,6 +43,8 @@ class Adopted:
     markers: int = 0
     takes: int = 0
     problems: list[str] = field(default_factory=list)
+    # What lies here and has to wait until its host has been silent for long enough.
+    waits: int = 0
 
 
 def adopt(world: Installation, lost: str) -> Adopted:
@@ -56,20 +62,86 @@ def adopt(world: Installation, lost: str) -> Adopted:
         raise Refused(f"Nobody knows a spool {lost}: `manage.py spool list` shows them.")
     if lost_hosts.lives(lost):
         raise Retryable(f"The host of spool {lost} was heard from within the last half minute: is it lost?")
+    for place in _here(world, lost):
+        _file_take(*place, done, world=world)
     for copy in sorted(found, key=_segments_first):
         try:
             _adopt(copy, done, world=world, mirror=mirror)
         except (Tampered, Unreadable) as error:
             done.problems.append(f"{copy.key}: {error}")
     left = _give_up_the_rest(lost, done)
-    done.takes = takes.filter(ended_at__isnull=True).update(
-        ended_at=timezone.now(), reason="its host was lost"
-    )
+    done.takes = _end(takes)
     # It will never confirm that it cleared what expires; its copies go with ours. What is left is not ours.
     mine = [take.pk for take in takes if (take.session_id, take.number) not in left]
     takes.filter(pk__in=mine).update(spool=world.spool.identity)
     log.warning("spool adopted", lost=lost, segments=done.segments, markers=done.markers)
     return done
+
+
+def _end(takes: "QuerySet[Take]") -> int:
+    return takes.filter(ended_at__isnull=True).update(ended_at=timezone.now(), reason="its host was lost")
+
+
+def file_again(world: Installation) -> Adopted:
+    """What lies here of lost spools has its rows, though the database was restored to a time before.
+
+    A host that lives after all has its segments itself: what is here of them waits.
+    """
+    done = Adopted()
+    for session, take, directory in list(_here(world)):
+        try:
+            lost = directory.name.partition(".")[2]
+            if not lost_hosts.lives(lost):
+                _file_take(session, take, directory, done, world=world)
+                _take_over(session, take, lost, mine=world.spool.identity)
+            elif any(world.spool.segments(directory)):
+                done.waits += 1
+        except (OperationalError, InterfaceError, Retryable):
+            raise  # no fault of the take: the others would fare no better
+        except OSError as error:
+            done.problems.append(f"{directory}: {error.strerror}")
+        except Exception as error:
+            # Nor may one with something in it that nobody foresaw hide the others.
+            log.exception("adopted take not filed", directory=str(directory))
+            done.problems.append(f"{directory}: unexpected {type(error).__name__}: {error}")
+    for problem in done.problems:
+        log.warning("adopted, but not filed", reason=problem)
+    return done
+
+
+def _here(world: Installation, lost: str = "") -> Iterator[Place]:
+    """Where takes of that lost spool, or of all, lie in this one, of sessions that are known and kept."""
+    for session, take, directory in spool_files.adopted_takes(world.spool_root):
+        known = Session.objects.filter(pk=session).exclude(status__in=tombstones.GONE)
+        if directory.name.endswith(f".{lost}" if lost else "") and known.exists():
+            yield session, take, directory
+
+
+def _file_take(session: UUID, take: int, directory: Path, done: Adopted, *, world: Installation) -> None:
+    """What was adopted of this take has its rows."""
+    lost = directory.name.partition(".")[2]
+    for path, name in world.spool.segments(directory):
+        if problem := spool_files.problem(path, name, session=session, take=take):
+            done.problems.append(f"{path}: {problem}")
+        else:
+            done.segments += _file(name, path, world=world, lost=lost)
+    for path in sorted(directory.glob("*.json")):
+        try:
+            markers.file_marker(_marker(path, session=session, take=take))
+            done.markers += 1
+        except Unreadable as error:
+            done.problems.append(str(error))
+
+
+def _take_over(session: UUID, take: int, lost: str, *, mine: str) -> None:
+    """The take is this host's to clear one day, unless something of it only the lost spool had."""
+    begin, end = take << COUNTER_BITS, (take + 1) << COUNTER_BITS
+    left = Chunk.objects.filter(session=session, spool=lost, sequence__gte=begin, sequence__lt=end)
+    left.filter(state__in=ARCHIVED, quarantined_at__isnull=True).update(spool=mine, path="")
+    takes = Take.objects.filter(session=session, number=take, spool=lost)
+    _end(takes)
+    if not left.exists():
+        takes.update(spool=mine)
 
 
 def _segments_first(copy: Copy) -> tuple[bool, str]:
@@ -91,16 +163,21 @@ def _adopt(copy: Copy, done: Adopted, *, world: Installation, mirror: SpoolMirro
     mirror.put(mine, content)
     failpoints.reach("adopt.copied")
     if copy.name.endswith(".json"):
-        gap = copy.name.startswith("gap_")
-        marker: markers.Marker = read_marker(path, GapMarker) if gap else read_marker(path, ClosedMarker)
-        spool_files.require_sound(marker, path, session=copy.session, take=_take_of(copy))
-        markers.file_marker(marker)
+        markers.file_marker(_marker(path, session=copy.session, take=_take_of(copy)))
         done.markers += 1
     else:
         _file(_segment_name(copy, path), path, world=world, lost=copy.spool)
         done.segments += 1
     failpoints.reach("adopt.filed")
     mirror.forget(copy)
+
+
+def _marker(path: Path, *, session: UUID, take: int) -> markers.Marker:
+    """Unreadable unless the file can be what its name tells of."""
+    gap = path.name.startswith("gap_")
+    marker: markers.Marker = read_marker(path, GapMarker) if gap else read_marker(path, ClosedMarker)
+    spool_files.require_sound(marker, path, session=session, take=take)
+    return marker
 
 
 def _take_of(copy: Copy) -> int:
@@ -122,10 +199,9 @@ def _segment_name(copy: Copy, path: Path) -> SegmentName:
     return name
 
 
-def _file(name: SegmentName, path: Path, *, world: Installation, lost: str) -> None:
-    """The segment's row, old or new, says that its bytes are here now; a released one needs none."""
+def _file(name: SegmentName, path: Path, *, world: Installation, lost: str) -> bool:
+    """Whether a row, new or old, says only now that its bytes are here; a released one needs none."""
     mine = {"spool": world.spool.identity, "path": str(path.relative_to(world.spool_root))}
-    rows = Chunk.objects.filter(session=name.session, track=name.track, sequence=name.sequence)
     try:
         new = Chunk.objects.create(
             session_id=name.session,
@@ -138,14 +214,30 @@ def _file(name: SegmentName, path: Path, *, world: Installation, lost: str) -> N
             raw_length=path.stat().st_size,
             **mine,
         )
-        hints.hint([new])
     except IntegrityError:
-        fresh = {"token": "", "lease_until": None, "next_attempt_at": None, "fence": F("fence") + 1}
-        moved = rows.filter(spool=lost, path__gt="").update(**mine, **fresh)
-        if not moved and not rows.filter(**mine).exists():
-            path.unlink(missing_ok=True)  # the archive has it already
+        row = Chunk.objects.get(session=name.session, track=name.track, sequence=name.sequence)
+        moved = _move(row, path, name, lost=lost, mine=mine)
         given_up = Q(reason__startswith="lost with its spool") | Q(reason__startswith="the host of spool")
-        rows.filter(given_up, **mine).update(quarantined_at=None, reason="", attempts=0)
+        back = Chunk.objects.filter(given_up, pk=row.pk, **mine)
+        return bool(back.update(quarantined_at=None, reason="", attempts=0)) or moved
+    hints.hint([new])
+    return True
+
+
+def _move(row: Chunk, path: Path, name: SegmentName, *, lost: str, mine: dict[str, str]) -> bool:
+    """True when the row said that its bytes are elsewhere, or nowhere, and they are here now."""
+    there = {"spool": row.spool, "path": row.path}
+    if there == mine:
+        return False
+    if not row.path and intake.is_safe(row):
+        path.unlink(missing_ok=True)  # the archive has it already
+        return False
+    others = row.spool not in (lost, mine["spool"])
+    if (others and lost_hosts.lives(row.spool)) or not spool_files.is_same(path, name, row):
+        log.warning("adopted segment kept without its row", file=str(path), chunk=str(row.pk), **there)
+        return False
+    fresh = {"token": "", "lease_until": None, "next_attempt_at": None, "fence": F("fence") + 1}
+    return bool(Chunk.objects.filter(pk=row.pk, **there).update(**mine, **fresh))
 
 
 def _give_up_the_rest(lost: str, done: Adopted) -> set[tuple[UUID, int]]:

@@ -31,7 +31,7 @@ from .installation import installation
 from .intake import Intake
 from .lifecycle import LIVE, Desired, Status
 from .models import Chunk, RecorderHost, Session, SessionKey, Take
-from .spool_files import MOST_TAKES
+from .spool_files import MOST_TAKES, adopted_takes
 
 log = structlog.get_logger(__name__)
 
@@ -174,7 +174,8 @@ class DatabaseView:
     def _next_number(self, session: UUID, newest: Take | None) -> int:
         """Above every take that a row, or a file of this spool, tells of: an older database forgets some."""
         highest = Chunk.objects.filter(session=session).aggregate(highest=Max("sequence"))["highest"] or 0
-        here = [number for _, number, _ in self.spool.takes_of(session) if number <= MOST_TAKES]
+        takes = (*self.spool.takes_of(session), *adopted_takes(self.spool.root, session))
+        here = [number for _, number, _ in takes if number <= MOST_TAKES]
         return max([newest.number if newest else 0, highest >> COUNTER_BITS, *here]) + 1
 
     def report(self, session: UUID, take: int, event: Event) -> None:

@@ -153,7 +153,7 @@ class Intake:
             return None
         if row.path or row.spool != self.spool.identity or not spool_files.is_same(path, name, row):
             self._set_aside(path, f"chunk {row.pk} of spool {row.spool} has its place")
-        elif _is_safe(row):
+        elif is_safe(row):
             # Released once already: a power cut brought the file back.
             self._discard(path.parent, [path])
         else:
@@ -258,7 +258,7 @@ def _newest_applied() -> int:
     return published if first is None else min(published, first)
 
 
-def _is_safe(chunk: Chunk) -> bool:
+def is_safe(chunk: Chunk) -> bool:
     """True when the archive has the chunk for good, so that its segment may go."""
     if chunk.state != State.ANCHORED or chunk.record is None or chunk.quarantined_at:
         return False

@@ -1,7 +1,9 @@
 """Whether a file in the spool can be what its name, or its content, says. Nothing here is believed."""
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from uuid import UUID
@@ -20,6 +22,15 @@ MOST_TAKES = 2**21 - 1
 # Segments of one track in one take: seven weeks of 4 s each. A seal names each that is missing.
 MOST_SEGMENTS = 2**20
 LONGEST_TEXT = 10_000
+
+
+def adopted_takes(root: Path, session: UUID | None = None) -> Iterator[tuple[UUID, int, Path]]:
+    """Takes of lost spools that lie in this one, `<take>.<lost spool>`: session, take, directory."""
+    for folder in sorted((root / "takes").glob(f"{session.hex if session else '*'}/*.*")):
+        take, _, spool = folder.name.partition(".")
+        with contextlib.suppress(ValueError):
+            if take.isdecimal() and spool and int(take) <= MOST_TAKES:
+                yield UUID(hex=folder.parent.name), int(take), folder
 
 
 def problem(path: Path, name: SegmentName, *, session: UUID, take: int) -> str:

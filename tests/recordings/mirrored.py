@@ -27,8 +27,13 @@ def host(bucket: Where, settings: Any) -> Installation:
 
 def another(host: Installation, tmp_path: Path) -> Installation:
     """Another host of the same installation, with a spool of its own, when the first is silent."""
-    Take.objects.update(lease_until=timezone.now())
+    silent()
     return replace(host, spool_root=tmp_path / "another-spool")
+
+
+def silent() -> None:
+    """No host has renewed a take of late."""
+    Take.objects.update(lease_until=timezone.now())
 
 
 def recorded(host: Installation, *, segments: int = 3) -> Session:

@@ -19,11 +19,12 @@ from django.utils import timezone
 
 from lucid_sessions import archive
 from lucid_sessions.errors import LucidError, Refused, Tampered
-from lucid_sessions.recordings import failpoints, intake, ledger_rows, session_keys
+from lucid_sessions.recordings import adoption, failpoints, intake, ledger_rows, session_keys
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import ARCHIVED, BAD_BLOB, UNFINISHED, State, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, LedgerRequest, Session, SessionKey
 from lucid_sessions.recordings.retention import RECOVERED
+from lucid_sessions.recordings.spool_files import adopted_takes
 
 from . import session_rows
 from .blob_reader import BlobReader
@@ -138,10 +139,14 @@ class Recovery:
 
         Of a session that came no further than there, it is all that is left.
         """
-        spooled = {session for session, _, _ in self.world.spool.takes()} - self.shredded.all
+        takes = (*self.world.spool.takes(), *adopted_takes(self.world.spool_root))
+        spooled = {session for session, _, _ in takes} - self.shredded.all
         for session in sorted(spooled):
             self._session(session)
         self.done.spooled = len(intake.Intake(self.world.spool).scan())
+        adopted = adoption.file_again(self.world)
+        self.done.spooled += adopted.segments
+        self.done.lost += adopted.problems
         for session in Session.objects.filter(source=RECOVERED).values_list("pk", flat=True):
             if session in spooled:
                 session_rows.take_in(session, spool=self.world.spool.identity)
@@ -274,9 +279,11 @@ class Recovery:
     def _in_spool(self) -> dict[tuple[UUID, str, int], str]:
         """Where the spool still has a segment."""
         spool = self.world.spool
+        folders = [folder for _, _, folder in (*adopted_takes(spool.root), *spool.takes())]
         return {
             (name.session, name.track, name.sequence): str(path.relative_to(spool.root))
-            for path, name in spool.segments()
+            for folder in folders
+            for path, name in spool.segments(folder)
         }
 
 

@@ -1,5 +1,6 @@
 """manage.py recorder: records what is wanted on this host, and files what the spool holds."""
 
+import math
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, close_old_connections
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import hints, intake, setbacks, shredding
+from lucid_sessions.recordings import adoption, hints, intake, setbacks, shredding
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import DONE
@@ -75,6 +76,7 @@ class Filing(threading.Thread):
         self._told: set[UUID] = set()
         self._over = False
         self._clear_at = 0.0
+        self._adopted_at = 0.0
 
     def soon(self, session: UUID, _take: int) -> None:
         """A segment was committed."""
@@ -93,6 +95,7 @@ class Filing(threading.Thread):
             self._soon.clear()
             self._acknowledge()
             try:
+                self._file_adopted()
                 self.files.scan()
                 self.files.release()
                 # Beat's tick runs on any host; a host's dead can be known on it alone.
@@ -117,6 +120,12 @@ class Filing(threading.Thread):
             self.files.acknowledge()
         except (LucidError, RecorderError, OSError) as error:
             log.warning("segments wait for their second copy", reason=str(error))
+
+    def _file_adopted(self) -> None:
+        """What was adopted here is filed once more: the database may be a restored one, of a time before."""
+        if time.monotonic() >= self._adopted_at:
+            waits = adoption.file_again(installation()).waits
+            self._adopted_at = time.monotonic() + CLEAR_SECONDS if waits else math.inf
 
     def _clear(self) -> None:
         """What expired goes from this spool too: only its own host can say that it did."""
