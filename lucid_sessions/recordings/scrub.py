@@ -2,14 +2,15 @@
 
 Length, hash, place, signature and leaf are checked, so a flipped bit, a lost file and a swapped one are found
 while a backup still has the right bytes. A bad blob's chunk is quarantined, which is an alarm; its bytes are
-kept aside. Where a replica has the right ones they are put back, and the next look ends the quarantine.
+kept aside. Where a replica has the right ones they are put back, and the next look ends the quarantine; one
+that has to be locked first, and cannot be yet, is looked at again at every tick.
 """
 
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -22,7 +23,7 @@ from lucid_sessions.errors import LucidError, Retryable, Tampered
 
 from . import events, leaves, observation, quota
 from .installation import Installation
-from .lifecycle import ARCHIVED, BAD_BLOB
+from .lifecycle import ARCHIVED, BAD_BLOB, State
 from .models import Chunk, Session
 from .proven import ProvenLog
 
@@ -36,6 +37,10 @@ ROUND = timedelta(days=28)
 PAGE = 100
 # What was verified this lately is left alone, however small the archive.
 FRESH = timedelta(days=1)
+# How the reason begins of a chunk whose blob is good again, and stays in quarantine all the same.
+UNLOCKED = f"{BAD_BLOB}the blob is good again, but cannot be locked as its legal hold demands: "
+# Where something is not null SQLite looks for in every row, but for what is later than this in an index.
+EVER = datetime.fromtimestamp(0, UTC)
 
 Replica = Callable[[str], bytes | None]
 """Given a blob's name, its bytes from another copy of the archive, or None. They are not simply believed."""
@@ -98,11 +103,22 @@ def run(
     older_than: timedelta = timedelta(),
     page: int = PAGE,
 ) -> Iterator[Tally]:
-    """Verify once every blob that was last looked at so long ago; the tally after each page."""
+    """Verify once every blob that was last looked at so long ago; the tally after each page.
+
+    Those whose lock was missing come first, whenever they were looked at.
+    """
     tally, before = Tally(), timezone.now() - older_than
+    if waiting := _unlocked(size=page):
+        check_page(waiting, world=world, replicas=replicas, tally=tally)
+        yield tally
     while chunks := _oldest(before, size=page):
         check_page(chunks, world=world, replicas=replicas, tally=tally)
         yield tally
+
+
+def _unlocked(*, size: int) -> list[Chunk]:
+    bad = Chunk.objects.filter(quarantined_at__gt=EVER, reason__startswith=UNLOCKED)
+    return list(bad.exclude(state=State.EXPIRED).order_by("quarantined_at", "pk")[:size])
 
 
 def _oldest(before: datetime, *, size: int) -> list[Chunk]:
@@ -154,22 +170,29 @@ def _check(chunk: Chunk, *, world: Installation, writers: archive.Writers) -> No
 def _note_good(chunks: list[Chunk], world: Installation) -> None:
     rows = Chunk.objects.filter(pk__in=[chunk.pk for chunk in chunks], state__in=ARCHIVED)
     rows.update(verified_at=timezone.now())
-    _lock_held([chunk for chunk in chunks if chunk.quarantined_at], world)
+    restored = [chunk.pk for chunk in chunks if chunk.quarantined_at and _is_locked(chunk, world)]
     # A blob that was bad and is good again was restored: that ends the quarantine which scrub began.
-    mended = rows.filter(quarantined_at__isnull=False, reason__startswith=BAD_BLOB)
-    if mended.update(quarantined_at=None, reason="", fence=F("fence") + 1):
-        log.warning(
-            "blobs are good again", chunks=[str(chunk.pk) for chunk in chunks if chunk.quarantined_at]
-        )
+    mended = rows.filter(pk__in=restored, quarantined_at__isnull=False, reason__startswith=BAD_BLOB)
+    if restored and mended.update(quarantined_at=None, reason="", fence=F("fence") + 1):
+        log.warning("blobs are good again", chunks=[str(pk) for pk in restored])
 
 
-def _lock_held(chunks: list[Chunk], world: Installation) -> None:
-    """A good blob in the place of a bad one is another object: the bad one's lock does not cover it."""
-    sessions = Session.objects.filter(pk__in={chunk.session_id for chunk in chunks})
-    held = {session.pk for session in sessions if session.active_holds}
-    for chunk in chunks:
-        if chunk.session_id in held:
-            world.blobs.lock(chunk.blob)
+def _is_locked(chunk: Chunk, world: Installation) -> bool:
+    """True when its blob is locked, or need not be: in the place of a bad one it is another object.
+
+    The bad one's lock does not cover it. Where it cannot be locked now, the row says so.
+    """
+    session = Session.objects.filter(pk=chunk.session_id).first()
+    if session is None or not session.active_holds:
+        return True
+    try:
+        world.blobs.lock(chunk.blob)
+    except LucidError as error:
+        log.error("blob not locked", chunk=str(chunk.pk), blob=chunk.blob, reason=str(error))
+        rows = Chunk.objects.filter(pk=chunk.pk, quarantined_at__isnull=False, reason__startswith=BAD_BLOB)
+        rows.update(reason=f"{UNLOCKED}{error}")
+        return False
+    return True
 
 
 def _found_bad(

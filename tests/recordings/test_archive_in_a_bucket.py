@@ -23,10 +23,10 @@ from lucid_sessions.recordings import (
     installation as outside,
 )
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.lifecycle import State, Status
+from lucid_sessions.recordings.lifecycle import BAD_BLOB, State, Status
 from lucid_sessions.recordings.models import Chunk
 from tests import factories
-from tests.buckets import address_of, everything_in, new_bucket, owner
+from tests.buckets import address_of, between, everything_in, new_bucket, owner
 from tests.recordings import archived
 from tests.recordings.people import person
 
@@ -94,6 +94,39 @@ def test_a_bad_blob_under_legal_hold_is_repaired_and_locked_again(
     shredding.begin(session, cause="shred")
     assert archived.finish(session, world).status == Status.DELETED
     assert not [key for key in everything_in(where) if "/blobs/" in key]
+
+
+def test_a_repaired_blob_that_cannot_be_locked_yet_is_locked_soon_and_keeps_nobody_waiting(
+    world: Installation, s3_service: str
+) -> None:
+    where, full = new_bucket(s3_service, lock=True), [False]
+    create_store(address_of(where), world.credentials)
+
+    def change(method: str, path: str, body: bytes) -> bytes | None:
+        return None if full[0] and method == "PUT" and "legal-hold" in path else body
+
+    with between(where, change) as there:
+        world = replace(world, blobs_url=address_of(there))
+        session = archived.sealed(world, segments=3)
+        holds.place(session, by=person("officer"), why="case 17")
+        locks.tick(world)
+        bad = Chunk.objects.order_by("sequence").first()
+        right = world.blobs.get(bad.blob)
+        _forge(world, bad.blob, b"nonsense")
+        Chunk.objects.update(verified_at=None)
+        full[0] = True
+        assert [*scrub.run(world, replicas=[{bad.blob: right}.get])][-1].repaired == [bad.blob]
+        for _ in range(2):
+            waits = Chunk.objects.get(quarantined_at__isnull=False)
+            assert (waits.pk, waits.reason.startswith(BAD_BLOB)) == (bad.pk, True)
+            assert "cannot be locked" in waits.reason
+            assert scrub.tick(world).chunks == 1, "the others were verified a moment ago"
+        full[0] = False
+        scrub.tick(world)
+        assert not Chunk.objects.filter(quarantined_at__isnull=False).exists()
+        with pytest.raises(Retryable, match="AccessDenied"):
+            world.blobs.delete(bad.blob)
+        assert scrub.tick(world).chunks == 0
 
 
 def test_a_repair_that_fails_keeps_nobody_else_from_being_verified(
