@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,28 @@ if TYPE_CHECKING:
     from recorder.sources.file import MediaStream
     from recorder.sources.rtsp import Arrival
 
+SETTLING_NS = 500_000_000  # from which our clock's place is learned: what came soonest is right
 WAITED_NS = 10_000_000_000  # nothing waits longer there: the stream's clock has jumped
+
+
+@dataclass
+class Settling:
+    """The first packets of an epoch, from a key frame on: they wait until it is known how soon they come."""
+
+    _waiting: list[Arrival] = field(default_factory=list)
+
+    def passed(self, arrival: Arrival) -> Iterator[Arrival]:
+        """What can be taken in, now that this one has come: nothing, or all that has waited."""
+        arrived_ns, media, packet = arrival
+        if self._waiting or (media.track == "screen" and packet.is_keyframe):
+            self._waiting.append(arrival)
+        if self._waiting and arrived_ns - self._waiting[0][0] >= SETTLING_NS:
+            yield from self.all()
+
+    def all(self) -> Iterator[Arrival]:
+        """All that has waited so far."""
+        waiting, self._waiting = self._waiting, []
+        yield from settled(waiting)
 
 
 def settled(arrivals: list[Arrival]) -> Iterator[Arrival]:

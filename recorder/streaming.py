@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -16,41 +15,25 @@ from recorder.clock import Timeline, ticks_of, us_of
 from recorder.errors import BadSource, SourceLost, Trouble
 from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Missing, Orders, Reporter
-from recorder.settling import settled
+from recorder.settling import Settling
 from recorder.sources.file import MediaStream
 from recorder.stream_sound import ASTRAY_US, Sound
+from recorder.stream_track import StreamTrack
 from recorder.take import PAUSED, Take
 from recorder.track import MOST_BYTES, TrackWriter
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
-    from recorder.sources.rtsp import Arrival, RtspSource
+    from recorder.sources.rtsp import RtspSource
 
 NAP = 0.02
 FIRST_PICTURE_WITHIN = 30.0  # seconds that a stream has to send a key frame
-SETTLING_NS = 500_000_000  # from which our clock's place is learned: what came soonest is right
 EARLY = 0.01  # seconds by which a key frame may come early, its times being rounded, and is cut at
 TOO_LARGE = (
     f"The stream sent {MOST_BYTES >> 20} MiB without a key frame; no segment may be larger. "
     "Have it send a key frame every few seconds, or fewer bits."
 )
-
-
-@dataclass
-class _Track:
-    """One stream of the epoch: what to add to its times, and where it stands, all in ticks.
-
-    `delay` is by how much the epoch's first picture is shown later than it is decoded.
-    """
-
-    media: MediaStream
-    writer: TrackWriter
-    shift: int
-    delay: int
-    next_cut: int
-    last: int
-    end: int
 
 
 class StreamRecording:
@@ -62,14 +45,14 @@ class StreamRecording:
         self._take, self._orders, self._source = take, orders, source
         self._mailbox, self._reporter = mailbox, reporter
         self._missing = orders.missing
-        self._tracks: dict[str, _Track] = {}
+        self._tracks: dict[str, StreamTrack] = {}
         self._sound = Sound(take, is_sent=source.audio is not None)
-        self._settling: list[Arrival] = []
+        self._settling = Settling()
         self._thumbs = KeyThumbs(take, width=orders.settings.poster_width)
         self._timeline: Timeline | None = None
         self._next_beat = 0.0
         self._frames = self._began_us = self._end_us = 0
-        self._opened = time.monotonic()
+        self._opened, self._is_paused = time.monotonic(), False
         self._lasting: Trouble | None = None
 
     @property
@@ -86,6 +69,7 @@ class StreamRecording:
             if self._mailbox.command == "pause":
                 self._pause()
             else:
+                self._is_paused = False
                 self._take.resume()
             self._take_in_all()
             if self._is_over():
@@ -122,24 +106,13 @@ class StreamRecording:
         for arrival in self._source.arrived():
             if self._mailbox.command == "pause":
                 continue
-            if "screen" in self._tracks:
-                self._take_in(*arrival)
-            else:
-                self._settle(arrival)
+            for one in [arrival] if "screen" in self._tracks else self._settling.passed(arrival):
+                self._take_in(*one)
             if self.trouble:
                 raise self.trouble
 
-    def _settle(self, arrival: Arrival) -> None:
-        """Begin once it is known how soon packets come: the first may have waited in the library."""
-        arrived_ns, media, packet = arrival
-        if self._settling or (media.track == "screen" and packet.is_keyframe):
-            self._settling.append(arrival)
-        if self._settling and arrived_ns - self._settling[0][0] >= SETTLING_NS:
-            self._begin_settled()
-
     def _begin_settled(self) -> None:
-        waiting, self._settling = self._settling, []
-        for arrival in settled(waiting):
+        for arrival in self._settling.all():
             self._take_in(*arrival)
 
     def _take_in(self, arrived_ns: int, media: MediaStream, packet: Packet[Any]) -> None:
@@ -160,8 +133,7 @@ class StreamRecording:
     def _hear(self, arrived_ns: int, media: MediaStream, packet: Packet[Any]) -> None:
         track = self._tracks.get("audio")
         if track is not None:
-            lacking_us = us_of(media.ticks(packet.dts or 0) + track.shift - track.end, media.timescale)
-            ahead_us = self._ahead_us(track, packet, arrived_ns)
+            ahead_us, lacking_us = self._ahead_us(track, packet, arrived_ns), track.lacking_us(packet)
             if self._sound.is_broken(ahead_us=ahead_us, lacking_us=lacking_us, came_ns=arrived_ns):
                 self._close_sound()
                 track = None
@@ -169,21 +141,16 @@ class StreamRecording:
         if track is not None:
             self._copy(track, packet)
 
-    def _ahead_us(self, track: _Track, packet: Packet[Any], arrived_ns: int) -> int:
+    def _ahead_us(self, track: StreamTrack, packet: Packet[Any], arrived_ns: int) -> int:
         """How much later than it came a packet would be shown or heard."""
         assert self._timeline is not None  # noqa: S101 -- there is a track
-        at_us = us_of(track.media.ticks(packet.pts or 0) + track.shift, track.media.timescale)
-        return at_us - (arrived_ns - self._timeline.origin_ns) // 1000
+        return track.shown_us(packet) - (arrived_ns - self._timeline.origin_ns) // 1000
 
-    def _begin(self, media: MediaStream, packet: Packet[Any], arrived_ns: int) -> _Track:
+    def _begin(self, media: MediaStream, packet: Packet[Any], arrived_ns: int) -> StreamTrack:
         """An epoch, at this key frame."""
-        if self._timeline is None:
-            origin = self._orders.origin_ns
-            self._timeline = Timeline.since(arrived_ns if origin is None else origin)
-            self._take.begin(self._timeline, host=self._orders.host)
-            self._began_us = max(0, (arrived_ns - self._timeline.origin_ns) // 1000)
+        timeline = self._begun(arrived_ns)
         earliest_us = max(self._end_us, self._missing.from_us if self._missing else 0)
-        now_us = max((arrived_ns - self._timeline.origin_ns) // 1000, earliest_us)
+        now_us = max((arrived_ns - timeline.origin_ns) // 1000, earliest_us)
         start = ticks_of(now_us, media.timescale)
         if self._missing is None and us_of(start, media.timescale) > self._end_us > 0:
             self._missing = Missing(self._end_us, "the stream's clock jumped", uncertain=True)
@@ -193,11 +160,20 @@ class StreamRecording:
             "recording",
             start_us=now_us,
             left_out=self._source.left_out,
-            origin_wall_ms=self._timeline.origin_wall_ms,
+            origin_wall_ms=timeline.origin_wall_ms,
         )
         return self._track(media, packet, start=start, cut_at="request")
 
-    def _begin_sound(self, media: MediaStream, packet: Packet[Any], arrived_ns: int) -> _Track | None:
+    def _begun(self, now_ns: int) -> Timeline:
+        """The timeline: of a session's first take it begins now."""
+        if self._timeline is None:
+            origin = self._orders.origin_ns
+            self._timeline = Timeline.since(now_ns if origin is None else origin)
+            self._take.begin(self._timeline, host=self._orders.host)
+            self._began_us = max(0, (now_ns - self._timeline.origin_ns) // 1000)
+        return self._timeline
+
+    def _begin_sound(self, media: MediaStream, packet: Packet[Any], arrived_ns: int) -> StreamTrack | None:
         """Sound joins once there is a picture: beside it, or when it came if its clock differs."""
         screen = self._tracks.get("screen")
         if screen is None or self._timeline is None:
@@ -212,7 +188,7 @@ class StreamRecording:
         self._sound.account(us_of(start, media.timescale))
         return self._track(media, packet, start=start, cut_at="fragment")
 
-    def _track(self, media: MediaStream, packet: Packet[Any], *, start: int, cut_at: Any) -> _Track:
+    def _track(self, media: MediaStream, packet: Packet[Any], *, start: int, cut_at: Any) -> StreamTrack:
         segment_ticks = round(self._orders.settings.segment_seconds * media.timescale)
         writer = TrackWriter(
             self._take,
@@ -222,14 +198,11 @@ class StreamRecording:
             cut_at=cut_at,
             add_stream=media.add_to,
         )
-        # The muxer counts from the first packet's presentation.
-        shift = start - media.ticks(packet.pts or 0)
-        delay = media.ticks((packet.pts or 0) - (packet.dts or 0))
-        track = _Track(media, writer, shift, delay, start, start - delay - 1, start - delay)
+        track = StreamTrack.beginning(media, writer, packet, start=start)
         self._tracks[media.track] = track
         return track
 
-    def _copy(self, track: _Track, packet: Packet[Any]) -> None:
+    def _copy(self, track: StreamTrack, packet: Packet[Any]) -> None:
         media = track.media
         dts = media.ticks(packet.dts or 0) + track.shift
         if dts <= track.last:
@@ -261,18 +234,29 @@ class StreamRecording:
         if sound := self._tracks.pop("audio", None):
             self._sound.ended(self._close_track(sound))
 
-    def _close_track(self, track: _Track) -> int:
+    def _close_track(self, track: StreamTrack) -> int:
         end_us = track.writer.close(track.end)
         self._lasting = self._lasting or track.writer.trouble
         return end_us
 
     def _pause(self) -> None:
+        """Told once, also before a key frame: when it goes on, a stream has as long again to send one."""
         self._begin_settled()
+        self._opened = time.monotonic()
+        if self._is_paused and not self._tracks:
+            return
+        self._is_paused = True
         if self._tracks:
             self._close_epoch()
             self._missing = Missing(self._end_us, PAUSED, uncertain=False)
-            self._take.pause(self._end_us)
-            self._reporter.tell("paused", end_us=self._end_us)
+        elif self._missing is not None and self._missing.reason != PAUSED:
+            # Until now it was missing for another reason.
+            self._end_us = us_of(ticks_of(self._begun(time.monotonic_ns()).now_us()))
+            self._account(self._end_us)
+            self._missing = Missing(self._end_us, PAUSED, uncertain=False)
+        if self._missing is not None:
+            self._take.pause(self._missing.from_us)
+        self._reporter.tell("paused", end_us=self._end_us)
 
     def _account(self, until_us: int) -> None:
         if self._missing is None:

@@ -1,0 +1,98 @@
+"""A pause is respected before the first key frame, too: nothing fails over it, and it stays a pause."""
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from recorder import streaming
+from recorder.orders import Mailbox, Missing, Orders, Reporter
+from recorder.sources import open_source
+from recorder.sources.rtsp import RtspSource
+from recorder.spool import Spool
+from recorder.streaming import StreamRecording
+from recorder.take import Take, paused_since
+from tests.waiting import PATIENCE, until
+
+from .stage import segments
+from .test_rtsp import ACCESS, ONE_SECOND, child_of, sending
+
+SECOND = 1_000_000
+
+
+def test_a_stream_that_is_paused_before_it_began_waits_and_begins_when_it_goes_on(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "FIRST_PICTURE_WITHIN", 1.5)  # there is a key frame each second
+    spool, lines, ended = Spool(tmp_path / "spool"), list[bytes](), list[str]()
+
+    def told() -> list[str]:
+        kinds: list[Any] = [json.loads(line)["kind"] for line in list(lines)]
+        return [kind for kind in kinds if kind != "heartbeat"]
+
+    reading, writing = os.pipe()
+    with (
+        sending(film) as (port, _),
+        open(reading) as said,  # noqa: PTH123 -- a pipe's ends
+        open(writing, "w", buffering=1) as say,  # noqa: PTH123
+    ):
+        orders = Orders(uuid4(), 1, str(spool.root), f"rtsp://127.0.0.1:{port}/live", ONE_SECOND, "here")
+        source = open_source(orders.source, orders.settings, access=ACCESS)
+        assert isinstance(source, RtspSource)
+        mailbox = Mailbox(said, on_stop=lambda: None)
+        print("pause", file=say)
+        until(lambda: mailbox.command == "pause")
+        reporter = Reporter(lines.append, on_broken=lambda: None)
+        take = Take(spool, orders.session, take=1)
+        recording = StreamRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
+        thread = threading.Thread(target=lambda: ended.append(recording.run()))
+        thread.start()
+        time.sleep(2 * streaming.FIRST_PICTURE_WITHIN)
+        assert told() == ["paused"]
+        print("resume", file=say)
+        until(lambda: list(spool.segments()))
+        print("stop", file=say)
+        thread.join(PATIENCE)
+        take.close(recording.finish(), reason="stopped", ending="ended")
+        source.close()
+    assert (ended, told()) == (["stopped"], ["paused", "recording"])
+    assert segments(spool, take.directory)[0][1].start_us == 0
+    assert spool.gaps(take.directory) == []
+
+
+def test_a_take_that_is_paused_before_it_went_on_tells_what_was_missing_and_what_was_paused(
+    tmp_path: Path, film: Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    lacks = {"from_us": 2 * SECOND, "reason": "the server broke off", "uncertain": False}
+    more = {"take": 2, "origin_ns": time.monotonic_ns() - 4_000_000_000, "missing": Missing(**lacks)}
+    with sending(film) as (port, _), child_of(port, spool, **more) as child:
+        child.say("pause")
+        paused = until(lambda: child.heard("paused"))
+        assert paused_since(child.directory) == paused["facts"]["end_us"]
+        time.sleep(1.5)  # a key frame that is on its way may come no later than the pause
+        child.say("resume")
+        until(lambda: segments(spool, child.directory))
+        assert child.end() == 0
+    first, second = [gap for gap in spool.gaps(child.directory) if gap.track == "screen"]
+    assert (first.from_us, first.to_us) == (2 * SECOND, paused["facts"]["end_us"])
+    assert (first.reason, first.uncertain) == ("the server broke off", False)
+    assert (second.from_us, second.reason, second.uncertain) == (first.to_us, "paused", False)
+    assert second.to_us == segments(spool, child.directory)[0][1].start_us
+
+
+def test_a_take_that_is_stopped_in_a_pause_before_its_first_key_frame_ends_in_order(
+    tmp_path: Path, film: Path
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    with sending(film) as (port, _), child_of(port, spool) as child:
+        child.say("pause")
+        until(lambda: child.heard("paused"))
+        assert child.end() == 0
+    closed = spool.closed(child.directory)["screen"]
+    assert (closed.ending, closed.last_counter, closed.end_us) == ("ended", 0, 0)
