@@ -5,9 +5,10 @@ away, nothing is lost: the reconciler finds what is due in the database.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
@@ -61,9 +62,22 @@ def publisher() -> Publisher | None:
     return _publisher
 
 
+def is_sent(send: Callable[[], object], what: str, **facts: Any) -> bool:
+    """True when the broker took what is sent; one that did not take the last is left in peace for a while."""
+    global _silent_until
+    if time.monotonic() < _silent_until:
+        return False
+    try:
+        send()
+    except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the hint is only lost
+        _silent_until = time.monotonic() + SILENCE_SECONDS
+        log.warning(f"{what} not sent", **facts, error=str(error))
+        return False
+    return True
+
+
 def hint(chunks: Iterable[Chunk]) -> int:
     """How many of these chunks (any states) were announced to the workers that can go on with them."""
-    global _silent_until
     if _publisher is None or time.monotonic() < _silent_until:
         return 0
     told = 0
@@ -72,11 +86,8 @@ def hint(chunks: Iterable[Chunk]) -> int:
         if stage is None:
             continue
         ids = [chunk.pk for chunk in group]
-        try:
-            _publisher.publish(stage.name, ids, spool=group[0].spool)
-        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the hint is only lost
-            _silent_until = time.monotonic() + SILENCE_SECONDS
-            log.warning("hint not sent", stage=stage.name, chunks=len(ids), error=str(error))
+        send = partial(_publisher.publish, stage.name, ids, spool=group[0].spool)
+        if not is_sent(send, "hint", stage=stage.name, chunks=len(ids)):
             return told
         Chunk.objects.filter(pk__in=ids).update(hinted_at=timezone.now())
         told += len(ids)

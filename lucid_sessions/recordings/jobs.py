@@ -29,7 +29,7 @@ from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.errors import LucidError, Refused, Retryable
 from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
-from . import evidence, leases, one_file, playback
+from . import evidence, hints, leases, one_file, playback
 from .job_results import begin, kept_for, remove_old, remove_result, undo
 from .lifecycle import ARCHIVED
 from .models import Chunk, Session
@@ -66,10 +66,7 @@ def submit(kind: str, session: Session, *, user: UUID, options: dict[str, Any], 
     facts = {"kind": kind, "session": session.pk, "user": user, "options": options, "request_id": asked}
     job, _ = Job.objects.get_or_create(id=id, defaults=facts)
     if _announce is not None:
-        try:
-            _announce()
-        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the hint is only lost
-            log.warning("job not announced", job=str(job.pk), error=str(error))
+        hints.is_sent(_announce, "job's hint", job=str(job.pk))
     return job
 
 
