@@ -35,7 +35,7 @@ Passed = Callable[[], None]
 
 def archived(session: Session, *, track: str = "screen") -> list[Chunk]:
     """The session's playable chunks of one track, in order: those that a signed checkpoint covers."""
-    return _in_order(session, track, _is_published)
+    return _in_order(session, track, is_published)
 
 
 def listed(session: Session, *, track: str = "screen") -> list[Chunk]:
@@ -43,7 +43,7 @@ def listed(session: Session, *, track: str = "screen") -> list[Chunk]:
 
     Those are nothing to play, but they do not hide what comes after them. The last can be played.
     """
-    found = _in_order(session, track, lambda chunk, size: is_bad(chunk) or _is_published(chunk, size))
+    found = _in_order(session, track, lambda chunk, size: is_bad(chunk) or is_published(chunk, size))
     while found and is_bad(found[-1]):
         found.pop()
     return found
@@ -55,7 +55,7 @@ def playable(session: Session, *, track: str = "screen") -> list[Chunk]:
 
 
 def _in_order(session: Session, track: str, is_there: Callable[[Chunk, int], bool]) -> list[Chunk]:
-    newest = Checkpoint.objects.values_list("size", flat=True).first() or 0
+    newest = published_size()
     chunks = Chunk.objects.filter(session=session, track=track).order_by("sequence")
     if session.status not in ENDED:
         # While it is recorded the list may only grow at its end (RFC 8216, 6.2.1): one waits for another.
@@ -65,7 +65,7 @@ def _in_order(session: Session, track: str, is_there: Callable[[Chunk, int], boo
 
 def version_of(session: Session) -> str:
     """Another text whenever one of the session's playlists is another; made without reading its chunks."""
-    newest = Checkpoint.objects.values_list("size", flat=True).first() or 0
+    newest = published_size()
     chunks = Chunk.objects.filter(session=session).order_by()
     rows = chunks.filter(state=State.ANCHORED, record__lt=newest)
     counts = {row["track"]: row["number"] for row in rows.values("track").annotate(number=Count("pk"))}
@@ -76,7 +76,13 @@ def version_of(session: Session) -> str:
     return f"{text}-{found['number']}-{found['newest'].timestamp()}" if found["number"] else text
 
 
-def _is_published(chunk: Chunk, size: int) -> bool:
+def published_size() -> int:
+    """How many records the newest signed checkpoint covers."""
+    return Checkpoint.objects.values_list("size", flat=True).first() or 0
+
+
+def is_published(chunk: Chunk, size: int) -> bool:
+    """Whether a signed checkpoint of that size covers the chunk."""
     return chunk.state == State.ANCHORED and chunk.record is not None and chunk.record < size
 
 

@@ -44,6 +44,7 @@ RULES: dict[str, tuple[str, Any, set[str]]] = {
     "segment": (f"get {ONE}/segments/{{chunk}}.mp4", None, PLAYS),
     "filmstrip": (f"get {ONE}/filmstrip", None, PLAYS),
     "poster": (f"get {ONE}/posters/{{chunk}}.webp", None, PLAYS),
+    "input": (f"get {ONE}/input", None, EXPORTS),
     "hold": (f"get {ONE}/hold", None, ALL),
     "hold place": (f"post {ONE}/hold", {"reason": "r"}, MANAGERS),
     "release": (f"post {ONE}/hold/0/release", {"reason": "r"}, MANAGERS),

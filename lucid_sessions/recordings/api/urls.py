@@ -10,6 +10,7 @@ from .chunks import Chunks
 from .downloads import Downloads
 from .filmstrip import Filmstrip, Posters
 from .holding import Holding
+from .input import Input
 from .jobs import Jobs
 from .ledger import Ledger
 from .links import Links
@@ -60,6 +61,7 @@ _media = [
     path(f"{ONE}/segments/<uuid:chunk_id>.mp4", Playback.as_view({"get": "segment"}), name="segment"),
     path(f"{ONE}/filmstrip", Filmstrip.as_view({"get": "index"}), name="filmstrip"),
     path(f"{ONE}/posters/<uuid:chunk_id>.webp", Posters.as_view({"get": "poster"}), name="poster"),
+    path(f"{ONE}/input", Input.as_view({"get": "index"}), name="input"),
     path(f"{ONE}/export", Jobs.as_view({"post": "export"}), name="export"),
     path(f"{ONE}/evidence", Jobs.as_view({"post": "evidence"}), name="evidence"),
     path("jobs", Jobs.as_view({"get": "list"}), name="jobs"),
