@@ -21,6 +21,7 @@ from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Gap
 
 from . import holding, taking
+from .done import panel_of
 from .doors import SIGN_IN, needs, visible
 from .figures import rows_of, timeline_of
 from .narrowing import narrow
@@ -124,6 +125,7 @@ def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "gaps": Gap.objects.filter(session=session.pk, track="screen").order_by("from_us"),
         "may_play": may_play and not asks_why,
         "asks_why": asks_why,
+        "done": panel_of(session, request.user),
         "may_steer": request.user.has_perm("recordings.record_session"),
         "copies": taking.offered(request.user, session),
         "holds": holding.shown(request.user, session),

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.staticfiles import finders
 
 TEXT, FIELD = 4.5, 3.0
-PILL = 0.13
+PILL, MARK = 0.13, 0.09
 Colour = tuple[float, float, float]
 
 
@@ -50,6 +50,9 @@ def test_texts_and_fields_stand_out(scheme: int) -> None:
             pill = _mixed(known[name], known[behind], PILL)
             assert contrast(known[name], pill) >= TEXT, f"a pill that is {name} on the {behind}"
     assert contrast(known["on-blue"], known["blue"]) >= TEXT
+    marked = _mixed(known["blue"], known["card"], MARK)
+    for name in ("ink", "soft", "amber"):
+        assert contrast(known[name], marked) >= TEXT, f"{name} in the entry at the playhead"
     for behind in ("page", "card"):
         assert contrast(known["edge"], known[behind]) >= FIELD, behind
 

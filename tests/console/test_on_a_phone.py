@@ -9,6 +9,7 @@ from lucid_sessions.recordings import holds, jobs, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 from tests.api.people import person
+from tests.api.test_input_over_http import key, made, written
 from tests.recordings import archived
 
 from .conftest import clean
@@ -69,4 +70,22 @@ def test_what_is_asked_for_on_a_session_s_page_fits(
         assert watched.evaluate("document.documentElement.scrollWidth") == WIDTH
         box = watched.get_by_role("link", name="Download").bounding_box()
         assert box["x"] + box["width"] <= WIDTH
+    clean(watched)
+
+
+def test_what_was_done_fits_too(watched: Any, live_server: Any, world: Installation) -> None:
+    user = person("admin")
+    window = {"k": "window", "id": 9, "title": "long" * 100, "class": "Program" * 20, "secret": True}
+    long = (key("a") for _ in range(400))
+    session = made(world, written(0, (1, window), *((2 + at, one) for at, one in enumerate(long))))
+    cookie_of(watched, live_server, user)
+    watched.set_viewport_size({"width": WIDTH, "height": 844})
+    watched.goto(f"{live_server.url}/sessions/{session.pk}/")
+    watched.locator("#done summary").click()
+    watched.locator("#done-list .typed").wait_for()
+    assert watched.evaluate("document.documentElement.scrollWidth") == WIDTH
+    inside = watched.evaluate(
+        "[document.getElementById('done-box')].map((one) => [one.scrollWidth, one.clientWidth])"
+    )
+    assert inside[0][0] == inside[0][1]
     clean(watched)

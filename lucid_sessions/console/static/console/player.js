@@ -1,4 +1,5 @@
 // The player: HLS through Media Source where the browser has it, else by the browser itself.
+import { Doings } from "./doings.js";
 import { Filmstrip } from "./filmstrip.js";
 import { Live, patient } from "./live.js";
 import { Timeline, clock } from "./timeline.js";
@@ -85,6 +86,7 @@ function follow() {
   const began = timeline.facts.began_ms;
   at("wall").textContent = began ? new Date(began + now / 1000).toLocaleString(undefined, WALL) : "";
   filmstrip.mark(now);
+  doings.mark(now);
   root.classList.toggle("playing", !video.paused);
   at("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
 }
@@ -284,6 +286,11 @@ at("bar").addEventListener("pointermove", onBar);
 document.addEventListener("keydown", onKey);
 
 const filmstrip = new Filmstrip(root.dataset.filmstrip, { seek });
+const doings = new Doings({
+  seek,
+  now: () => timeline.toSession(video.currentTime),
+  length: () => timeline.length,
+});
 const live = new Live(video, {
   place: () => timeline.toSession(video.currentTime),
   edge: () => timeline.pieces.at(-1)?.to ?? 0,
