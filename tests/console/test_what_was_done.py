@@ -136,6 +136,7 @@ def test_a_long_session_is_told_in_stretches_and_searched_to_its_end(
     requests = asked(page)
     opened(page)
     assert rows(page, "key")[:2] == ["0:00.1 Key F1", "0:00.2 Key F2"]
+    page.get_by_role("button", name="0:00.1 Key F1", exact=True).wait_for()
     page.get_by_placeholder("Find in texts and titles").fill("f42")
     page.get_by_role("button", name="Search all of it").click()
     until(lambda: page.locator("#done-told").inner_text() == "1 of 43 found in all of the session.")

@@ -1,6 +1,5 @@
 """What was done in a session: keys, clicks, windows and the clipboard, for those who may export."""
 
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -61,7 +60,9 @@ class TypedEntry(Timed):
     """Characters typed one after the other, without anything else or a rest between them."""
 
     kind = _always("typed")
-    text = serializers.CharField(help_text="As recorded: • stands for each that is masked.")
+    text = serializers.CharField(
+        help_text="As recorded: • stands for what is masked, and for any key where a password is asked for."
+    )
     count = serializers.IntegerField()
 
 
@@ -208,4 +209,4 @@ class Input(Witnessed, ViewSet):
             playback.must_be_kept(session)
             told = account.account(session, **asked.validated_data)
         growing = session.status not in ENDED
-        return Response({"session": session.pk, "growing": growing, **asdict(told)})
+        return Response({"session": session.pk, "growing": growing, **vars(told)})

@@ -32,6 +32,7 @@ const SAID = {
   clipboard: ["Copied", copied],
   gap: ["Not heard", (one) => one.reason],
   unread: ["Not told", (one) => one.reason],
+  pending: ["On its way", (one) => one.reason],
   other: ["Other", (one) => one.name],
 };
 const GROUPS = { scroll: "click" };
@@ -263,9 +264,9 @@ function wordsOf(entry, inside) {
 }
 
 function rowOf(entry) {
-  const [name, words] = SAID[entry.kind] ?? SAID.other;
+  const [name, words] = (entry.state === "pending" && SAID.pending) || (SAID[entry.kind] ?? SAID.other);
   const row = document.createElement("li");
-  row.className = entry.kind;
+  row.className = entry.state ? `${entry.kind} ${entry.state}` : entry.kind;
   const button = part("button", "");
   button.type = "button";
   button.tabIndex = -1;
