@@ -182,7 +182,7 @@ def test_reading_begins_at_the_picture_and_goes_back_when_it_is_wanted(
     auditor, page = person("auditor"), watched
     session = made(world, ended=False)
     for counter, second in enumerate((0, 100, 395, 400), start=1):
-        beside(session, world, counter=counter, content=written(second, (100, key(f"F{counter}"))), at=second)
+        beside(session, world, counter=counter, content=_second(second), at=second)
     factories.acknowledge(session, world, counter=401)
     factories.file_spool(world)
     reconcile.work_inline(world)
@@ -191,13 +191,22 @@ def test_reading_begins_at_the_picture_and_goes_back_when_it_is_wanted(
     page.goto(f"{live_server.url}/sessions/{session.pk}/")
     until(lambda: page.locator("#now").inner_text().startswith("6:40"))
     opened(page)
-    assert rows(page, "key") == ["6:35.0 Key F3", "6:40.0 Key F4"]
+    assert [row.partition(".")[0] for row in rows(page, "key")] == 6 * ["6:35"] + 6 * ["6:40"]
     assert " in 5:40.0 – 6:41.0 of 6:41.0." in page.locator("#done-told").inner_text()
+    page.evaluate("document.getElementById('done-box').scrollTop = 0")
+    first = page.get_by_role("button", name="6:35.1 Key F2371", exact=True)
+    place = _below_the_top(page, first)
     page.get_by_role("button", name="Read what was before").click()
-    until(lambda: len(rows(page, "key")) == 4)
-    assert rows(page, "key")[0] == "0:00.0 Key F1"
+    until(lambda: len(rows(page, "key")) == 24)
+    assert rows(page, "key")[0] == "0:00.1 Key F1"
+    assert abs(_below_the_top(page, first) - place) <= 1  # what the person looks at stays where it is
     assert page.locator("#done-told").inner_text().endswith(" entries in all of the session.")
     clean(page)
+
+
+def _below_the_top(page: Any, row: Any) -> float:
+    """Where it is in the list, as it is seen."""
+    return float(row.bounding_box()["y"] - page.locator("#done-box").bounding_box()["y"])
 
 
 @pytest.mark.parametrize("role", ["session_viewer", "auditor"])

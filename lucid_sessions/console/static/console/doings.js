@@ -154,11 +154,11 @@ export class Doings {
       return { ...(known.get(entry) ?? { entry, row: rowOf(entry) }), words: wordsOf(entry, inside) };
     });
     this.#replace();
-    // What was read before it does not move what the person looks at.
-    if (anchor?.row.isConnected) box.scrollTop += anchor.row.offsetTop - before;
     const heard = [HEARD[this.account.hears], this.account.keys === "masked" && "Characters are masked: each is •."];
     at("done-heard").textContent = heard.filter(Boolean).join(" ");
     this.#sift();
+    // What was read before it does not move what the person looks at.
+    if (this.away && anchor?.row.isConnected) box.scrollTop += anchor.row.offsetTop - before;
   }
 
   // Only what is new is put in: a row that somebody uses stays as it is.
