@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from lucid_sessions.recordings import retention
 from lucid_sessions.recordings.api.figures import progress
-from lucid_sessions.recordings.lifecycle import ARCHIVED, LIVE, Desired, Status
+from lucid_sessions.recordings.lifecycle import LIVE, Desired, State, Status
 from lucid_sessions.recordings.models import Chunk, Gap, Session
 
 # Processing sessions still grow, by chunks that are on their way.
@@ -88,7 +88,7 @@ def timeline_of(session: Session, *, since_us: int = 0) -> dict[str, Any]:
             "id": str(pk),
             "from": begin,
             "to": end,
-            "playable": state in ARCHIVED and quarantined is None,
+            "playable": state == State.ANCHORED and quarantined is None,
             "state": "quarantined" if quarantined else state,
         }
         for pk, begin, end, state, quarantined in chunks.values_list(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from .lifecycle import ARCHIVED
+from .lifecycle import State
 from .models import Chunk, Session
 
 
@@ -54,7 +54,7 @@ def _rows(session: Session, track: str, *, from_us: int | None, to_us: int | Non
     if to_us is not None:
         rows = rows.filter(start_us__lt=to_us)
     columns = rows.values_list("pk", "start_us", "end_us", "frames", "activity", "state", "quarantined_at")
-    return [_Row(*row[:5], row[5] in ARCHIVED and row[6] is None) for row in columns]
+    return [_Row(*row[:5], row[5] == State.ANCHORED and row[6] is None) for row in columns]
 
 
 def _within(pressed: Sequence[_Row], group: Sequence[_Row]) -> Sequence[_Row]:

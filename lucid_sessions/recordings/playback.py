@@ -97,6 +97,12 @@ def must_be_kept(session: Session) -> None:
         raise Refused(f'Session "{session.name}" is {session.status}: it is shredded.')
 
 
+def must_be_anchored(chunk: Chunk) -> None:
+    """Refused until the row names the chunk's record in the log: what nothing proves yet is not opened."""
+    if chunk.state != State.ANCHORED:
+        raise Refused(f"Chunk {chunk} is {chunk.state}: it is opened once it is anchored.")
+
+
 @cache
 def _just_opened(most: int) -> Opened:
     return Opened(most=most, seconds=OPENED_SECONDS)

@@ -52,9 +52,8 @@ def typed(counter: int) -> bytes:
     return lines + line(start + SECOND, k="move", x=1, y=2) + line(start + SECOND, k="end", counts={})
 
 
-@pytest.fixture
-def session(world: Installation) -> Session:
-    """Five archived seconds of a display, with small pictures and keys."""
+def recorded(world: Installation) -> Session:
+    """Five seconds of a display, with small pictures and keys, of which nothing is archived yet."""
     made = sessions.create("x11://:0", name="a display")
     Session.objects.filter(pk=made.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
     factories.take(made, world)
@@ -67,6 +66,13 @@ def session(world: Installation) -> Session:
     factories.close(made, world, last_counter=SEGMENTS)
     factories.file_spool(world)
     factories.end(made)
+    return made
+
+
+@pytest.fixture
+def session(world: Installation) -> Session:
+    """The same, archived."""
+    made = recorded(world)
     reconcile.work_inline(world)
     made.refresh_from_db()
     return made

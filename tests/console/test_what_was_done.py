@@ -113,9 +113,9 @@ def _is_sifted(page: Any) -> None:
     assert page.locator("#done-told").inner_text().startswith("1 of ")
     page.get_by_placeholder("Find in texts and titles").fill("deploy shell")
     assert len(rows(page)) >= 4  # what was done in that window
-    page.get_by_label("Typed").uncheck()
+    page.get_by_label("Typed", exact=True).uncheck()
     assert rows(page, "typed") == []
-    page.get_by_label("Typed").check()
+    page.get_by_label("Typed", exact=True).check()
     page.get_by_placeholder("Find in texts and titles").fill("")
 
 

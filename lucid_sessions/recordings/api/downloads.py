@@ -35,7 +35,7 @@ BLOB = "application/octet-stream"
 RANGE = OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="One range.")
 LINK = OpenApiParameter("link", str, description="Instead of a token: from `/links`, good once.")
 NOT_THERE = {
-    (409, MEDIA_TYPE): problem("LUCID_ERR_3009: not archived yet, or shredded."),
+    (409, MEDIA_TYPE): problem("LUCID_ERR_3009: not archived yet (media: not anchored yet), or shredded."),
     (416, MEDIA_TYPE): problem("No byte of the range exists."),
     **CONDITIONS_ERRORS,
 }
@@ -94,6 +94,7 @@ class Downloads(Witnessed, ViewSet):
         """Download what was recorded, verified and decrypted."""
         chunk = _archived(request, session_id, chunk_id)
         with refused_as(SEALED):
+            playback.must_be_anchored(chunk)
             content = playback.segment(chunk)
         name = f"{_stem(chunk)}.{_ENDINGS.get(chunk.track, 'jsonl')}"
         answer = ranges.answer(request, content, tag=f'"{chunk.raw_sha256}"', content_type=BLOB)

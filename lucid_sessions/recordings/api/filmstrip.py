@@ -18,7 +18,7 @@ from lucid_sessions.errors import Refused
 
 from .. import playback
 from ..filmstrip import Frame, filmstrip
-from ..lifecycle import ARCHIVED, ENDED
+from ..lifecycle import ENDED
 from ..models import Chunk, Session
 from . import ranges
 from .documents import CONFIGURATION_ERRORS, ONE_SESSION_ERRORS, Described, problem
@@ -107,7 +107,7 @@ class Posters(Witnessed, ViewSet):
     @extend_schema(
         responses={
             (200, PICTURE): OpenApiTypes.BINARY,
-            (409, MEDIA_TYPE): problem("LUCID_ERR_3009: not archived yet, or shredded."),
+            (409, MEDIA_TYPE): problem("LUCID_ERR_3009: not anchored yet, or shredded."),
             (500, MEDIA_TYPE): problem("LUCID_ERR_3009: the stored bytes are not what was sealed. An alarm."),
             **ONE_SESSION_ERRORS,
         }
@@ -131,5 +131,4 @@ def _body(session: Session, frame: Frame) -> dict[str, Any]:
 def _require_picture(chunk: Chunk) -> None:
     if chunk.track != TRACK:
         raise Refused(f"Chunk {chunk} is no small picture: only those of track {TRACK} are.")
-    if chunk.state not in ARCHIVED:
-        raise Refused(f"Chunk {chunk} is {chunk.state}: it can be shown once it is stored.")
+    playback.must_be_anchored(chunk)

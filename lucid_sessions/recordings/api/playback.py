@@ -13,7 +13,6 @@ from rest_framework.viewsets import ViewSet
 from lucid_sessions.errors import Refused
 
 from .. import playback, playlists, watching
-from ..lifecycle import ARCHIVED
 from ..models import Chunk, Session
 from . import ranges
 from .documents import CONDITIONS, CONDITIONS_ERRORS, ONE_SESSION_ERRORS, Described, problem
@@ -78,7 +77,7 @@ class Playback(Witnessed, ViewSet):
         responses={
             (200, MEDIA): OpenApiTypes.BINARY,
             (206, MEDIA): OpenApiTypes.BINARY,
-            (409, MEDIA_TYPE): problem("LUCID_ERR_3009: not archived yet, or shredded."),
+            (409, MEDIA_TYPE): problem("LUCID_ERR_3009: not anchored yet, or shredded."),
             (416, MEDIA_TYPE): problem("No byte of the range exists."),
             **CONDITIONS_ERRORS,
             (500, MEDIA_TYPE): problem("LUCID_ERR_3009: the stored bytes are not what was sealed. An alarm."),
@@ -115,5 +114,4 @@ def _check_playable(chunk: Chunk) -> None:
         raise Refused(
             f"Chunk {chunk} is no picture or sound: only tracks {' and '.join(PLAYABLE)} are played."
         )
-    if chunk.state not in ARCHIVED:
-        raise Refused(f"Chunk {chunk} is {chunk.state}: it can be played once it is stored.")
+    playback.must_be_anchored(chunk)
