@@ -9,7 +9,7 @@ import structlog
 
 from lucid_sessions.errors import Tampered
 
-from . import playback
+from . import listing, playback
 from .doings import Doings, Entry, Fact, facts_in
 from .lifecycle import ENDED, State
 from .models import Chunk, Gap, Session
@@ -73,7 +73,7 @@ class _Standing:
     """How chunks stand: by the newest checkpoint, which is looked up once."""
 
     def __init__(self) -> None:
-        self._size = playback.published_size()
+        self._size = listing.published_size()
 
     def why_not(self, chunk: Chunk) -> tuple[str, str]:
         """Why a chunk is not opened: a word for it, and the reason; two empty texts when it is."""
@@ -81,7 +81,7 @@ class _Standing:
             return SHREDDED, "It was deleted, with its key."
         if chunk.quarantined_at is not None:
             return QUARANTINED, chunk.reason or "A person has to look."
-        if not playback.is_published(chunk, self._size):
+        if not listing.is_published(chunk, self._size):
             return PENDING, f"It is {chunk.state}, and is told once it is anchored."
         return "", ""
 

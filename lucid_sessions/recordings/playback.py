@@ -18,7 +18,8 @@ from lucid_sessions.errors import Refused, Tampered
 from . import leaves
 from .installation import Installation, identity, installation
 from .lifecycle import ENDED, State, Status
-from .models import Checkpoint, Chunk, Session, SessionKey
+from .listing import Listed, is_bad, is_published, listed, published_size
+from .models import Chunk, Session, SessionKey
 from .opened import Opened
 from .proven import ProvenLog
 
@@ -35,32 +36,12 @@ Passed = Callable[[], None]
 
 def archived(session: Session, *, track: str = "screen") -> list[Chunk]:
     """The session's playable chunks of one track, in order: those that a signed checkpoint covers."""
-    return _in_order(session, track, is_published)
-
-
-def listed(session: Session, *, track: str = "screen") -> list[Chunk]:
-    """What a playlist of one track is made of: as `archived`, and those in quarantine, in their places.
-
-    Those are nothing to play, but they do not hide what comes after them. The last can be played.
-    """
-    found = _in_order(session, track, lambda chunk, size: is_bad(chunk) or is_published(chunk, size))
-    while found and is_bad(found[-1]):
-        found.pop()
-    return found
-
-
-def playable(session: Session, *, track: str = "screen") -> list[Chunk]:
-    """Those of `listed` that can be played."""
-    return [chunk for chunk in listed(session, track=track) if not is_bad(chunk)]
-
-
-def _in_order(session: Session, track: str, is_there: Callable[[Chunk, int], bool]) -> list[Chunk]:
     newest = published_size()
     chunks = Chunk.objects.filter(session=session, track=track).order_by("sequence")
     if session.status not in ENDED:
-        # While it is recorded the list may only grow at its end (RFC 8216, 6.2.1): one waits for another.
-        return list(takewhile(lambda chunk: is_there(chunk, newest), chunks))
-    return [chunk for chunk in chunks if is_there(chunk, newest)]
+        # As in its playlist: while it is recorded one waits for another.
+        return list(takewhile(lambda chunk: is_published(chunk, newest), chunks))
+    return [chunk for chunk in chunks if is_published(chunk, newest)]
 
 
 def version_of(session: Session) -> str:
@@ -74,21 +55,6 @@ def version_of(session: Session) -> str:
     found = bad.aggregate(number=Count("pk"), newest=Max("quarantined_at"))
     text = f"{session.status}-{counts.get('screen', 0)}-{counts.get('audio', 0)}"
     return f"{text}-{found['number']}-{found['newest'].timestamp()}" if found["number"] else text
-
-
-def published_size() -> int:
-    """How many records the newest signed checkpoint covers."""
-    return Checkpoint.objects.values_list("size", flat=True).first() or 0
-
-
-def is_published(chunk: Chunk, size: int) -> bool:
-    """Whether a signed checkpoint of that size covers the chunk."""
-    return chunk.state == State.ANCHORED and chunk.record is not None and chunk.record < size
-
-
-def is_bad(chunk: Chunk) -> bool:
-    """Whether the chunk is in quarantine: a person has to see to it, and until then nobody plays it."""
-    return chunk.quarantined_at is not None and chunk.state != State.EXPIRED
 
 
 def must_be_kept(session: Session) -> None:
@@ -148,7 +114,7 @@ def open_chunk(chunk: Chunk, *, world: Installation, key: archive.Identity) -> b
     return archive.open_blob(blob, place=place, identity=key, writers=log.writers(chunk.record))
 
 
-def playlist(session: Session, *, address: Callable[[Chunk], str]) -> str:
+def playlist(session: Session, *, address: Callable[[Listed], str]) -> str:
     """An HLS media playlist (RFC 8216) over the session's archived screen segments.
 
     Each segment is a file of its own: its head serves as the map, the rest as the media, both by range.
@@ -167,32 +133,32 @@ def playlist(session: Session, *, address: Callable[[Chunk], str]) -> str:
         f"#EXT-X-PLAYLIST-TYPE:{'VOD' if session.status in ENDED else 'EVENT'}",
         "#EXT-X-INDEPENDENT-SEGMENTS",
     ]
-    previous: Chunk | None = None
+    previous: Listed | None = None
     for chunk in chunks:
         if previous is not None and is_cut(previous, chunk):
             lines.append("#EXT-X-DISCONTINUITY")
-        lines += entry(chunk, address(chunk))
+        lines.append(entry(chunk, address(chunk)))
         previous = chunk
     if session.status in ENDED:
         lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
 
 
-def is_cut(earlier: Chunk, later: Chunk) -> bool:
+def is_cut(earlier: Listed, later: Listed) -> bool:
     """Whether time, or the picture's size, jumps between two segments of the screen."""
     return (earlier.end_us, earlier.epoch) != (later.start_us, later.epoch)
 
 
-def entry(chunk: Chunk, address: str) -> Iterator[str]:
+def entry(chunk: Listed, address: str) -> str:
     """A segment's lines in an HLS playlist; of one in quarantine, the gap that stands for it."""
+    seconds, head = (chunk.end_us - chunk.start_us) / 1_000_000, chunk.init_length
     if is_bad(chunk):
-        yield from gap((chunk.end_us - chunk.start_us) / 1_000_000, address)
-        return
+        return "\n".join(gap(seconds, address))
     # The map has to be repeated: each segment carries its own, and ranges are relative to it.
-    yield f'#EXT-X-MAP:URI="{address}",BYTERANGE="{chunk.init_length}@0"'
-    yield f"#EXTINF:{(chunk.end_us - chunk.start_us) / 1_000_000:.6f},"
-    yield f"#EXT-X-BYTERANGE:{chunk.raw_length - chunk.init_length}@{chunk.init_length}"
-    yield address
+    return (
+        f'#EXT-X-MAP:URI="{address}",BYTERANGE="{head}@0"\n#EXTINF:{seconds:.6f},\n'
+        f"#EXT-X-BYTERANGE:{chunk.raw_length - head}@{head}\n{address}"
+    )
 
 
 def gap(seconds: float, address: str) -> list[str]:

@@ -5,14 +5,16 @@ screen has one. Where there is no sound, a segment that is a gap stands for it (
 lists stay equally long.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from lucid_sessions.errors import Refused
 
-from . import playback
+from . import listing, playback
 from .lifecycle import ENDED
+from .listing import Listed
 from .models import Chunk, Session
 
 SHORTEST_GAP_US = 100_000  # less is bridged by players
@@ -36,12 +38,12 @@ def has_sound(session: Session) -> bool:
 
 def multivariant(session: Session, *, address: Callable[[str], str]) -> str:
     """The playlist of playlists; `address` tells where that of a track is."""
-    shown = playback.playable(session)
+    shown = listing.playable(session)
     if not shown:
         raise Refused(f'Session "{session.name}" has nothing to play yet: no segment is archived.')
     bits = max(_bits_a_second(chunk) for chunk in shown)
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{playback.GAP_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
-    heard = playback.playable(session, track="audio")
+    heard = listing.playable(session, track="audio")
     if heard:
         media = f'TYPE=AUDIO,GROUP-ID="{GROUP}",NAME="Desktop",DEFAULT=YES,AUTOSELECT=YES'
         lines.append(f'#EXT-X-MEDIA:{media},URI="{address("audio")}"')
@@ -50,14 +52,14 @@ def multivariant(session: Session, *, address: Callable[[str], str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _bits_a_second(chunk: Chunk) -> int:
+def _bits_a_second(chunk: Listed) -> int:
     return chunk.raw_length * 8_000_000 // max(1, chunk.end_us - chunk.start_us)
 
 
-def sound(session: Session, *, address: Callable[[Chunk], str]) -> str:
+def sound(session: Session, *, address: Callable[[Listed], str]) -> str:
     """An HLS media playlist of the session's archived sound, cut where that of the screen is."""
-    heard, over = playback.playable(session, track="audio"), session.status in ENDED
-    entries = list(_entries(runs_of(playback.listed(session)), heard, is_over=over, address=address))
+    heard, over = listing.playable(session, track="audio"), session.status in ENDED
+    entries = list(_entries(runs_of(listing.listed(session)), heard, is_over=over, address=address))
     longest = max((seconds for seconds, _ in entries), default=1.0)
     lines = [
         "#EXTM3U",
@@ -71,7 +73,7 @@ def sound(session: Session, *, address: Callable[[Chunk], str]) -> str:
     return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if over else [])]) + "\n"
 
 
-def runs_of(shown: Sequence[Chunk]) -> list[Run]:
+def runs_of(shown: Sequence[Listed]) -> list[Run]:
     """The screen's stretches between its discontinuities, in order."""
     if not shown:
         return []
@@ -81,15 +83,15 @@ def runs_of(shown: Sequence[Chunk]) -> list[Run]:
 
 
 def _entries(
-    runs: Sequence[Run], heard: Sequence[Chunk], *, is_over: bool, address: Callable[[Chunk], str]
+    runs: Sequence[Run], heard: Sequence[Listed], *, is_over: bool, address: Callable[[Listed], str]
 ) -> Iterator[tuple[float, list[str]]]:
     """Each entry's seconds and lines."""
-    waiting, covered_us = list(heard), 0
+    waiting, covered_us = deque(heard), 0
     for number, run in enumerate(runs):
         marks = ["#EXT-X-DISCONTINUITY"] if number else []
         covered_us = max(covered_us, run.start_us)
         while waiting and waiting[0].start_us < run.end_us:
-            chunk = waiting.pop(0)
+            chunk = waiting.popleft()
             for missing in _gap(chunk.start_us - covered_us):
                 yield missing[0], marks + missing[1]
                 marks = []
@@ -109,5 +111,5 @@ def _gap(length_us: int) -> Iterator[tuple[float, list[str]]]:
         yield seconds, playback.gap(seconds, "gap.mp4")
 
 
-def _entry(chunk: Chunk, marks: list[str], address: str) -> tuple[float, list[str]]:
-    return (chunk.end_us - chunk.start_us) / 1_000_000, [*marks, *playback.entry(chunk, address)]
+def _entry(chunk: Listed, marks: list[str], address: str) -> tuple[float, list[str]]:
+    return (chunk.end_us - chunk.start_us) / 1_000_000, [*marks, playback.entry(chunk, address)]

@@ -1,5 +1,6 @@
 """Playing a session: the HLS playlist and its segments, verified and decrypted on the fly."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.http import HttpResponse, HttpResponseBase
@@ -13,6 +14,7 @@ from rest_framework.viewsets import ViewSet
 from lucid_sessions.errors import Refused
 
 from .. import playback, playlists, watching
+from ..listing import Listed
 from ..models import Chunk, Session
 from . import ranges
 from .documents import CONDITIONS, CONDITIONS_ERRORS, ONE_SESSION_ERRORS, Described, problem
@@ -25,6 +27,7 @@ from .witnessed import Witnessed
 
 PLAYLIST, MEDIA = "application/vnd.apple.mpegurl", "video/mp4"
 PLAYABLE = ("screen", "audio")
+NOBODY = UUID(int=0)
 
 
 class Playback(Witnessed, ViewSet):
@@ -98,15 +101,17 @@ class Playback(Witnessed, ViewSet):
 def _playlist(session: Session, track: str | None) -> str:
     """The playlist of one track; of none, the one to begin with."""
     if track == "audio":
-        return playlists.sound(session, address=_address)
+        return playlists.sound(session, address=_addresses(session))
     if track is None and playlists.has_sound(session):
         here = reverse("api:playlist", args=[session.pk])
         return playlists.multivariant(session, address=lambda one: f"{here}?track={one}")
-    return playback.playlist(session, address=_address)
+    return playback.playlist(session, address=_addresses(session))
 
 
-def _address(chunk: Chunk) -> str:
-    return reverse("api:segment", args=[chunk.session_id, chunk.pk])
+def _addresses(session: Session) -> Callable[[Listed], str]:
+    """Where a chunk's media are. Reversed once: there are thousands in a long session's playlist."""
+    before, _, behind = reverse("api:segment", args=[session.pk, NOBODY]).rpartition(str(NOBODY))
+    return lambda chunk: f"{before}{chunk.pk}{behind}"
 
 
 def _check_playable(chunk: Chunk) -> None:
