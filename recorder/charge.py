@@ -15,6 +15,7 @@ from recorder.errors import RecorderError
 from recorder.keeper import Keeper, News, describe_exit
 from recorder.recovery import recover
 from recorder.spool import Spool
+from recorder.take import Progress
 from recorder.view import NO_TAKE, Event, EventKind, NotYet, View, Wanted
 
 log = logging.getLogger("recorder")
@@ -139,6 +140,9 @@ class Charge:
                 host=self._desk.host,
                 allowed=self._desk.policy.allowed_targets,
             )
+            if orders.missing is not None:  # should its recorder die before it begins: there the take stands
+                begun = Progress(0, orders.missing.from_us)
+                begun.write(self._desk.spool.make_take(self.session, tenure.take), "screen")
             self.keeper = Keeper(orders)
         except (OSError, RecorderError) as error:
             self._lost(tenure.take, f"no recorder could be started: {error}")

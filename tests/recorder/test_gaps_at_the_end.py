@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from recorder.clock import boot_id
 from recorder.continuation import account_for_the_end
 from recorder.names import ClosedMarker, GapMarker
 from recorder.settings import Settings
 from recorder.spool import Spool
-from recorder.supervisor import Policy, Wanted
+from recorder.supervisor import Policy, Tenure, Wanted
 from recorder.take import Stamp
 from tests.waiting import until
 
@@ -170,3 +172,29 @@ def test_after_a_reboot_or_on_another_host_the_gap_to_the_end_is_uncertain(spool
 def test_a_file_has_no_gap_by_the_clock(spool: Spool) -> None:
     interrupted(spool)
     assert account_for_the_end(spool, replace(STOPPED, source="file:///film.mp4"), take=1) == ""
+
+
+def test_what_another_host_recorded_is_in_no_gap_of_a_take_that_died_before_it_began(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = MemoryView(takes={SESSION: 1})
+    claim = view.claim
+
+    def with_what_the_other_recorded(session: UUID) -> Tenure | None:
+        tenure = claim(session)
+        return tenure and replace(tenure, known_end_us=7 * SECOND)
+
+    monkeypatch.setattr(view, "claim", with_what_the_other_recorded)
+    interrupted(spool)
+    with supervising(spool, view, policy=PATIENT) as supervisor:
+        view.want(SMALL, session=SESSION)
+        child = until(lambda: supervisor.children.get(SESSION), every=0.002)
+        os.kill(child, signal.SIGKILL)
+        folder = spool.take_directory(SESSION, 2)
+        closed = until(lambda: spool.closed(folder).get("screen"))
+        view.desire(SESSION, "stop")
+        until(lambda: view.last(SESSION, "ended"))
+    assert Stamp.read(folder) is None
+    assert (closed.last_counter, closed.end_us) == (0, 7 * SECOND)
+    (gap,) = gaps_of(spool, SESSION)
+    assert (gap.from_us, gap.to_us > 9 * SECOND) == (7 * SECOND, True)
