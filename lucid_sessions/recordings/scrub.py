@@ -37,6 +37,8 @@ ROUND = timedelta(days=28)
 PAGE = 100
 # What was verified this lately is left alone, however small the archive.
 FRESH = timedelta(days=1)
+# More blobs than this do not wait for their locks in turn: the rest comes once some of them are locked.
+WAITING = 10_000
 # How the reason begins of a chunk whose blob is good again, and stays in quarantine all the same.
 UNLOCKED = f"{BAD_BLOB}the blob is good again, but cannot be locked as its legal hold demands: "
 # Where something is not null SQLite looks for in every row, but for what is later than this in an index.
@@ -82,10 +84,17 @@ def tick(
     page: int = PAGE,
     most: int | None = None,
 ) -> Tally:
-    """Verify the longest unverified blobs that nobody looked at for a day, up to a tick's bound."""
+    """Verify the longest unverified blobs that nobody looked at for a day, up to a tick's bound.
+
+    A page of those whose lock is missing comes before, and on top of that bound: however long their locks are
+    refused, the others are verified.
+    """
     tally, (size, count) = Tally(), bounds(quota.stored())
-    for tally in run(world, replicas=replicas, older_than=FRESH, page=page):
-        if tally.size >= size or tally.chunks >= (most or count):
+    if waiting := _unlocked(size=page):
+        check_page(waiting, world=world, replicas=replicas, tally=tally)
+    size, count = tally.size + size, tally.chunks + (most or count)
+    for _ in run(world, replicas=replicas, older_than=FRESH, page=page, tally=tally):
+        if tally.size >= size or tally.chunks >= count:
             break
     return tally
 
@@ -102,23 +111,23 @@ def run(
     replicas: Sequence[Replica] = (),
     older_than: timedelta = timedelta(),
     page: int = PAGE,
+    tally: Tally | None = None,
 ) -> Iterator[Tally]:
-    """Verify once every blob that was last looked at so long ago; the tally after each page.
-
-    Those whose lock was missing come first, whenever they were looked at.
-    """
-    tally, before = Tally(), timezone.now() - older_than
-    if waiting := _unlocked(size=page):
-        check_page(waiting, world=world, replicas=replicas, tally=tally)
-        yield tally
+    """Verify once every blob that was last looked at so long ago; the growing tally after each page."""
+    tally, before = tally or Tally(), timezone.now() - older_than
     while chunks := _oldest(before, size=page):
         check_page(chunks, world=world, replicas=replicas, tally=tally)
         yield tally
 
 
 def _unlocked(*, size: int) -> list[Chunk]:
+    """A page of those whose lock is missing, the one that was tried longest ago first."""
     bad = Chunk.objects.filter(quarantined_at__gt=EVER, reason__startswith=UNLOCKED)
-    return list(bad.exclude(state=State.EXPIRED).order_by("quarantined_at", "pk")[:size])
+    there = bad.exclude(state=State.EXPIRED).order_by("quarantined_at", "pk")
+    # They take turns; sorted here, since no index has both.
+    found = there.values_list("verified_at", "pk")[:WAITING]
+    turn = sorted((verified or EVER, pk) for verified, pk in found)[:size]
+    return list(Chunk.objects.filter(pk__in=[pk for _, pk in turn]).order_by()) if turn else []
 
 
 def _oldest(before: datetime, *, size: int) -> list[Chunk]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from lucid_sessions.blobs import FileBlobs, blob_name, create_store
 from lucid_sessions.errors import Retryable
@@ -127,6 +128,35 @@ def test_a_repaired_blob_that_cannot_be_locked_yet_is_locked_soon_and_keeps_nobo
         with pytest.raises(Retryable, match="AccessDenied"):
             world.blobs.delete(bad.blob)
         assert scrub.tick(world).chunks == 0
+
+
+def test_blobs_that_cannot_be_locked_take_turns_and_nothing_from_the_others_bound(
+    world: Installation, s3_service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, asked = new_bucket(s3_service, lock=True), list[str]()
+    create_store(address_of(where), world.credentials)
+
+    def change(method: str, path: str, body: bytes) -> bytes | None:
+        if method == "PUT" and "legal-hold" in path:
+            asked.append(path)
+            return None
+        return body
+
+    with between(where, change) as there:
+        world = replace(world, blobs_url=address_of(there))
+        session = archived.sealed(world, segments=4)
+        holds.place(session, by=person("officer"), why="case 17")
+        bad = list(Chunk.objects.order_by("sequence")[:2])
+        unlocked = {"quarantined_at": timezone.now(), "reason": f"{scrub.UNLOCKED}the bucket is full"}
+        Chunk.objects.update(verified_at=None)
+        Chunk.objects.filter(pk__in=[one.pk for one in bad]).update(verified_at=timezone.now(), **unlocked)
+        monkeypatch.setattr(scrub, "BYTES_A_TICK", 1)
+        scrub.tick(world, page=1)
+        assert Chunk.objects.filter(quarantined_at=None, verified_at__isnull=False).count() == 1
+        scrub.tick(world, page=1)
+    assert Chunk.objects.filter(quarantined_at=None, verified_at__isnull=False).count() == 2
+    for one in bad:
+        assert any(one.blob in path for path in asked), "each was tried"
 
 
 def test_a_repair_that_fails_keeps_nobody_else_from_being_verified(
