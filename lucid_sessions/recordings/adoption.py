@@ -43,7 +43,7 @@ class Adopted:
     markers: int = 0
     takes: int = 0
     problems: list[str] = field(default_factory=list)
-    # What lies here and has to wait until its host has been silent for long enough.
+    # Takes that lie here and wait: for their session's row, or until their host was silent for long enough.
     waits: int = 0
 
 
@@ -63,7 +63,8 @@ def adopt(world: Installation, lost: str) -> Adopted:
     if lost_hosts.lives(lost):
         raise Retryable(f"The host of spool {lost} was heard from within the last half minute: is it lost?")
     for place in _here(world, lost):
-        _file_take(*place, done, world=world)
+        if _is_known(place[0]):
+            _file_take(*place, done, world=world)
     for copy in sorted(found, key=_segments_first):
         try:
             _adopt(copy, done, world=world, mirror=mirror)
@@ -85,17 +86,19 @@ def _end(takes: "QuerySet[Take]") -> int:
 def file_again(world: Installation) -> Adopted:
     """What lies here of lost spools has its rows, though the database was restored to a time before.
 
-    A host that lives after all has its segments itself: what is here of them waits.
+    A host that lives after all has its segments itself: what is here of them waits. So does what is of a
+    session without a row: the database may be the older of the two, and not restored to its end yet.
     """
     done = Adopted()
     for session, take, directory in list(_here(world)):
         try:
             lost = directory.name.partition(".")[2]
-            if not lost_hosts.lives(lost):
+            if (is_known := _is_known(session)) and not lost_hosts.lives(lost):
                 _file_take(session, take, directory, done, world=world)
                 _take_over(session, take, lost, mine=world.spool.identity)
             elif any(world.spool.segments(directory)):
                 done.waits += 1
+                log.warning("adopted take waits", directory=str(directory), is_known=is_known)
         except (OperationalError, InterfaceError, Retryable):
             raise  # no fault of the take: the others would fare no better
         except OSError as error:
@@ -110,11 +113,14 @@ def file_again(world: Installation) -> Adopted:
 
 
 def _here(world: Installation, lost: str = "") -> Iterator[Place]:
-    """Where takes of that lost spool, or of all, lie in this one, of sessions that are known and kept."""
+    """Where takes of that lost spool, or of all, lie in this one, but for those of sessions that are gone."""
     for session, take, directory in spool_files.adopted_takes(world.spool_root):
-        known = Session.objects.filter(pk=session).exclude(status__in=tombstones.GONE)
-        if directory.name.endswith(f".{lost}" if lost else "") and known.exists():
+        if directory.name.endswith(f".{lost}" if lost else "") and not tombstones.is_gone(session):
             yield session, take, directory
+
+
+def _is_known(session: UUID) -> bool:
+    return Session.objects.filter(pk=session).exists()
 
 
 def _file_take(session: UUID, take: int, directory: Path, done: Adopted, *, world: Installation) -> None:
@@ -216,7 +222,7 @@ def _file(name: SegmentName, path: Path, *, world: Installation, lost: str) -> b
         )
     except IntegrityError:
         row = Chunk.objects.get(session=name.session, track=name.track, sequence=name.sequence)
-        moved = _move(row, path, name, lost=lost, mine=mine)
+        moved = _move(row, path, name, world=world, lost=lost)
         given_up = Q(reason__startswith="lost with its spool") | Q(reason__startswith="the host of spool")
         back = Chunk.objects.filter(given_up, pk=row.pk, **mine)
         return bool(back.update(quarantined_at=None, reason="", attempts=0)) or moved
@@ -224,15 +230,19 @@ def _file(name: SegmentName, path: Path, *, world: Installation, lost: str) -> b
     return True
 
 
-def _move(row: Chunk, path: Path, name: SegmentName, *, lost: str, mine: dict[str, str]) -> bool:
+def _move(row: Chunk, path: Path, name: SegmentName, *, world: Installation, lost: str) -> bool:
     """True when the row said that its bytes are elsewhere, or nowhere, and they are here now."""
+    mine = {"spool": world.spool.identity, "path": str(path.relative_to(world.spool_root))}
     there = {"spool": row.spool, "path": row.path}
     if there == mine:
         return False
     if not row.path and intake.is_safe(row):
-        path.unlink(missing_ok=True)  # the archive has it already
+        # The archive has it already. The copy goes first: without the file nobody would look for it.
+        if mirror := mirror_of(world):
+            mirror.forget_path(world.spool, path)
+        path.unlink(missing_ok=True)
         return False
-    others = row.spool not in (lost, mine["spool"])
+    others = row.path and row.spool not in (lost, mine["spool"])
     if (others and lost_hosts.lives(row.spool)) or not spool_files.is_same(path, name, row):
         log.warning("adopted segment kept without its row", file=str(path), chunk=str(row.pk), **there)
         return False

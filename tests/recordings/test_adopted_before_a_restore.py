@@ -15,7 +15,7 @@ from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import BAD_BLOB, Desired, State, Status
 from lucid_sessions.recordings.management.commands.recorder import Filing
-from lucid_sessions.recordings.models import Chunk, Closure, RecorderHost, Session, Take
+from lucid_sessions.recordings.models import Chunk, Closure, Gap, RecorderHost, Session, SessionKey, Take
 from lucid_sessions.recordings.spool_mirror import mirror_of
 from tests import factories
 from tests.recordings import mirrored
@@ -120,3 +120,35 @@ def test_the_segment_of_a_chunk_with_a_bad_blob_is_not_dropped(restored: Restore
     adoption.file_again(restored.by)
     assert all((restored.by.spool_root / chunk.path).is_file() for chunk in Chunk.objects.all())
     assert set(Chunk.objects.values_list("reason", flat=True)) == {bad["reason"]}
+
+
+def test_what_a_living_host_has_restored_without_a_segment_gets_this_one(restored: Restored) -> None:
+    RecorderHost.objects.create(spool="cccc0000", name="where it was restored", seen_at=timezone.now())
+    Chunk.objects.update(spool="cccc0000", path="")
+    assert adoption.file_again(restored.by).segments == 3
+    assert restored.is_archived()
+
+
+def test_what_the_archive_has_goes_with_its_copy(restored: Restored) -> None:
+    adoption.file_again(restored.by)
+    assert restored.is_archived()
+    Chunk.objects.update(path="")
+    adoption.file_again(restored.by)
+    assert list(restored.by.spool_root.rglob("*.mp4")) == []
+    mirror = mirror_of(restored.by)
+    assert mirror is not None
+    assert [copy for copy in mirror.copies() if copy.name.endswith(".mp4")] == []
+
+
+def test_what_is_of_a_session_without_a_row_waits_for_it(restored: Restored) -> None:
+    session = restored.session
+    keys = list(session.keys.all())
+    for rows in (Chunk, Take, Closure, Gap, SessionKey):
+        rows.objects.filter(session=session).delete()
+    Session.objects.filter(pk=session.pk).delete()
+    waits = adoption.file_again(restored.by)
+    assert (waits.segments, waits.waits, waits.problems) == (0, 1, [])
+    session.save(force_insert=True)
+    SessionKey.objects.bulk_create(keys)
+    assert adoption.file_again(restored.by).segments == 3
+    assert restored.is_archived()
