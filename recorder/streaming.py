@@ -74,7 +74,7 @@ class StreamRecording:
             self._take_in_all()
             if self._is_over():
                 return f"maximum duration of {self._orders.settings.maximum_seconds:g} s reached"
-            if self._timeline is None and time.monotonic() - self._opened > FIRST_PICTURE_WITHIN:
+            if "screen" not in self._tracks and time.monotonic() - self._opened > FIRST_PICTURE_WITHIN:
                 raise SourceLost(f"No key frame came in {FIRST_PICTURE_WITHIN:.0f} s.")
             time.sleep(NAP)
         self._source.end()
@@ -251,7 +251,8 @@ class StreamRecording:
             self._missing = Missing(self._end_us, PAUSED, uncertain=False)
         elif self._missing is not None and self._missing.reason != PAUSED:
             # Until now it was missing for another reason.
-            self._end_us = us_of(ticks_of(self._begun(time.monotonic_ns()).now_us()))
+            now_us = self._begun(time.monotonic_ns()).now_us()
+            self._end_us = max(us_of(ticks_of(now_us)), self._missing.from_us)
             self._account(self._end_us)
             self._missing = Missing(self._end_us, PAUSED, uncertain=False)
         if self._missing is not None:

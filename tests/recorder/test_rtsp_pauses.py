@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from recorder import streaming
+from recorder.errors import SourceLost
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.sources import open_source
 from recorder.sources.rtsp import RtspSource
@@ -96,3 +98,37 @@ def test_a_take_that_is_stopped_in_a_pause_before_its_first_key_frame_ends_in_or
         assert child.end() == 0
     closed = spool.closed(child.directory)["screen"]
     assert (closed.ending, closed.last_counter, closed.end_us) == ("ended", 0, 0)
+
+
+def test_a_stream_that_sends_no_key_frame_after_a_pause_is_lost_and_tried_again(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    reading, writing = os.pipe()
+    with (
+        sending(film) as (port, _),
+        open(reading) as said,  # noqa: PTH123 -- a pipe's ends
+        open(writing, "w", buffering=1) as say,  # noqa: PTH123
+        ThreadPoolExecutor() as pool,
+    ):
+        orders = Orders(uuid4(), 1, str(spool.root), f"rtsp://127.0.0.1:{port}/live", ONE_SECOND, "here")
+        source = open_source(orders.source, orders.settings, access=ACCESS)
+        assert isinstance(source, RtspSource)
+        mailbox, take = Mailbox(said, on_stop=lambda: None), Take(spool, orders.session, take=1)
+        reporter = Reporter(lambda _: None, on_broken=lambda: None)
+        recording = StreamRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
+        ran = pool.submit(recording.run)
+        until(lambda: list(spool.segments()))
+        print("pause", file=say)
+        until(lambda: paused_since(take.directory))
+        monkeypatch.setattr(streaming, "FIRST_PICTURE_WITHIN", 0.1)  # an epoch begins half a second after one
+        print("resume", file=say)
+        try:
+            with pytest.raises(SourceLost, match="No key frame"):
+                ran.result(5)
+        finally:
+            print("stop", file=say)
+        take.close(recording.finish(), reason="lost", ending="interrupted")
+        source.close()
+    (gap,) = [gap for gap in spool.gaps(take.directory) if gap.track == "screen"]
+    assert (gap.reason, gap.to_us) == ("paused", spool.closed(take.directory)["screen"].end_us)
