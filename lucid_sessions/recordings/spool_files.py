@@ -8,11 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from uuid import UUID
 
+import structlog
+
 from lucid_sessions.errors import Tampered
 from recorder.errors import Unreadable
 from recorder.names import ClosedMarker, GapMarker, SegmentName
 
 from .models import Chunk
+
+log = structlog.get_logger(__name__)
 
 # What a row and a record of the ledger can hold, and far more than any recording reaches.
 MOST = 2**53 - 1
@@ -25,12 +29,23 @@ LONGEST_TEXT = 10_000
 
 
 def adopted_takes(root: Path, session: UUID | None = None) -> Iterator[tuple[UUID, int, Path]]:
-    """Takes of lost spools that lie in this one, `<take>.<lost spool>`: session, take, directory."""
-    for folder in sorted((root / "takes").glob(f"{session.hex if session else '*'}/*.*")):
-        take, _, spool = folder.name.partition(".")
-        with contextlib.suppress(ValueError):
-            if take.isdecimal() and spool and int(take) <= MOST_TAKES:
-                yield UUID(hex=folder.parent.name), int(take), folder
+    """Takes of lost spools that lie in this one, `<take>.<lost spool>`: session, take, directory.
+
+    Of all sessions, one whose directory cannot be listed hides no other; asked for alone it raises OSError.
+    """
+    for home in sorted((root / "takes").glob(session.hex if session else "*")):
+        try:
+            folders = sorted(home.glob("*.*"))
+        except OSError as error:
+            if session:
+                raise
+            log.error("adopted takes cannot be listed", directory=str(home), reason=str(error))
+            continue
+        for folder in folders:
+            take, _, spool = folder.name.partition(".")
+            with contextlib.suppress(ValueError):
+                if take.isdecimal() and spool and int(take) <= MOST_TAKES:
+                    yield UUID(hex=home.name), int(take), folder
 
 
 def problem(path: Path, name: SegmentName, *, session: UUID, take: int) -> str:

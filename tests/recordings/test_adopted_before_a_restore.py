@@ -1,15 +1,18 @@
 """A database that was restored to a time before an adoption: the host that adopted has the segments still."""
 
+import errno
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
 
 from lucid_sessions.blobs import Where
-from lucid_sessions.recordings import adoption, intake, lost_hosts, reconcile, verification
+from lucid_sessions.recordings import adoption, intake, lost_hosts, reconcile, spool_files, verification
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
@@ -152,3 +155,20 @@ def test_what_is_of_a_session_without_a_row_waits_for_it(restored: Restored) -> 
     SessionKey.objects.bulk_create(keys)
     assert adoption.file_again(restored.by).segments == 3
     assert restored.is_archived()
+
+
+def test_a_directory_that_the_disk_cannot_list_hides_no_other(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, scan = restored.by.spool_root / "takes" / ("0" * 32), os.scandir
+    bad.mkdir()
+
+    def scandir(path: Any) -> Any:
+        if Path(path) == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert adoption.file_again(restored.by).segments == 3
+    with pytest.raises(OSError, match="Input/output"):
+        list(spool_files.adopted_takes(restored.by.spool_root, UUID(int=0)))
