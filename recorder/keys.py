@@ -62,6 +62,8 @@ _NAMES = {
     **{0xFFBE + number: f"F{number + 1}" for number in range(24)},
 }
 _UNICODE = 0x01000000
+# Half a character: whoever sits at a display may give a key such a symbol, and no text can hold it.
+_SURROGATES = range(0xD800, 0xE000)
 
 # Windows that ask for a secret: what is typed into them is never kept, whatever the policy.
 _SECRET_CLASS = re.compile(
@@ -84,7 +86,7 @@ def printed(keysym: int) -> str:
     """What a key prints, for the policy `full`: one character, or the number of the symbol."""
     if 0x20 <= keysym <= 0x7E or 0xA0 <= keysym <= 0xFF:
         return chr(keysym)
-    if _UNICODE < keysym <= _UNICODE + 0x10FFFF:
+    if _UNICODE < keysym <= _UNICODE + 0x10FFFF and keysym - _UNICODE not in _SURROGATES:
         return chr(keysym - _UNICODE)
     if 0xFFAA <= keysym <= 0xFFB9:  # the keypad: its symbols follow ASCII
         return chr(keysym - 0xFF80)

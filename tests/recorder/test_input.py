@@ -153,6 +153,24 @@ def test_masked_keys_are_masked_in_every_layout(tmp_path: Path) -> None:
     assert pressed == ["•", "•", "Return"] * 3
 
 
+def test_a_key_that_somebody_made_print_half_a_character_ends_no_recording(tmp_path: Path) -> None:
+    """Who is recorded may change the keyboard's map: to a surrogate, which no text can hold."""
+    spool = Spool(tmp_path)
+    with display() as shown, recorded(shown, spool, settings=replace(SHARP, input="full")) as child:
+        _map(shown, code=38, keysym=0x100D800)
+        _type_in_layouts(shown, (0,), codes=(38, 36))
+        until(lambda: [line for line in lines(spool, "key") if line["key"] == "Return"])
+        assert child.process.poll() is None
+    pressed = [line["key"] for line in lines(spool, "key") if line["down"]]
+    assert pressed == ["0x100d800", "Return"]
+
+
+def _map(shown: Display, *, code: int, keysym: int) -> None:
+    connection = xcffib.Connection(display=shown.name)
+    connection.core.ChangeKeyboardMapping(1, code, 1, [keysym], is_checked=True).check()
+    connection.disconnect()
+
+
 def _type_in_layouts(shown: Display, groups: tuple[int, ...], *, codes: tuple[int, ...]) -> None:
     """Press and let go these keys in each layout, on the keyboard itself: xdotool would change layouts."""
     connection = xcffib.Connection(display=shown.name)
@@ -190,6 +208,11 @@ def _type_in_layouts(shown: Display, groups: tuple[int, ...], *, codes: tuple[in
         0x13BD: "œ",
         0x20AC: "€",
         0x1000105: "ą",
+        0x100D7FF: "\ud7ff",
+        0x100D800: "0x100d800",
+        0x100DFFF: "0x100dfff",
+        0x100E000: "\ue000",
+        0x110FFFF: "\U0010ffff",
         0xFE51: "0xfe51",
         0x1008FF13: "0x1008ff13",
     }.items(),
