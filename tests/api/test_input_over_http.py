@@ -94,7 +94,9 @@ def told(client: Any, session: Session, query: str = "") -> dict[str, Any]:
 
 
 def test_what_was_done_is_told_for_reading(session: Session) -> None:
-    body = told(client_of(person("auditor")), session)
+    client = client_of(person("auditor"))
+    assert "no-store" in answer_of(client, session).headers.get("Cache-Control", "")
+    body = told(client, session)
     about = {name: body[name] for name in ("from_us", "to_us", "next_from_us", "growing", "hears", "keys")}
     assert about == {
         "from_us": 0,

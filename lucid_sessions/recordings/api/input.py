@@ -17,6 +17,7 @@ from .filmstrip import LATEST_US
 from .ownership import session_of
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, SEALED, refused_as
+from .ranges import UNCACHED
 from .strict import Digits, only
 from .witnessed import Witnessed
 
@@ -209,4 +210,6 @@ class Input(Witnessed, ViewSet):
             playback.must_be_kept(session)
             told = account.account(session, **asked.validated_data)
         growing = session.status not in ENDED
-        return Response({"session": session.pk, "growing": growing, **vars(told)})
+        # What was typed is not to stay on the disk of whoever reads it.
+        body = {"session": session.pk, "growing": growing, **vars(told)}
+        return Response(body, headers={"Cache-Control": UNCACHED})
