@@ -187,5 +187,5 @@ def _visible(request: HttpRequest, pk: UUID, *, deed: str) -> Job:
 def _back(request: HttpRequest) -> str:
     """The page that the form was on."""
     wanted = request.POST.get("next", "")
-    here = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    here = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
     return wanted if here else reverse("console:jobs")

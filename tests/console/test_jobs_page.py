@@ -140,6 +140,14 @@ def test_own_jobs_are_cancelled_and_those_of_others_by_managers(session: Session
     assert events("page.refused") == []  # one attempt is one event
 
 
+@pytest.mark.parametrize("wanted", ["nowhere", "console:session", "//elsewhere.invalid/", "javascript:x"])
+def test_a_way_back_that_leads_nowhere_is_no_failure(session: Session, wanted: str) -> None:
+    auditor = person("auditor")
+    job = asked(session, auditor)
+    answer = browser_of(auditor).post(f"/jobs/{job.pk}/cancel", {"next": wanted})
+    assert (answer.status_code, answer["Location"]) == (302, "/jobs/")
+
+
 def test_what_is_over_stays_and_what_runs_is_told_to_stop(session: Session) -> None:
     auditor = person("auditor")
     browser = browser_of(auditor)
