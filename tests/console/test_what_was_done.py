@@ -119,6 +119,19 @@ def _is_sifted(page: Any) -> None:
     page.get_by_placeholder("Find in texts and titles").fill("")
 
 
+def test_of_one_thing_it_is_said_as_of_one(watched: Any, live_server: Any, world: Installation) -> None:
+    manager, page = person("session_manager"), watched
+    copied = {"k": "clip", "text": True, "length": 1, "sha256": "ab" * 32}
+    session = made(world, written(0, (100_000, copied)))
+    cookie_of(page, live_server, manager)
+    page.goto(f"{live_server.url}/sessions/{session.pk}/")
+    opened(page)
+    page.get_by_label("Windows").uncheck()
+    (row,) = rows(page)
+    assert "a text of 1 byte SHA-256" in row
+    assert page.locator("#done-told").inner_text() == "1 entry in all of the session."
+
+
 def _second(number: int) -> bytes:
     """A second in which six keys are pressed, of which there is each but once."""
     names = [f"F{6 * number + place + 1}" for place in range(6)]

@@ -20,8 +20,9 @@ const HEARD = {
 const times = ({ count }) => (count > 1 ? ` ×${count}` : "");
 const place = ({ x, y, to_x: toX, to_y: toY }) =>
   x === null ? "" : ` at ${x}, ${y}${toX === null || toX === undefined ? "" : ` to ${toX}, ${toY}`}`;
+const counted = (number, one, more) => `${number} ${number === 1 ? one : more}`;
 const copied = ({ text, length }) =>
-  text ? `a text${length === null ? ", its length is not known" : ` of ${length} bytes`}` : "no text";
+  text ? `a text${length === null ? ", its length is not known" : ` of ${counted(length, "byte", "bytes")}`}` : "no text";
 // Of each kind: what it is called, and what is said of it.
 const SAID = {
   typed: ["Typed", (one) => one.text],
@@ -189,7 +190,7 @@ export class Doings {
   #tell() {
     const { from, to, isWhole, growing, entries } = this.account;
     const sought = at("done-find").value.trim() !== "";
-    const number = sought ? `${this.shown.length} of ${entries.length} found` : `${this.shown.length} entries`;
+    const number = sought ? `${this.shown.length} of ${entries.length} found` : counted(this.shown.length, "entry", "entries");
     const part = isWhole ? `in all of the session${growing ? " so far" : ""}` : `in ${clock(from)} – ${clock(to)} of ${clock(this.length())}`;
     at("done-told").textContent = this.fault || (this.reading && !entries.length ? "Reading…" : `${number} ${part}.`);
     at("done-told").classList.toggle("bad", Boolean(this.fault));
