@@ -16,6 +16,7 @@ from recorder.errors import BadSource, SourceLost, Trouble, Unreadable
 from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Orders, Reporter
 from recorder.sources.file import CONVERT, FileSource, MediaStream, open_file
+from recorder.stream_track import StreamTrack
 from recorder.take import Take
 from recorder.track import MOST_BYTES, TrackWriter
 
@@ -24,22 +25,6 @@ if TYPE_CHECKING:
 
 NAP = 0.05
 ABOUT_US = 100_000  # so much earlier than it declares may a stream end, and is complete
-
-
-@dataclass
-class _Track:
-    """One stream on its way into segments: what to add to its times, and where it stands, in ticks.
-
-    `end` is where what came so far has been shown, less the delay.
-    """
-
-    media: MediaStream
-    writer: TrackWriter
-    shift: int
-    delay: int
-    next_cut: int
-    last: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -59,7 +44,7 @@ class FileImport:
     ):
         self._take, self._orders, self._source = take, orders, source
         self._mailbox, self._reporter = mailbox, reporter
-        self._tracks: dict[str, _Track] = {}
+        self._tracks: dict[str, StreamTrack] = {}
         self._next_beat = 0.0
         self._frames = 0
         self._missing: list[_Lacking] = []
@@ -132,7 +117,7 @@ class FileImport:
         if trouble := self._trouble_of(track):
             raise trouble
 
-    def _trouble_of(self, track: _Track) -> Trouble | None:
+    def _trouble_of(self, track: StreamTrack) -> Trouble | None:
         trouble = track.writer.trouble
         if isinstance(trouble, Unreadable):
             return Unreadable(f"{self._source.path} cannot be taken over. {trouble} {CONVERT}")
@@ -158,7 +143,7 @@ class FileImport:
             return self._orders.resume_us.get(name, 0)
         return us_of(track.end + track.delay, track.media.timescale)
 
-    def _open(self, media: MediaStream, packet: Packet[Any]) -> _Track:
+    def _open(self, media: MediaStream, packet: Packet[Any]) -> StreamTrack:
         """The muxer counts from the first packet's presentation; make that its place in decode order."""
         segment_ticks = round(self._orders.settings.segment_seconds * media.timescale)
         start = self._origin.ticks(media, packet)
@@ -175,16 +160,16 @@ class FileImport:
             at_us = us_of(start, media.timescale)
             self._reporter.tell("recording", start_us=at_us, left_out=self._source.left_out)
         begin = start - delay
-        return _Track(media, writer, start - first, delay, start + segment_ticks, begin - 1, begin)
+        return StreamTrack(media, writer, start - first, delay, start + segment_ticks, begin - 1, begin)
 
-    def _is_cut(self, track: _Track, packet: Packet[Any], *, at: int) -> bool:
+    def _is_cut(self, track: StreamTrack, packet: Packet[Any], *, at: int) -> bool:
         if not (packet.is_keyframe and (at >= track.next_cut or track.writer.is_large)):
             return False
         segment_ticks = round(self._orders.settings.segment_seconds * track.media.timescale)
         track.next_cut = at + segment_ticks
         return True
 
-    def _too_large(self, track: _Track) -> str:
+    def _too_large(self, track: StreamTrack) -> str:
         began = track.next_cut - round(self._orders.settings.segment_seconds * track.media.timescale)
         where = f"{MOST_BYTES >> 20} MiB from {_clock(us_of(began, track.media.timescale))} on"
         return f"{self._source.path} has no key frame in {where}; no segment may be larger. {CONVERT}"

@@ -1,4 +1,4 @@
-"""One stream of an epoch that is taken over as it is: where its packets stand in the recording."""
+"""One stream of a camera or a file, taken over as it is: where its packets stand in the recording."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class StreamTrack:
     """What to add to a stream's times, and where it stands, all in ticks.
 
-    `delay` is by how much the epoch's first picture is shown later than it is decoded.
+    `delay` is by how much the epoch's first picture is shown later than it is decoded. `end` is where what
+    came so far has been shown, less the delay.
     """
 
     media: MediaStream

@@ -1,20 +1,23 @@
-"""Who is let in to a page, and to which session."""
+"""Who is let in to a page, and to which session or job."""
 
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.views import redirect_to_login
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.urls import reverse, reverse_lazy
 
 from lucid_sessions.access import audit
-from lucid_sessions.recordings.api.ownership import sessions_of
+from lucid_sessions.access.models import Job
+from lucid_sessions.recordings.api.ownership import jobs_of, sessions_of
 from lucid_sessions.recordings.models import Session
 
 from .witnessed import note
 
+Row = TypeVar("Row", bound=Model)
 SIGN_IN = reverse_lazy("console:sign-in")
 
 
@@ -45,8 +48,17 @@ def _page_of(place: dict[str, Any]) -> str:
 
 def visible(request: HttpRequest, pk: UUID, *, deed: str) -> Session:
     """The session; 404 for one of another's, which the audit tells of as a `deed` that was denied."""
-    session = sessions_of(request.user).filter(pk=pk).first()
-    if session is None:
-        note(request, deed, outcome=audit.DENIED, session=str(pk))
-        raise Http404("There is no such session, or it is not yours.")
-    return session
+    return _one_of(sessions_of(request.user), pk, request, deed, session=str(pk))
+
+
+def visible_job(request: HttpRequest, pk: UUID, *, deed: str) -> Job:
+    """The same of a job."""
+    return _one_of(jobs_of(request.user), pk, request, deed, item=str(pk))
+
+
+def _one_of(rows: "QuerySet[Row]", pk: UUID, request: HttpRequest, deed: str, **about: str) -> Row:
+    row = rows.filter(pk=pk).first()
+    if row is None:
+        note(request, deed, outcome=audit.DENIED, **about)
+        raise Http404(f"There is no such {rows.model._meta.verbose_name}, or it is not yours.")
+    return row

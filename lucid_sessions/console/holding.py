@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -70,7 +70,8 @@ def place(request: HttpRequest, session_id: UUID) -> HttpResponse:
     session = visible(request, session_id, deed=PLACED)
     if is_unexplained(request, PLACED, session=str(session_id)):
         return question(request)
-    form, person = NewHold(request.POST), _person(request)
+    form = NewHold(request.POST)
+    person: Any = request.user
     with told(request, PLACED, session=str(session_id)) as event:
         form.require_valid()
         why = form.cleaned_data["reason"]
@@ -89,14 +90,10 @@ def release(request: HttpRequest, session_id: UUID, hold_id: str) -> HttpRespons
     if is_unexplained(request, RELEASED, session=str(session_id)):
         return question(request)
     form = Reason(request.POST)
+    person: Any = request.user
     with told(request, RELEASED, session=str(session_id), item=hold_id[:120]):
         form.require_valid()
         require_active(session, hold_id)
-        hold = holds.release(session, hold_id, by=_person(request), why=form.cleaned_data["reason"])
+        hold = holds.release(session, hold_id, by=person, why=form.cleaned_data["reason"])
         messages.success(request, f"The hold that {hold['by']} placed is released.")
     return redirect("console:session", session_id=session.pk)
-
-
-def _person(request: HttpRequest) -> holds.Person:
-    person: Any = request.user
-    return cast(holds.Person, person)

@@ -1,25 +1,25 @@
-"""What the list of sessions is narrowed to: the fields of its form, looked for by the API's filters."""
+"""What a list is narrowed to: the fields of its form, looked for by the API's filters."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Generic, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 
-from lucid_sessions.recordings.api.filters import SessionFilter
-from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.api.filters import Narrowing
 
-FIELDS = ("text", "status", "owner", "project", "environment", "tag", "from", "to")
-# Of the form's days, which are days of UTC, the first and the last are meant.
+Row = TypeVar("Row", bound=Model)
+# Of a form's days, which are days of UTC, the first and the last are meant.
 DAYS = {"from": ("created_after", timedelta()), "to": ("created_before", timedelta(days=1))}
 
 
 @dataclass(frozen=True)
-class Narrowed:
-    """The sessions that fit what was `given`; none while there are `faults`, for a list too long misleads."""
+class Narrowed(Generic[Row]):
+    """The rows that fit what was `given`; none while there are `faults`, for a list too long misleads."""
 
-    sessions: "QuerySet[Session]"
+    rows: "QuerySet[Row]"
     given: dict[str, str]
     faults: list[str]
 
@@ -29,12 +29,14 @@ class Narrowed:
         return bool(self.given.keys() - {"text", "status"})
 
 
-def narrow(listed: "QuerySet[Session]", asked: QueryDict) -> Narrowed:
-    """The listed sessions that fit the form; fields that are empty are as if they were not there."""
-    given = {name: text for name in FIELDS if (text := asked.get(name, "").strip())}
+def narrow(
+    listed: "QuerySet[Row]", asked: QueryDict, *, by: type[Narrowing], fields: tuple[str, ...]
+) -> "Narrowed[Row]":
+    """The listed rows that fit the form; fields that are empty are as if they were not there."""
+    given = {name: text for name in fields if (text := asked.get(name, "").strip())}
     wanted, faults = _of_the_api(given)
     if not faults:
-        found = SessionFilter(wanted, listed)
+        found = by(wanted, listed)
         try:
             if found.is_valid():
                 return Narrowed(found.qs, given, [])

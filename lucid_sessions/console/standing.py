@@ -10,15 +10,13 @@ from django.utils import timezone
 
 from lucid_sessions.recordings import clock_guard, queues, quota, scrub, setbacks, upkeep
 from lucid_sessions.recordings.api.figures import reasons
-from lucid_sessions.recordings.lifecycle import STAGES, UNFINISHED, State, stage_for
+from lucid_sessions.recordings.lifecycle import STAGES, UNFINISHED, stage_for
 from lucid_sessions.recordings.models import Checkpoint, Chunk, RecorderHost
 from lucid_sessions.recordings.sessions import HOST_SEEN_WITHIN
 
 # Longer than a session waits after any single loss (docs/reliability.md): then somebody should look.
 LONG = timedelta(seconds=60)
 LISTED = 20
-# Where something is not null SQLite looks for in every row, but for what is later than this in an index.
-EVER = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Standing:
 def look() -> Standing:
     """How it stands now. Only what is unfinished or stuck is counted: a large archive costs no more."""
     depths = queues.depths()
-    quarantined = Chunk.objects.filter(quarantined_at__gt=EVER).exclude(state=State.EXPIRED).order_by()
+    quarantined = setbacks.quarantined().order_by()
     return Standing(
         waiting=_waiting(depths),
         reasons=reasons(_unfinished()),

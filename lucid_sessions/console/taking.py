@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -20,14 +20,16 @@ from lucid_sessions.access import audit, reasons
 from lucid_sessions.access.models import Job, JobStatus, uuid7
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import job_results, jobs
+from lucid_sessions.recordings.api.filters import JobFilter
 from lucid_sessions.recordings.api.ownership import jobs_of, may_cancel, require_there
 from lucid_sessions.recordings.api.rates import require_turn
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.models import Session
 from lucid_sessions.recordings.tombstones import GONE
 
-from .doors import needs, visible
+from .doors import needs, visible, visible_job
 from .job_rows import job_rows
+from .narrowing import narrow
 from .once import Once
 from .witnessed import is_unexplained, note, question, said, told
 
@@ -114,23 +116,13 @@ def listed(request: HttpRequest) -> HttpResponse:
     if is_unexplained(request, "jobs.listed"):
         return question(request)
     note(request, "jobs.listed")
-    found = jobs_of(request.user)
-    wanted = request.GET.get("status", "")
-    if wanted in JobStatus.values:
-        found = found.filter(status=wanted)
-    of = None
-    with suppress(ValueError):
-        of = UUID(request.GET.get("session", ""))
-        found = found.filter(session=of)
-    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
-    narrowed = {"status": wanted, "session": of or "", "reason": said(request)}
+    narrowed = narrow(jobs_of(request.user), request.GET, by=JobFilter, fields=("status", "session"))
+    page = Paginator(narrowed.rows, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "rows": job_rows(page.object_list, user=request.user),
-        "wanted": wanted,
-        "of": of,
+        "narrowed": narrowed,
         "why": said(request),
-        "query": urlencode({name: value for name, value in narrowed.items() if value}),
         "statuses": JobStatus.values,
         "hours": settings.LUCID_RESULT_HOURS,
     }
@@ -141,7 +133,7 @@ def listed(request: HttpRequest) -> HttpResponse:
 @needs("export")
 def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """Cancel a job; one that is over stays as it is."""
-    job = _visible(request, job_id, deed="job.cancelled")
+    job = visible_job(request, job_id, deed="job.cancelled")
     if is_unexplained(request, "job.cancelled", item=str(job_id)):
         return question(request)
     about: dict[str, Any] = {"session": str(job.session), "item": str(job_id)}
@@ -163,7 +155,7 @@ def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @needs("export")
 def result(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """On to the download, which the API gives out, and tells the audit; here only the reason is asked for."""
-    job = _visible(request, job_id, deed=DOWNLOADED)
+    job = visible_job(request, job_id, deed=DOWNLOADED)
     if is_unexplained(request, DOWNLOADED, item=str(job_id)):
         return question(request)
     if job_results.result_path(job) is None:
@@ -174,14 +166,6 @@ def result(request: HttpRequest, job_id: UUID) -> HttpResponse:
     why = said(request)
     address = reverse("api:job-result", args=[job_id])
     return redirect(f"{address}?{urlencode({'reason': why})}" if why else address)
-
-
-def _visible(request: HttpRequest, pk: UUID, *, deed: str) -> Job:
-    job = jobs_of(request.user).filter(pk=pk).first()
-    if job is None:
-        note(request, deed, outcome=audit.DENIED, item=str(pk))
-        raise Http404("There is no such job, or it is not yours.")
-    return job
 
 
 def _back(request: HttpRequest) -> str:

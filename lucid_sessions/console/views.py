@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from lucid_sessions.access import audit, lockout, reasons, roles
 from lucid_sessions.recordings import quota, sessions
 from lucid_sessions.recordings.api.figures import session_statistics
+from lucid_sessions.recordings.api.filters import SessionFilter
 from lucid_sessions.recordings.api.ownership import sessions_of
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Gap
@@ -29,6 +30,7 @@ from .standing import look
 from .witnessed import is_unexplained, note, question, said, told
 
 PAGE = 25
+LOOKED_FOR = ("text", "status", "owner", "project", "environment", "tag", "from", "to")
 MICROSECONDS = re.compile(r"[0-9]{1,18}")
 VERBS = {"start": sessions.start, "pause": sessions.pause, "resume": sessions.resume, "stop": sessions.stop}
 
@@ -72,8 +74,9 @@ def home(request: HttpRequest) -> HttpResponse:
     if is_unexplained(request, "sessions.listed"):
         return question(request)
     note(request, "sessions.listed")
-    narrowed = narrow(sessions_of(request.user).prefetch_related("owner"), request.GET)
-    page = Paginator(narrowed.sessions, PAGE).get_page(request.GET.get("page"))
+    listed = sessions_of(request.user).prefetch_related("owner")
+    narrowed = narrow(listed, request.GET, by=SessionFilter, fields=LOOKED_FOR)
+    page = Paginator(narrowed.rows, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "rows": rows_of(list(page.object_list)),

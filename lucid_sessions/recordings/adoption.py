@@ -64,7 +64,7 @@ def adopt(world: Installation, lost: str) -> Adopted:
         raise Retryable(f"The host of spool {lost} was heard from within the last half minute: is it lost?")
     for place in _here(world, lost):
         if _is_known(place[0]):
-            _file_take(*place, done, world=world)
+            _file_take(*place, done, world=world, lost=lost)
     for copy in sorted(found, key=_segments_first):
         try:
             _adopt(copy, done, world=world, mirror=mirror)
@@ -94,7 +94,7 @@ def file_again(world: Installation) -> Adopted:
         try:
             lost = directory.name.partition(".")[2]
             if (is_known := _is_known(session)) and not lost_hosts.lives(lost):
-                _file_take(session, take, directory, done, world=world)
+                _file_take(session, take, directory, done, world=world, lost=lost)
                 _take_over(session, take, lost, mine=world.spool.identity)
             elif any(world.spool.segments(directory)):
                 done.waits += 1
@@ -123,9 +123,10 @@ def _is_known(session: UUID) -> bool:
     return Session.objects.filter(pk=session).exists()
 
 
-def _file_take(session: UUID, take: int, directory: Path, done: Adopted, *, world: Installation) -> None:
+def _file_take(
+    session: UUID, take: int, directory: Path, done: Adopted, *, world: Installation, lost: str
+) -> None:
     """What was adopted of this take has its rows."""
-    lost = directory.name.partition(".")[2]
     for path, name in world.spool.segments(directory):
         if problem := spool_files.problem(path, name, session=session, take=take):
             done.problems.append(f"{path}: {problem}")

@@ -21,9 +21,9 @@ from lucid_sessions import archive
 from lucid_sessions.blobs import Blobs, is_bucket
 from lucid_sessions.errors import LucidError, Retryable, Tampered
 
-from . import events, leaves, observation, quota
+from . import events, leaves, observation, quota, setbacks
 from .installation import Installation
-from .lifecycle import ARCHIVED, BAD_BLOB, State
+from .lifecycle import ARCHIVED, BAD_BLOB
 from .models import Chunk, Session
 from .proven import ProvenLog
 
@@ -41,8 +41,7 @@ FRESH = timedelta(days=1)
 WAITING = 10_000
 # How the reason begins of a chunk whose blob is good again, and stays in quarantine all the same.
 UNLOCKED = f"{BAD_BLOB}the blob is good again, but cannot be locked as its legal hold demands: "
-# Where something is not null SQLite looks for in every row, but for what is later than this in an index.
-EVER = datetime.fromtimestamp(0, UTC)
+NEVER = datetime.fromtimestamp(0, UTC)
 
 Replica = Callable[[str], bytes | None]
 """Given a blob's name, its bytes from another copy of the archive, or None. They are not simply believed."""
@@ -122,11 +121,10 @@ def run(
 
 def _unlocked(*, size: int) -> list[Chunk]:
     """A page of those whose lock is missing, the one that was tried longest ago first."""
-    bad = Chunk.objects.filter(quarantined_at__gt=EVER, reason__startswith=UNLOCKED)
-    there = bad.exclude(state=State.EXPIRED).order_by("quarantined_at", "pk")
+    there = setbacks.quarantined().filter(reason__startswith=UNLOCKED).order_by("quarantined_at", "pk")
     # They take turns; sorted here, since no index has both.
     found = there.values_list("verified_at", "pk")[:WAITING]
-    turn = sorted((verified or EVER, pk) for verified, pk in found)[:size]
+    turn = sorted((verified or NEVER, pk) for verified, pk in found)[:size]
     return list(Chunk.objects.filter(pk__in=[pk for _, pk in turn]).order_by()) if turn else []
 
 

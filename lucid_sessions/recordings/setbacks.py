@@ -8,7 +8,7 @@ What is missing between two stages is computed anew: back to CAPTURED. Quarantin
 
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -34,12 +34,19 @@ LONGEST_AFTER_LOSS = 5.0
 LONGEST_REASON = 2000
 # Keys in one query; SQLite takes 32,766.
 MOST_AT_ONCE = 1000
+# Where something is not null SQLite looks for in every row, but for what is later than this in an index.
+EVER = datetime.fromtimestamp(0, UTC)
 
 Outcome = Literal["waits", "quarantined", "recompute", "overtaken"]
 
 
 class Final(Refused):
     """The chunk's own fault, and trying again cannot help."""
+
+
+def quarantined() -> "QuerySet[Chunk]":
+    """What a person has to see to."""
+    return Chunk.objects.filter(quarantined_at__gt=EVER).exclude(state=State.EXPIRED)
 
 
 def record(chunk: Chunk, *, stage: str, error: LucidError) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lucid_sessions.access import audit
 from tests.programs import needed
 from tests.waiting import PATIENCE
 
@@ -16,6 +17,12 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
 """
+
+
+@pytest.fixture(autouse=True)
+def no_look_is_remembered() -> None:
+    """A look is written once a minute: of another test's nothing is known."""
+    audit.forget_looks()
 
 
 @pytest.fixture(scope="session")

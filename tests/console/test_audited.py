@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from lucid_sessions.access import audit
 from lucid_sessions.access.models import AuditEvent, User
 from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.installation import Installation
@@ -15,11 +14,6 @@ from tests.api.people import person
 pytestmark = pytest.mark.django_db
 
 BACKEND = "lucid_sessions.access.lockout.GuardedBackend"
-
-
-@pytest.fixture(autouse=True)
-def no_look_is_remembered() -> None:
-    audit.forget_looks()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.test import Client
 
-from lucid_sessions.access import audit
 from lucid_sessions.access.models import AuditEvent, Job, User
 from lucid_sessions.recordings import jobs, sessions
 from lucid_sessions.recordings.api import rates
@@ -32,11 +31,6 @@ from .test_pages import browser_of, cookie_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ALL = ("session.evidence-asked", "session.export-asked", "session.exported")
-
-
-@pytest.fixture(autouse=True)
-def no_look_is_remembered() -> None:
-    audit.forget_looks()
 
 
 @pytest.fixture

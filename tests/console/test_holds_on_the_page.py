@@ -6,7 +6,6 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import Permission
 
-from lucid_sessions.access import audit
 from lucid_sessions.access.models import AuditEvent
 from lucid_sessions.recordings import holds
 from lucid_sessions.recordings.installation import Installation
@@ -20,11 +19,6 @@ from .test_pages import browser_of, cookie_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EVENTS = ("session.held", "session.released")
-
-
-@pytest.fixture(autouse=True)
-def no_look_is_remembered() -> None:
-    audit.forget_looks()
 
 
 @pytest.fixture

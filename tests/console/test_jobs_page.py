@@ -23,11 +23,6 @@ from .test_pages import browser_of, cookie_of
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def no_look_is_remembered() -> None:
-    audit.forget_looks()
-
-
 @pytest.fixture
 def session(world: Installation) -> Session:
     assert world.spool.identity
@@ -82,7 +77,13 @@ def test_jobs_are_found_by_status_and_session_page_by_page(session: Session) -> 
     elsewhere = asked(other, auditor)
     assert listed(auditor, status="failed") == [failed.pk]
     assert listed(auditor, session=str(other.pk)) == [elsewhere.pk]
-    assert listed(auditor, session="x", status="x", page="x") == [elsewhere.pk, failed.pk]
+    assert listed(auditor, session="", status="", page="x") == [elsewhere.pk, failed.pk]
+    assert listed(auditor, session=str(session.pk).upper()) == [failed.pk]
+    for query, why in (({"session": "x"}, "is no UUID."), ({"status": "lost"}, "is not a valid choice.")):
+        unread = browser_of(auditor).get("/jobs/", query)
+        assert unread.context["rows"] == []
+        assert why in unread.content.decode()
+        assert "Nothing is shown until that is mended." in unread.content.decode()
     assert "No job is running" in browser_of(auditor).get("/jobs/?status=running").content.decode()
     for _ in range(25):
         asked(session, auditor)

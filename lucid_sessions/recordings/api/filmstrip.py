@@ -26,7 +26,7 @@ from .ownership import chunk_of, session_of
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, SEALED, refused_as
 from .ranges import Whatever
-from .strict import Digits, only
+from .strict import Digits, asked
 from .witnessed import Witnessed
 
 PICTURE = "image/webp"
@@ -86,9 +86,8 @@ class Filmstrip(Witnessed, ViewSet):
     def index(self, request: Request, session_id: UUID) -> Response:
         """List small pictures of a session with how much of the screen changed and how often was pressed."""
         session = session_of(request.user, session_id)
-        asked = Wanted(data=only(Wanted().fields, request.query_params).dict())
-        asked.is_valid(raise_exception=True)
-        frames = [_body(session, frame) for frame in filmstrip(session, **asked.validated_data)]
+        part = asked(Wanted, request.query_params)
+        frames = [_body(session, frame) for frame in filmstrip(session, **part)]
         growing = session.status not in ENDED
         return Response(FilmstripBody({"session": session.pk, "growing": growing, "frames": frames}).data)
 

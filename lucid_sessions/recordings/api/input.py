@@ -18,7 +18,7 @@ from .ownership import session_of
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, SEALED, refused_as
 from .ranges import UNCACHED
-from .strict import Digits, only
+from .strict import Digits, asked
 from .witnessed import Witnessed
 
 NOT_TOLD = (account.PENDING, account.QUARANTINED, account.SHREDDED, account.DAMAGED)
@@ -204,11 +204,10 @@ class Input(Witnessed, ViewSet):
         Only moves of the pointer are left out. A long session comes in stretches: go on from `next_from_us`.
         """
         session = session_of(request.user, session_id)
-        asked = Wanted(data=only(Wanted().fields, request.query_params).dict())
-        asked.is_valid(raise_exception=True)
+        part = asked(Wanted, request.query_params)
         with refused_as(SEALED):
             playback.must_be_kept(session)
-            told = account.account(session, **asked.validated_data)
+            told = account.account(session, **part)
         growing = session.status not in ENDED
         # What was typed is not to stay on the disk of whoever reads it.
         body = {"session": session.pk, "growing": growing, **vars(told)}

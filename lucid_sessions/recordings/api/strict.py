@@ -146,3 +146,10 @@ def _fault_of_text(field: serializers.CharField, value: Any) -> str | None:
     if value and not field.allow_blank and field.trim_whitespace and not VISIBLE.search(value):
         return "Needs a character that can be seen."
     return None
+
+
+def asked(form: type[serializers.Serializer[Any]], query: QueryDict) -> dict[str, Any]:
+    """What a query asks for, read by the form; ValidationError for anything else, or given twice."""
+    read = form(data=only(form().fields, query).dict())
+    read.is_valid(raise_exception=True)
+    return dict(read.validated_data)
