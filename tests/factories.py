@@ -4,6 +4,7 @@ import io
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -45,9 +46,16 @@ def segment_bytes(number: int = 1, *, frames: int = 10, width: int = 64) -> byte
     return out.getvalue()
 
 
+def ready(source: str, **facts: Any) -> Session:
+    """A session with its keys, as its start leaves it, which no recorder is to take."""
+    session = sessions.create(source, **facts)
+    sessions.complete_keys(session)
+    return session
+
+
 def recorded_session(world: Installation, *, segments: int = 3, name: str = "a session") -> Session:
     """A session whose one take has ended: its segments lie in the spool, and nothing is processed."""
-    session = sessions.create("synthetic://64x48", name=name)
+    session = ready("synthetic://64x48", name=name)
     Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
     take(session, world)
     for counter in range(1, segments + 1):

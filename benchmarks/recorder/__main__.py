@@ -39,6 +39,7 @@ class Measured:
     """One recorder in one scene."""
 
     share: float
+    pictures: float  # a second; only of full motion
     megabytes_an_hour: float
     alike: Alike
 
@@ -86,6 +87,9 @@ def side_by_side(home: Path, asked: argparse.Namespace) -> Iterator[Figure]:
             mine.share <= part * theirs.share if part else None,
         )
         yield Figure(f"{scene}: CPU of a core, ffmpeg", f"{theirs.share:.1f} %")
+        if scene == "full motion":
+            each = " and ".join(_a_picture(one) for one in (mine, theirs))
+            yield Figure(f"{scene}: pictures a second, CPU of each, ours and ffmpeg", each)
         if scene not in LONG:
             yield Figure(f"{scene}: MB an hour, ours", f"{mine.megabytes_an_hour:,.1f}")
         yield Figure(f"{scene}: MB an hour, ffmpeg", f"{theirs.megabytes_an_hour:,.1f}")
@@ -93,6 +97,11 @@ def side_by_side(home: Path, asked: argparse.Namespace) -> Iterator[Figure]:
         yield _similar(f"{scene}: SSIM of luma, ours", one.luma, other.luma)
         yield _similar(f"{scene}: SSIM of brightness (BT.601), ours", one.brightness, other.brightness)
         yield _similar(f"{scene}: SSIM of red, green and blue, ours", one.colours, other.colours)
+
+
+def _a_picture(one: Measured) -> str:
+    cost = 10 * one.share / one.pictures if one.pictures else 0.0
+    return f"{one.pictures:.1f}, {cost:.1f} ms"
 
 
 def _similar(what: str, mine: float, theirs: float) -> Figure:
@@ -103,15 +112,15 @@ def _measure(scene: str, recorder: Recorder, home: Path, *, seconds: float) -> M
     """CPU and bytes over a stretch; then the screen is held three times, and compared."""
     with scenes.desktop(scene) as shown, recorder(shown, home, settings=PLAIN) as running:
         time.sleep(2)
-        meter = Meter(running.pid)
+        meter, began = Meter(running.pid), time.time() - running.began
         time.sleep(seconds)
-        share = meter.share()
+        share, ended = meter.share(), time.time() - running.began
         held = [_held(shown, running) for _ in range(3)]
     found = [best_near(running.files_around(moment), moment, source=source) for moment, source in held]
-    size = running.megabytes_an_hour
+    size, pictures = running.megabytes_an_hour, running.pictures(began, ended) / (ended - began)
     for path in running.files:
         path.unlink()
-    return Measured(share, size, Alike.mean(found))
+    return Measured(share, pictures, size, Alike.mean(found))
 
 
 def _held(shown: scenes.Desktop, running: Running) -> tuple[float, Any]:

@@ -27,10 +27,11 @@ from .events import CHANGED
 from .installation import installation
 from .lifecycle import ENDED, Desired, Status
 from .models import RecorderHost, Session, SessionKey
+from .tombstones import GONE
 
 log = structlog.get_logger(__name__)
 
-# What a source can deliver; a key is born for each before anything is recorded.
+# What a source can deliver; a key is born for each when a session is started.
 TRACKS: dict[str, tuple[str, ...]] = {
     "synthetic": ("screen", "thumb"),
     "x11": ("screen", "thumb", "input", "audio"),
@@ -56,7 +57,7 @@ def create(
     beside: Sequence[Model] = (),
     **metadata: Any,
 ) -> Session:
-    """A new session with its keys; Refused, leaving nothing, when source or configuration cannot work.
+    """A new session; Refused, leaving nothing, when source or configuration cannot work.
 
     `password` is that of another machine's desktop; it is sealed to the recorders before this returns.
     `beside` are rows that are written with it, in the same transaction.
@@ -71,10 +72,9 @@ def create(
         owner=owner,
         **metadata,
     )
-    rows = _new_keys(session, TRACKS[urlsplit(source).scheme])
     if password:
         targets.keep(installation().keys, session.pk, password)
-    group_commit.write([*rows, session, *tags.rows_of(session.pk, session.tags), *beside])
+    group_commit.write([session, *tags.rows_of(session.pk, session.tags), *beside])
     return session
 
 
@@ -117,12 +117,16 @@ def check_audible(source: str, recording_config: Mapping[str, Any]) -> None:
         raise Refused(f"audio_enabled: {kind}:// carries no sound, only {with_sound}: leave it out or false.")
 
 
-def _complete_keys(session: Session) -> None:
-    """A key for each track that the source can deliver: a release may record more than the one before."""
+def complete_keys(session: Session) -> None:
+    """The session has a key for each track that its source can deliver; those that it had stay.
+
+    Whoever does this at the same time gives it the same ones: what another has written is kept, and of each
+    key that could be kept the private half is there.
+    """
     wanted = TRACKS.get(urlsplit(session.source).scheme, ())
     there = set(SessionKey.objects.filter(session=session).values_list("track", flat=True))
     if lacking := [one for one in wanted if one not in there]:
-        SessionKey.objects.bulk_create(_new_keys(session, lacking))
+        SessionKey.objects.bulk_create(_new_keys(session, lacking), ignore_conflicts=True)
 
 
 def _new_keys(session: Session, tracks: Sequence[str]) -> list[SessionKey]:
@@ -136,6 +140,11 @@ def _new_keys(session: Session, tracks: Sequence[str]) -> list[SessionKey]:
         )
         for track, statement in installation().keys.new_session_keys(session.pk, tracks).items()
     ]
+
+
+def _forget_keys(session: Session) -> None:
+    SessionKey.objects.filter(session=session).delete()
+    installation().keys.shred(session.pk)
 
 
 def check(source: str) -> None:
@@ -178,7 +187,10 @@ def resolution(text: str) -> tuple[int, int]:
 
 
 def start(session: Session) -> Session:
-    """The session waits for a recorder; Refused when started before, Retryable while there is no room."""
+    """The session has its keys and waits for a recorder.
+
+    Refused when it was started before, Retryable while there is no room, or while keys cannot be written.
+    """
     try:
         admit(session.project)
     except Retryable as error:
@@ -187,9 +199,15 @@ def start(session: Session) -> Session:
         facts = {**events.facts_of(session), "reason": str(error)[:500]}
         events.note_if_wanted(events.REFUSED, key, facts=facts)
         raise
-    started = _move(session, (Status.CREATED,), status=Status.STARTING, desired=Desired.RECORD)
-    _complete_keys(started)  # only who won the start: a track has one key
-    return started
+    session.refresh_from_db(fields=["status"])
+    if new := session.status == Status.CREATED:
+        complete_keys(session)  # before any recorder may take it: what it records must be openable
+    try:
+        return _move(session, (Status.CREATED,), status=Status.STARTING, desired=Desired.RECORD)
+    except Refused:
+        if new and session.status in GONE:  # deleted meanwhile, when there was nothing to shred yet
+            _forget_keys(session)
+        raise
 
 
 def pause(session: Session) -> Session:

@@ -1,4 +1,4 @@
-"""Sessions that many create at once while processes are killed: what was acknowledged is there."""
+"""Sessions that many create and start at once while processes are killed: what was acknowledged is there."""
 
 import http.client
 import json
@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from tests.api.live import HOST, Live, live_api
 from tests.operations.processes import ROOT
@@ -22,30 +23,47 @@ ASKERS, KILLS, SECONDS_BETWEEN = 12, 5, 0.7
 TOLD = """
 import json
 from lucid_sessions.access.models import AuditEvent
+from lucid_sessions.recordings import session_keys
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.models import Session
 keys, rows = installation().keys, Session.objects.filter(name="killed").prefetch_related("keys")
 opens = {str(row.pk): sorted(key.track for key in row.keys.all()) for row in rows}
-files = [pk for pk in opens if len(keys.sealed_keys(pk)) == 1]
+started = [str(row.pk) for row in rows if row.status != "created"]
+sealed = {pk: [kid for path in keys.sealed_keys(pk) for one in session_keys.read(path) for kid in one.sealed]
+          for pk in opens}
+statements = {pk: [one.statement for path in keys.sealed_keys(pk) for one in session_keys.read(path)]
+              for pk in opens}
+files = [str(row.pk) for row in rows if row.keys.all()
+         and all(bytes(key.statement) in statements[str(row.pk)] for key in row.keys.all())
+         and len(sealed[str(row.pk)]) == len(keys.recipients) * len(statements[str(row.pk)])]
 created = AuditEvent.objects.filter(action="session.created", outcome="done")
 events = [one for one in created.values_list("session", flat=True) if one in opens]
-print(json.dumps({"tracks": opens, "files": files, "events": events}))
+print(json.dumps({"tracks": opens, "started": started, "files": files, "events": events}))
 """
 
 
 def create(live: Live) -> str | None:
     """The id of one more session, or None when no answer came."""
-    body = json.dumps({"name": "killed", "source": {"kind": "synthetic"}})
+    return posted(live, "", {"name": "killed", "source": {"kind": "synthetic"}}, status=201)
+
+
+def start(live: Live, session: str) -> str | None:
+    """Its id when it was started, or None when no answer came."""
+    return posted(live, f"/{session}/start", None, status=200)
+
+
+def posted(live: Live, path: str, body: dict[str, Any] | None, *, status: int) -> str | None:
     headers = {**live.bearer, "Content-Type": "application/json"}
     with closing(http.client.HTTPConnection(HOST, live.port, timeout=PATIENCE)) as connection:
         try:
-            connection.request("POST", "/api/v1/sessions", body=body, headers=headers)
+            content = json.dumps(body) if body else None
+            connection.request("POST", f"/api/v1/sessions{path}", body=content, headers=headers)
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException):
             time.sleep(0.05)  # the process is gone; its successor is on its way
             return None
-        assert answer.status == 201, text
+        assert answer.status == status, text
         return str(json.loads(text)["id"])
 
 
@@ -58,14 +76,16 @@ def one_killed(live: Live) -> bool:
     return False
 
 
-def killed_while_created(live: Live) -> list[str]:
-    """What was acknowledged while one process after another was killed."""
-    over, acknowledged = threading.Event(), list[str]()
+def killed_while_used(live: Live) -> tuple[list[str], list[str]]:
+    """What was created, and of it what was started, while one process after another was killed."""
+    over, created, started = threading.Event(), list[str](), list[str]()
 
     def ask() -> None:
         while not over.is_set():
             if made := create(live):
-                acknowledged.append(made)
+                created.append(made)
+                if start(live, made):
+                    started.append(made)
 
     with ThreadPoolExecutor(ASKERS) as askers:
         asking = [askers.submit(ask) for _ in range(ASKERS)]
@@ -77,17 +97,21 @@ def killed_while_created(live: Live) -> list[str]:
             over.set()
         for one in asking:
             one.result()
-    return acknowledged
+    return created, started
 
 
-def test_every_acknowledged_session_is_there_with_keys_and_event(tmp_path: Path) -> None:
+def test_every_acknowledged_session_is_there_with_its_event_and_once_started_with_its_keys(
+    tmp_path: Path,
+) -> None:
     with live_api(tmp_path / "home", RATE_LIMIT_ENABLED="false") as live:
-        acknowledged = killed_while_created(live)
+        created, started = killed_while_used(live)
         command = [sys.executable, "manage.py", "shell", "-v", "0", "-c", TOLD]
         told = json.loads(subprocess.check_output(command, cwd=ROOT, env=live.variables, text=True))
-    assert len(acknowledged) > KILLS
-    print(f"{len(acknowledged)} acknowledged, {len(told['tracks'])} there")
-    assert set(acknowledged) <= set(told["tracks"]) <= set(told["files"])
-    assert {tuple(tracks) for tracks in told["tracks"].values()} == {("screen", "thumb")}
+    assert len(started) > KILLS
+    print(f"{len(created)} created, {len(started)} started, {len(told['tracks'])} there")
+    assert set(created) <= set(told["tracks"])
     assert len(told["events"]) == len(set(told["events"]))
     assert set(told["tracks"]) == set(told["events"])
+    # Also those whose answer did not come: no recorder may take what nobody could open.
+    assert set(started) <= set(told["started"]) <= set(told["files"])
+    assert {tuple(told["tracks"][one]) for one in told["started"]} == {("screen", "thumb")}

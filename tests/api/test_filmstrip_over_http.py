@@ -9,7 +9,7 @@ import pytest
 
 from lucid_sessions.access import audit, tokens
 from lucid_sessions.access.models import AuditEvent
-from lucid_sessions.recordings import reconcile, sessions
+from lucid_sessions.recordings import reconcile
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Desired, Status
 from lucid_sessions.recordings.models import Chunk, Session
@@ -54,7 +54,7 @@ def typed(counter: int) -> bytes:
 
 def recorded(world: Installation) -> Session:
     """Five seconds of a display, with small pictures and keys, of which nothing is archived yet."""
-    made = sessions.create("x11://:0", name="a display")
+    made = factories.ready("x11://:0", name="a display")
     Session.objects.filter(pk=made.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
     factories.take(made, world)
     for counter in range(1, SEGMENTS + 1):

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from lucid_sessions.access.models import AuditEvent
-from lucid_sessions.recordings import account, reconcile, sessions
+from lucid_sessions.recordings import account, reconcile
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Desired, State, Status
 from lucid_sessions.recordings.models import Chunk, Session
@@ -48,7 +48,7 @@ def key(name: str, *, down: bool = True) -> dict[str, Any]:
 
 def made(world: Installation, *segments: bytes, ended: bool = True) -> Session:
     """An archived session of a display with these segments of what was done, a second each."""
-    session = sessions.create("x11://:0", name="a display")
+    session = factories.ready("x11://:0", name="a display")
     Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
     factories.take(session, world)
     for counter, content in enumerate(segments, start=1):
@@ -224,7 +224,7 @@ def test_what_is_deleted_and_what_there_is_no_password_for_is_refused(
 
 
 def test_gaps_of_the_track_are_told_and_end_a_text(world: Installation) -> None:
-    session = sessions.create("x11://:0", name="a display")
+    session = factories.ready("x11://:0", name="a display")
     Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
     factories.take(session, world)
     beside(session, world, counter=1, content=written(0, (100, key("a"))))

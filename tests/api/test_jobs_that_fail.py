@@ -12,11 +12,11 @@ from django.utils import timezone
 from structlog.testing import capture_logs
 
 from lucid_sessions.access.models import Job
-from lucid_sessions.recordings import jobs, pipeline, sessions
+from lucid_sessions.recordings import jobs, pipeline
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 
-from ..factories import acknowledge, end, file_spool, segment_bytes, take
+from ..factories import acknowledge, end, file_spool, ready, segment_bytes, take
 from .archive_of_one import STAGES, sealed_session
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ def test_an_export_that_cannot_be_made_says_why_and_the_next_is_not_kept_waiting
     world: Installation, auditor: Any
 ) -> None:
     """What the recorder wrote can be good segment by segment, and still not be one recording."""
-    broken = sessions.create("synthetic://64x48", name="of two sizes in one epoch")
+    broken = ready("synthetic://64x48", name="of two sizes in one epoch")
     Session.objects.filter(pk=broken.pk).update(status="recording", desired="record")
     take(broken, world)
     for counter, width in enumerate((64, 96), start=1):

@@ -38,7 +38,9 @@ def faults(client: Any, **more: Any) -> dict[str, str]:
     return {fault["field"]: fault["detail"] for fault in body["errors"]}
 
 
-def test_a_session_is_created_with_its_keys_owner_and_defaults(operator: Any) -> None:
+def test_a_session_is_created_with_owner_and_defaults_and_has_its_keys_once_it_is_started(
+    operator: Any,
+) -> None:
     answer = operator.post(URL, SYNTHETIC, format="json")
     body = answer.json()
     assert answer.status_code == 201
@@ -54,7 +56,10 @@ def test_a_session_is_created_with_its_keys_owner_and_defaults(operator: Any) ->
     assert body["recording_config"]["frame_rate"] == 30
     assert body["storage_config"]["retention_days"] == 90
     assert body["storage_config"]["encryption_enabled"] is True
-    assert "screen" in SessionKey.objects.filter(session=body["id"]).values_list("track", flat=True)
+    keys = SessionKey.objects.filter(session=body["id"])
+    assert not keys.exists()
+    assert operator.post(f"{URL}/{body['id']}/start").status_code == 200
+    assert set(keys.values_list("track", flat=True)) == {"screen", "thumb"}
 
 
 def test_what_is_given_comes_back_as_it_was_given(operator: Any) -> None:

@@ -34,6 +34,8 @@ def test_a_camera_is_shown_as_it_was_given_but_for_its_password(operator: Any, w
     session = Session.objects.get()
     assert session.source == "rtsp://viewer@192.0.2.9:8554/live?channel=1"
     assert targets.password_of(world.keys, session.pk) == "Bouvet-54"
+    assert not SessionKey.objects.exists()
+    assert operator.post(f"{URL}/{session.pk}/start").status_code == 200
     tracks = SessionKey.objects.filter(session=session).values_list("track", flat=True)
     assert set(tracks) == {"screen", "thumb", "audio"}
 
@@ -60,11 +62,12 @@ def test_sound_is_refused_where_there_is_none_also_later(operator: Any) -> None:
     assert refused.status_code == 400
     assert "vnc:// carries no sound" in refused.json()["detail"]
     session = create(operator, vnc).json()["id"]
-    assert set(SessionKey.objects.values_list("track", flat=True)) == {"screen", "thumb", "input"}
     change = {"recording_config": {"audio_enabled": True}}
     later = operator.patch(f"{URL}/{session}", change, format="json")
     assert later.status_code == 409, later.content
     assert "vnc:// carries no sound" in later.json()["detail"]
+    assert operator.post(f"{URL}/{session}/start").status_code == 200
+    assert set(SessionKey.objects.values_list("track", flat=True)) == {"screen", "thumb", "input"}
 
 
 RDP = {"host": "192.0.2.7", "username": "operator", "password": "Bouvet-54"}

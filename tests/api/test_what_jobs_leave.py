@@ -11,11 +11,11 @@ import pytest
 from django.utils import timezone
 
 from lucid_sessions.access.models import Job
-from lucid_sessions.recordings import job_results, jobs, pipeline, sealing, sessions, shredding
+from lucid_sessions.recordings import job_results, jobs, pipeline, sealing, shredding
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 
-from ..factories import acknowledge, close, end, file_spool, segment_bytes, take
+from ..factories import acknowledge, close, end, file_spool, ready, segment_bytes, take
 from .archive_of_one import STAGES, sealed_session
 from .test_jobs import asked
 from .test_jobs_that_fail import largest_file
@@ -31,7 +31,7 @@ def files(settings: Any) -> list[Path]:
 
 def session_of_two_epochs(world: Installation) -> Session:
     """Its second epoch has a larger picture than its first."""
-    session = sessions.create("synthetic://64x48", name="of two epochs")
+    session = ready("synthetic://64x48", name="of two epochs")
     Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
     for number, content in enumerate((segment_bytes(1), LARGE), start=1):
         take(session, world, number=number)

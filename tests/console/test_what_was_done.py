@@ -239,7 +239,7 @@ def test_a_session_of_which_nothing_is_heard_has_no_panel(world: Installation) -
         session = sessions.create(source, name="one", owner=manager, recording_config=config)
         Session.objects.filter(pk=session.pk).update(status="recording")
         assert 'id="done"' not in browser.get(f"/sessions/{session.pk}/").content.decode()
-    session = sessions.create("x11://:0", name="one", owner=manager)
+    session = factories.ready("x11://:0", name="one", owner=manager)
     Session.objects.filter(pk=session.pk).update(status="recording")
     assert 'id="done"' in browser.get(f"/sessions/{session.pk}/").content.decode()
     assert world.spool.identity

@@ -18,6 +18,7 @@ from django.db import OperationalError, connections
 from lucid_sessions.access.models import AuditEvent
 from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Session, SessionKey
 from tests.faults.ground import Ground, trials
 from tests.faults.load import finish, running
@@ -55,7 +56,7 @@ def test_what_was_acknowledged_survives_the_loss_of_the_primary(ground: Ground) 
         finish(engine)
 
 
-def test_sessions_whose_creation_was_acknowledged_are_there_with_keys_and_event(world: Installation) -> None:
+def test_sessions_whose_start_was_acknowledged_are_there_with_keys_and_event(world: Installation) -> None:
     assert world.keys
     members = [Server(int(port)) for port in re.findall(r":(\d+)", settings.MONGODB_URL)]
     over, acknowledged, refused = threading.Event(), list[UUID](), list[Exception]()
@@ -65,7 +66,7 @@ def test_sessions_whose_creation_was_acknowledged_are_there_with_keys_and_event(
             made = uuid4()
             event = AuditEvent(action="session.created", session=str(made), at_us=1)
             try:
-                sessions.create("synthetic://", name="n", id=made, beside=[event])
+                sessions.start(sessions.create("synthetic://", name="n", id=made, beside=[event]))
             except OperationalError as error:
                 refused.append(error)
             else:
@@ -89,7 +90,8 @@ def test_sessions_whose_creation_was_acknowledged_are_there_with_keys_and_event(
     lost.begin()
     print(f"{len(acknowledged)} acknowledged, {len(refused)} refused, {Session.objects.count()} there")
     tracks = Counter(SessionKey.objects.values_list("session", flat=True))
-    rows = set(Session.objects.values_list("pk", flat=True))
-    assert set(acknowledged) <= rows
-    assert tracks == dict.fromkeys(rows, 2)
+    rows = dict(Session.objects.values_list("pk", "status"))
+    started = {pk for pk, status in rows.items() if status == Status.STARTING}
+    assert set(acknowledged) <= started
+    assert {tracks[pk] for pk in started} == {2}
     assert Counter(AuditEvent.objects.values_list("session", flat=True)) == dict.fromkeys(map(str, rows), 1)

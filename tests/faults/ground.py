@@ -15,7 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from lucid_sessions import archive
-from lucid_sessions.recordings import intake, leases, reconcile, sessions
+from lucid_sessions.recordings import intake, leases, reconcile
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import ENDED, UNFINISHED, Desired, Status
 from lucid_sessions.recordings.models import Chunk, Session
@@ -83,7 +83,7 @@ class Ground:
 
     def recording(self, *, name: str = "") -> Session:
         """A session with an open take and no segment yet."""
-        session = sessions.create("synthetic://64x48", name=name or f"trial {self.trials}")
+        session = factories.ready("synthetic://64x48", name=name or f"trial {self.trials}")
         Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
         factories.take(session, self.world)
         return session

@@ -147,7 +147,7 @@ def test_a_host_that_returns_adds_its_segments_and_ends_nobodys_recording(ground
     a = DatabaseView(first.spool, intake.Intake(first.spool), host="a")
     b = DatabaseView(second.spool, intake.Intake(second.spool), host="b")
     for _ in range(trials(100, 5)):
-        session = sessions.create("synthetic://64x48", name=f"trial {ground.trials}")
+        session = factories.ready("synthetic://64x48", name=f"trial {ground.trials}")
         Session.objects.filter(pk=session.pk).update(status=Status.STARTING, desired=Desired.RECORD)
         tenure = a.claim(session.pk)
         assert tenure is not None

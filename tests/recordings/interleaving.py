@@ -19,7 +19,6 @@ from lucid_sessions.recordings import (
     pipeline,
     reconcile,
     sealing,
-    sessions,
     shredding,
     tombstones,
 )
@@ -146,7 +145,7 @@ def orders(first: int, second: int) -> list[str]:
 
 def late(world: Installation, count: int) -> list[Session]:
     """Sealed sessions to each of which one more segment came after the seal."""
-    made = [sessions.create("synthetic://64x48", name=f"s{number}") for number in range(count)]
+    made = [factories.ready("synthetic://64x48", name=f"s{number}") for number in range(count)]
     for session in made:
         factories.take(session, world)
         factories.acknowledge(session, world, counter=1)

@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from lucid_sessions.blobs import Where
 from lucid_sessions.recordings import installation as outside
-from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Session, Take
@@ -38,7 +37,7 @@ def silent() -> None:
 
 def recorded(host: Installation, *, segments: int = 3) -> Session:
     """A session that this host records; its segments, and the end of its track, are held in the spool."""
-    session = sessions.create("synthetic://64x48", name="a session")
+    session = factories.ready("synthetic://64x48", name="a session")
     Session.objects.filter(pk=session.pk).update(status=Status.RECORDING)
     factories.take(session, host)
     for counter in range(1, segments + 1):

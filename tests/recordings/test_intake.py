@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from lucid_sessions.recordings import intake, pipeline, reconcile, scrub, sealing, sessions
+from lucid_sessions.recordings import intake, pipeline, reconcile, scrub, sealing
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import STAGES, State, Status
 from lucid_sessions.recordings.models import Checkpoint, Chunk, Closure, Gap, LedgerRecord, Session
@@ -121,7 +121,7 @@ def test_takes_that_are_over_are_looked_at_seldom_and_are_forgotten_when_they_go
     world: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "QUIET_SECONDS", 0.0)
-    over, live = factories.recorded_session(world, segments=2), sessions.create("synthetic://64x48", name="b")
+    over, live = factories.recorded_session(world, segments=2), factories.ready("synthetic://64x48", name="b")
     factories.acknowledge(live, world, counter=1)
     scanner = intake.Intake(world.spool)
     scanner.scan()

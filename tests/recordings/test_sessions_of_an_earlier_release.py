@@ -7,6 +7,7 @@ from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session, SessionKey
 from recorder.supervisor import Event
+from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CONFIG = {"input": "masked", "audio_enabled": True}
@@ -15,7 +16,7 @@ CONFIG = {"input": "masked", "audio_enabled": True}
 @pytest.fixture
 def created_before(world: Installation) -> Session:
     """A session as it was created when `input` and `audio` of its kind of source were not yet known."""
-    session = sessions.create("x11://:0", name="desk", recording_config=CONFIG)
+    session = factories.ready("x11://:0", name="desk", recording_config=CONFIG)
     later = SessionKey.objects.filter(session=session, track__in=["input", "audio"])
     born = {key.track: key for key in SessionKey.objects.filter(session=session)}
     (path,) = world.keys.sealed_keys(session.pk)

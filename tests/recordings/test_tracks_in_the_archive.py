@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import playback, reconcile, sessions, verification
+from lucid_sessions.recordings import playback, reconcile, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Desired, State, Status
 from lucid_sessions.recordings.models import Chunk, Session, SessionKey
@@ -24,7 +24,7 @@ LINES += line(factories.SEGMENT_US, k="end", counts={"key": 1})
 
 def session_with(world: Installation, content: bytes, *, track: str = "input") -> Session:
     """A session of a display whose one take has ended: a segment of the screen and one of another track."""
-    session = sessions.create("x11://:0", name="a display")
+    session = factories.ready("x11://:0", name="a display")
     Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
     factories.take(session, world)
     factories.acknowledge(session, world, counter=1)

@@ -116,7 +116,7 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         examples=NEW_SESSION_EXAMPLES,
     )
     def create(self, request: Request) -> Response:
-        """Create a session with its keys. Nothing is recorded until it is started."""
+        """Create a session. It has its keys, and is recorded, once it is started."""
         return once(request, lambda made: self._created(request, made))
 
     def _created(self, request: Request, made: UUID) -> Response:

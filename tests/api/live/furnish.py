@@ -28,7 +28,7 @@ def _furnish(segments: int, size: int) -> dict[str, object]:
     from tests import factories
 
     world = installation()
-    session = factories.sessions.create("synthetic://64x48", name="furnished")
+    session = factories.ready("synthetic://64x48", name="furnished")
     factories.take(session, world)
     for counter in range(1, segments + 1):
         factories.acknowledge(

@@ -32,10 +32,17 @@ def store(session):
     sealing.seal(world)
 """
 )
+CREATED = (
+    RECORDING
+    + """
+sessions.create("synthetic://64x48", name="live")
+"""
+)
 BEGUN = (
     RECORDING
     + """
-session = sessions.create("synthetic://64x48", name="live")
+session = Session.objects.get(name="live")
+sessions.start(session)
 Session.objects.filter(pk=session.pk).update(status=Status.RECORDING, desired=Desired.RECORD)
 factories.take(session, world)
 factories.acknowledge(session, world, counter=1)
@@ -81,6 +88,7 @@ MISSING = {"track": "screen", "sequence": (1 << 32) + 3, "reason": "never arrive
 def test_it_is_over_and_its_seal_stays_what_it_was(
     site: Site, tmp_path: Path, lost: tuple[str, ...] | None
 ) -> None:
+    site.python(CREATED)
     site.python(BEGUN)
     site.manage("backup", tmp_path / "backups")
     site.python(ENDED)
@@ -93,6 +101,27 @@ def test_it_is_over_and_its_seal_stays_what_it_was(
         site.lose("spool")
     site.manage("restore", tmp_path / "backups", "--over", *(lost or ()))
     assert json.dumps(site.facts(FACTS)) == json.dumps(before)
+
+
+OPENED = """
+from lucid_sessions.recordings import playback
+found |= {"segments": [len(playback.segment(one)) for one in playback.archived(session)]}
+"""
+
+
+@pytest.mark.parametrize("lost", [("--spool-lost", "all"), ()])
+def test_what_was_started_since_has_its_keys(site: Site, tmp_path: Path, lost: tuple[str, ...]) -> None:
+    """They were born after the backup of the database: their statements lie beside the sealed keys."""
+    site.python(CREATED)
+    site.manage("backup", tmp_path / "backups")
+    site.python(BEGUN)
+    site.python(ENDED)
+    before = site.facts(FACTS + OPENED)
+    assert before["seal"] == [1, [{**GAP, "uncertain": False}], [MISSING], 0]
+    assert len(before["segments"]) == 2
+    site.lose("lucid.sqlite3", "lucid.sqlite3-wal", "lucid.sqlite3-shm", "spool")
+    site.manage("restore", tmp_path / "backups", "--over", *lost)
+    assert json.dumps(site.facts(FACTS + OPENED)) == json.dumps(before)
 
 
 @pytest.mark.django_db(transaction=True)
