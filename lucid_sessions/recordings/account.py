@@ -10,7 +10,8 @@ import structlog
 from lucid_sessions.errors import Tampered
 
 from . import listing, playback
-from .doings import Doings, Entry, Fact, facts_in
+from .doings import Doings, Entry
+from .input_lines import NO_FACT, Fact, facts_in
 from .lifecycle import ENDED, State
 from .models import Chunk, Gap, Session
 
@@ -111,15 +112,22 @@ def _tell(doings: Doings, chunk: Chunk, why_not: tuple[str, str], *, goes_on: bo
     state, reason = why_not
     if not state:
         try:
-            facts = facts_in(playback.segment(chunk))
+            content = playback.segment(chunk)
         except Tampered as error:
             log.error("recording does not verify", alarm=True, chunk=str(chunk.pk), reason=str(error))
             state, reason = DAMAGED, str(error)
         else:
-            doings.take(facts, goes_on=goes_on)
+            _tell_lines(doings, chunk, content, goes_on=goes_on)
             return
     about = {"chunk": str(chunk.pk), "state": state, "reason": reason}
     doings.interrupt("unread", chunk.start_us, chunk.end_us, **about)
+
+
+def _tell_lines(doings: Doings, chunk: Chunk, content: bytes, *, goes_on: bool) -> None:
+    facts = facts_in(content, start_us=chunk.start_us, end_us=chunk.end_us)
+    if faulty := [fact["reason"] for fact in facts if fact["k"] == NO_FACT]:
+        log.warning("lines of an input track are no facts", chunk=str(chunk.pk), first=faulty[0])
+    doings.take(facts, goes_on=goes_on, chunk=str(chunk.pk))
 
 
 def _follows(earlier: Chunk, later: Chunk) -> bool:

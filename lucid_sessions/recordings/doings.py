@@ -4,11 +4,11 @@ Keys that print become texts; commands and keys that print nothing have their na
 go of it are one. Only moves, and the seconds in which nothing happened, are left out.
 """
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-Fact = dict[str, Any]
+from .input_lines import NO_FACT, Fact
+
 # `kind`, `from_us`, `to_us`, and what else the kind has. docs/api.md lists them.
 Entry = dict[str, Any]
 
@@ -22,11 +22,8 @@ ORDER = ("Control", "Alt", "AltGr", "Super", "Shift")
 BUTTONS = {1: "left", 2: "middle", 3: "right"}
 WHEEL = {4: "up", 5: "down", 6: "left", 7: "right"}
 LEFT_OUT = frozenset(("move", "tick", "begin", "end"))
-
-
-def facts_in(content: bytes) -> list[Fact]:
-    """A segment's lines in the order of time: a fact that came in late stands behind later ones."""
-    return sorted(map(json.loads, content.splitlines()), key=lambda fact: int(fact["t"]))
+# How what stands for lines that are no facts is told: it verified, and is not what a recorder should write.
+MALFORMED = "malformed"
 
 
 class Doings:
@@ -58,8 +55,11 @@ class Doings:
         self._break_off()
         self._add(_entry(kind, from_us, to_us, **facts))
 
-    def take(self, facts: Iterable[Fact], *, goes_on: bool) -> None:
-        """One segment's facts, in the order of time; `goes_on` when they follow the last without a hole."""
+    def take(self, facts: Iterable[Fact], *, goes_on: bool, chunk: str = "") -> None:
+        """One segment's facts, in the order of time; `goes_on` when they follow the last without a hole.
+
+        `chunk` is its id, for whoever looks into what cannot be told of it.
+        """
         if not goes_on:
             self._break_off()
         for fact in facts:
@@ -69,7 +69,7 @@ class Doings:
             if fact["k"] == "begin":
                 self._begin(max(at_us, self._from_us), fact, goes_on=goes_on)
             elif at_us >= self._from_us:
-                self._fact(at_us, fact)
+                self._fact(at_us, fact, chunk)
             elif fact["k"] == "window":
                 self.window = self._in = _window(fact)
 
@@ -91,7 +91,7 @@ class Doings:
             self._add(_entry("window", at_us, **found))
         self._in = found
 
-    def _fact(self, at_us: int, fact: Fact) -> None:
+    def _fact(self, at_us: int, fact: Fact, chunk: str) -> None:
         match fact["k"]:
             case "key":
                 self._key(at_us, fact)
@@ -103,6 +103,9 @@ class Doings:
             case "clip":
                 known = {name: fact.get(name) for name in ("text", "length", "sha256")}
                 self._add(_entry("clipboard", at_us, **known))
+            case kind if kind == NO_FACT:
+                about = {"chunk": chunk, "state": MALFORMED, "reason": _told_of_lines(**fact)}
+                self.interrupt("unread", at_us, at_us, **about)
             case kind if kind not in LEFT_OUT:  # of a later recorder
                 self._add(_entry("other", at_us, name=kind))
 
@@ -162,6 +165,11 @@ class Doings:
 
 def _entry(kind: str, from_us: int, to_us: int | None = None, **facts: Any) -> Entry:
     return {"kind": kind, "from_us": from_us, "to_us": from_us if to_us is None else to_us, **facts}
+
+
+def _told_of_lines(*, reason: str, lines: int, **_: Any) -> str:
+    more = f" (and {lines - 1} more cannot be told)" if lines > 1 else ""
+    return f"{reason}{more}."
 
 
 def _window(fact: Fact) -> Fact:

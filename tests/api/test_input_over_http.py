@@ -213,6 +213,40 @@ def test_what_cannot_be_told_says_so_in_its_place(session: Session, world: Insta
     assert (body["window"], body["hears"]) == (None, None)
 
 
+def test_lines_that_no_sound_recorder_writes_cost_themselves_only(world: Installation) -> None:
+    faulty = [
+        {"k": "key", "down": True, "key": 5},
+        {"k": "key", "down": "yes", "key": "b"},
+        {"k": "button", "down": True, "button": "left"},
+        {"k": "key", "down": True},
+    ]
+    lines = [(200 + number, fact) for number, fact in enumerate(faulty)]
+    half = b'{"t":1000300,"k":"key","down":true,"key":"\\ud800"}\n'
+    session = made(
+        world,
+        written(0, (100, key("a"))),
+        written(1, (100, key("b")), *lines, (290, key("c"))) + half + line(SECOND + 400, **key("d")),
+        written(2, (100, {"k": "begin", "window": "shell"}), (200, key("e"))),
+    )
+    second, third = Chunk.objects.filter(session=session, track="input").order_by("sequence")[1:]
+    body = told(client_of(person("auditor")), session)
+    assert [(one["kind"], one.get("text"), one["from_us"]) for one in body["entries"]] == [
+        ("typed", "ab", 100),
+        ("unread", None, SECOND + 200),
+        ("typed", "c", SECOND + 290),
+        ("unread", None, SECOND + 300),
+        ("typed", "d", SECOND + 400),
+        ("unread", None, 2 * SECOND + 100),
+        ("typed", "e", 2 * SECOND + 200),
+    ]
+    unread = [one for one in body["entries"] if one["kind"] == "unread"]
+    assert [(one["state"], one["chunk"]) for one in unread] == [
+        ("malformed", str(chunk.pk)) for chunk in (second, second, third)
+    ]
+    assert unread[0]["reason"] == "Line 3 is a key with a faulty key (and 3 more cannot be told)."
+    assert unread[2]["reason"] == "Line 2 is a begin with a faulty window."
+
+
 def test_what_is_deleted_and_what_there_is_no_password_for_is_refused(
     session: Session, settings: Any
 ) -> None:

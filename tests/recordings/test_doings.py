@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from lucid_sessions.recordings.doings import HELD, REST_US, TWICE_US, WHEEL, Doings, facts_in
+from lucid_sessions.recordings.doings import HELD, REST_US, TWICE_US, WHEEL, Doings
+from lucid_sessions.recordings.input_lines import facts_in
 from recorder.keys import MASK
 from recorder.lines import line
 
@@ -186,8 +187,9 @@ def test_what_came_in_late_is_told_in_its_place() -> None:
     content = (
         line(0, k="begin", v=1) + line(9, k="key", down=True, key="b") + line(5, k="key", down=True, key="a")
     )
-    assert [fact["t"] for fact in facts_in(content)] == [0, 5, 9]
-    assert said(told(*facts_in(content))) == [("typed", "ab", 2)]
+    facts = facts_in(content, start_us=0, end_us=9)
+    assert [fact["t"] for fact in facts] == [0, 5, 9]
+    assert said(told(*facts)) == [("typed", "ab", 2)]
 
 
 def test_what_this_release_does_not_know_is_told_by_its_name() -> None:
@@ -225,7 +227,9 @@ def _facts(written: list[list[tuple[int, Fact]]]) -> list[list[Fact]]:
     return [
         facts_in(
             b"".join(line(number * SECOND + at, **fact) for at, fact in one)
-            or line(number * SECOND, k="tick")
+            or line(number * SECOND, k="tick"),
+            start_us=number * SECOND,
+            end_us=(number + 1) * SECOND,
         )
         for number, one in enumerate(written)
     ]

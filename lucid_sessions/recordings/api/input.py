@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from .. import account, playback
-from ..doings import BUTTONS, WHEEL
+from ..doings import BUTTONS, MALFORMED, WHEEL
 from ..lifecycle import ENDED
 from .documents import CONFIGURATION_ERRORS, ONE_SESSION_ERRORS, Described, problem
 from .filmstrip import LATEST_US
@@ -21,7 +21,11 @@ from .ranges import UNCACHED
 from .strict import Digits, asked
 from .witnessed import Witnessed
 
-NOT_TOLD = (account.PENDING, account.QUARANTINED, account.SHREDDED, account.DAMAGED)
+UNTOLD = (
+    "`damaged`: it does not verify. An alarm. `malformed`: it verifies, and these lines are nothing that "
+    "a sound recorder writes; what lies before and behind them is told."
+)
+NOT_TOLD = (account.PENDING, account.QUARANTINED, account.SHREDDED, account.DAMAGED, MALFORMED)
 
 
 def _always(value: str) -> Any:
@@ -125,7 +129,7 @@ class UnreadEntry(Timed):
 
     kind = _always("unread")
     chunk = serializers.UUIDField()
-    state = serializers.ChoiceField(choices=NOT_TOLD, help_text="damaged: it does not verify. An alarm.")
+    state = serializers.ChoiceField(choices=NOT_TOLD, help_text=UNTOLD)
     reason = serializers.CharField()
 
 
