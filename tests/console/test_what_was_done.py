@@ -11,6 +11,7 @@ from lucid_sessions.access.models import AuditEvent
 from lucid_sessions.recordings import account, reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
+from recorder.names import GapMarker
 from tests import factories
 from tests.api.people import person
 from tests.api.test_input_over_http import SECOND, beside, key, made, written
@@ -215,6 +216,61 @@ def test_reading_begins_at_the_picture_and_goes_back_when_it_is_wanted(
     assert abs(_below_the_top(page, first) - place) <= 1  # what the person looks at stays where it is
     assert page.locator("#done-told").inner_text().endswith(" entries in all of the session.")
     clean(page)
+
+
+def test_a_server_that_is_away_is_asked_less_and_less_often_until_it_is_back(
+    watched: Any, live_server: Any, world: Installation
+) -> None:
+    manager, page = person("session_manager"), watched
+    session = made(world, _second(0), ended=False)
+    cookie_of(page, live_server, manager)
+    page.clock.install()
+    page.goto(f"{live_server.url}/sessions/{session.pk}/")
+    requests = asked(page)
+    opened(page)
+    page.context.set_offline(True)
+    _spend(page, 60)
+    assert 3 <= len(requests) <= 5
+    _spend(page, 60)  # by now it waits a minute
+    before = len(requests)
+    _spend(page, 300)
+    assert 4 <= len(requests) - before <= 6
+    assert "Failed" in page.locator("#done-told").inner_text()
+    page.context.set_offline(False)
+    _spend(page, 64)
+    until(lambda: page.locator("#done-told").inner_text() == "7 entries in all of the session so far.")
+    before = len(requests)
+    _spend(page, 20)
+    assert 4 <= len(requests) - before <= 6
+
+
+def _spend(page: Any, seconds: int) -> None:
+    """Let the page's clock go on, with what the page does meanwhile."""
+    for _ in range(seconds):
+        page.clock.run_for(1000)
+        page.evaluate("0")  # a round trip: what failed is known
+
+
+def test_a_gap_that_reaches_over_two_stretches_is_listed_once(
+    watched: Any, live_server: Any, world: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auditor, page = person("auditor"), watched
+    monkeypatch.setattr(account, "MOST_CHUNKS", 2)
+    session = made(world, *(_second(number) for number in range(5)), ended=False)
+    # Of the display's own time something is missing, over the end of the first stretch and of the second.
+    world.spool.write_gap(
+        GapMarker(session.pk, "input", 1, 1, SECOND + 500_000, 4 * SECOND + 500_000, "lost")
+    )
+    factories.file_spool(world)
+    Session.objects.filter(pk=session.pk).update(status="completed")
+    cookie_of(page, live_server, auditor)
+    page.goto(f"{live_server.url}/sessions/{session.pk}/")
+    opened(page)
+    page.get_by_role("button", name="Read all of it").click()
+    until(lambda: page.locator("#done-told").inner_text().endswith(" in all of the session."))
+    assert len(rows(page, "key")) == 30
+    assert rows(page, "gap") == ["0:01.5 Not heard lost"]
+    assert page.locator("#done-told").inner_text() == "32 entries in all of the session."
 
 
 def _below_the_top(page: Any, row: Any) -> float:

@@ -1,6 +1,7 @@
 // What was done in a session, read in stretches: one unbroken part of the session is known, and grows at both ends.
 const STRETCH_US = 600e6;
 const REST_US = 5e6;
+const REACHES = new Set(["gap", "unread"]);
 // So often in a row an answer that says "later" is waited for.
 const MOST_WAITS = 20;
 
@@ -83,11 +84,13 @@ function beginning({ window, from_us: at }) {
   return window ? [{ kind: "window", from_us: at, to_us: at, ...window, begins: true }] : [];
 }
 
-// A text that was cut in two because a stretch ended is one again.
+// What reaches over the place where two stretches meet was told in both, and a text that was cut there is one again.
 function joined(before, after) {
-  const [last, first] = [before.at(-1), after[0]];
+  const known = new Set(before.filter(({ kind }) => REACHES.has(kind)).map((one) => JSON.stringify(one)));
+  const fresh = after.filter((one) => !REACHES.has(one.kind) || !known.has(JSON.stringify(one)));
+  const [last, first] = [before.at(-1), fresh[0]];
   const isOne = last?.kind === "typed" && first?.kind === "typed" && first.from_us - last.to_us <= REST_US;
-  if (!isOne) return [...before, ...after];
+  if (!isOne) return [...before, ...fresh];
   const whole = { ...last, to_us: first.to_us, text: last.text + first.text, count: last.count + first.count };
-  return [...before.slice(0, -1), whole, ...after.slice(1)];
+  return [...before.slice(0, -1), whole, ...fresh.slice(1)];
 }

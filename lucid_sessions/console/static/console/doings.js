@@ -3,8 +3,8 @@ import { Account } from "./account.js";
 import { clock } from "./timeline.js";
 
 const GROWING_MS = 4000;
-// After what went wrong it is left in peace for so long, unless the person asks.
-const FAULT_MS = 15_000;
+// What goes wrong again and again is left in peace for longer each time, up to this, unless the person asks.
+const LONGEST_REST_MS = 60_000;
 // Where reading begins when the picture is far from the session's begin, and how soon before the end it goes on.
 const BEFORE_US = 60e6;
 const AHEAD_US = 30e6;
@@ -46,7 +46,7 @@ export class Doings {
       this.panel = null;
       return;
     }
-    Object.assign(this, { seek, now, length, rows: [], shown: [], chosen: null, current: null });
+    Object.assign(this, { seek, now, length, rows: [], shown: [], chosen: null, current: null, faults: 0 });
     this.account = new Account(this.panel.dataset.address);
     this.#listen();
   }
@@ -80,7 +80,7 @@ export class Doings {
   async #open() {
     if (!this.account.entries.length && this.account.to === 0) await this.#start(this.now());
     this.mark(this.now());
-    this.#growLater();
+    if (this.panel.open) this.#growLater();
   }
 
   // Around the picture, or from the session's begin where that is near.
@@ -101,14 +101,23 @@ export class Doings {
     try {
       await some();
       this.fault = "";
+      this.faults = 0;
     } catch (error) {
       this.fault = error.message;
+      this.faults += 1;
       this.all = false;
-      setTimeout(() => { this.fault = ""; }, FAULT_MS);
+      clearTimeout(this.rested);
+      this.rested = setTimeout(() => { this.fault = ""; }, this.#rest());
     }
     this.reading = false;
     this.busy = null;
     this.#draw();
+    this.#growLater();
+  }
+
+  // Until it asks by itself again.
+  #rest() {
+    return Math.min(GROWING_MS * 2 ** this.faults, LONGEST_REST_MS);
   }
 
   async #readAll() {
@@ -136,11 +145,11 @@ export class Doings {
 
   #growLater() {
     clearTimeout(this.next);
-    this.next = setTimeout(async () => {
+    this.next = setTimeout(() => {
       const grows = this.account.growing && !this.account.more && !document.hidden;
-      if (this.panel.open && grows) await this.#read(() => this.account.later());
-      if (this.panel.open) this.#growLater();
-    }, GROWING_MS);
+      if (this.panel.open && grows) this.#read(() => this.account.later());
+      else if (this.panel.open) this.#growLater();
+    }, this.#rest());
   }
 
   #draw() {
