@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from lucid_sessions.errors import Tampered
 from . import listing, playback
 from .doings import Doings, Entry
 from .input_lines import NO_FACT, Fact, facts_in
-from .lifecycle import ENDED, State
+from .lifecycle import ENDED, State, Status
 from .models import Chunk, Gap, Session
 
 log = structlog.get_logger(__name__)
@@ -58,14 +59,19 @@ def account(
     chunks = _chunks(session, from_us, to_us)
     told = _told(doings, chunks, stands, clock)
     more = len(told) < len(chunks)
+    held_us = _held_us(doings, told, stands)
     until_us = told[-1].end_us if more else to_us
     gaps = _gaps(session, from_us, until_us)
     end_us = max([from_us, *(one.end_us for one in told), *(gap.to_us for gap in gaps)])
     if until_us is not None:
         end_us = min(end_us, until_us)
+    done = doings.entries()
     if not more and session.status not in ENDED:
         end_us = _settled(told, end_us, stands)
-    entries = sorted([*doings.entries(), *map(_gap, gaps)], key=lambda one: int(one["from_us"]))
+        if held_us is not None and session.status != Status.PAUSED:
+            end_us = min(end_us, held_us)
+            done = [one for one in done if one["from_us"] < end_us or one["kind"] == "unread"]
+    entries = sorted([*done, *map(_gap, gaps)], key=lambda one: int(one["from_us"]))
     known = doings.hears, doings.keys, doings.window
     return Account(from_us, end_us, end_us if more else None, *known, entries)
 
@@ -112,26 +118,44 @@ def _tell(doings: Doings, chunk: Chunk, why_not: tuple[str, str], *, goes_on: bo
     state, reason = why_not
     if not state:
         try:
-            content = playback.segment(chunk)
+            facts = _facts(chunk)
         except Tampered as error:
             log.error("recording does not verify", alarm=True, chunk=str(chunk.pk), reason=str(error))
             state, reason = DAMAGED, str(error)
         else:
-            _tell_lines(doings, chunk, content, goes_on=goes_on)
+            if faulty := [fact["reason"] for fact in facts if fact["k"] == NO_FACT]:
+                log.warning("lines of an input track are no facts", chunk=str(chunk.pk), first=faulty[0])
+            doings.take(facts, goes_on=goes_on, chunk=str(chunk.pk))
             return
     about = {"chunk": str(chunk.pk), "state": state, "reason": reason}
     doings.interrupt("unread", chunk.start_us, chunk.end_us, **about)
 
 
-def _tell_lines(doings: Doings, chunk: Chunk, content: bytes, *, goes_on: bool) -> None:
-    facts = facts_in(content, start_us=chunk.start_us, end_us=chunk.end_us)
-    if faulty := [fact["reason"] for fact in facts if fact["k"] == NO_FACT]:
-        log.warning("lines of an input track are no facts", chunk=str(chunk.pk), first=faulty[0])
-    doings.take(facts, goes_on=goes_on, chunk=str(chunk.pk))
+def _facts(chunk: Chunk) -> list[Fact]:
+    return facts_in(playback.segment(chunk), start_us=chunk.start_us, end_us=chunk.end_us)
 
 
 def _follows(earlier: Chunk, later: Chunk) -> bool:
     return earlier.end_us == later.start_us and earlier.sequence >> 32 == later.sequence >> 32
+
+
+def _held_us(doings: Doings, told: list[Chunk], stands: _Standing) -> int | None:
+    """Since when modifiers are held of which only what is yet to come can say what for; None without any.
+
+    Of others the chunk behind says it.
+    """
+    if not told or doings.held_since_us is None or stands.why_not(told[-1])[0] == PENDING:
+        return doings.held_since_us
+    last = told[-1]
+    later = Chunk.objects.filter(session=last.session_id, track=TRACK, sequence__gt=last.sequence)
+    behind = later.order_by("sequence").first()
+    if behind is None or not _follows(last, behind):
+        return doings.held_since_us if behind is None else None
+    if why_not := stands.why_not(behind)[0]:
+        return doings.held_since_us if why_not == PENDING else None
+    with suppress(Tampered):  # the alarm is for the stretch in which it lies
+        doings.look_on(_facts(behind))
+    return None
 
 
 def _gaps(session: Session, from_us: int, until_us: int | None) -> list[Gap]:

@@ -43,6 +43,7 @@ class Doings:
         self._told: list[Entry] = []
         self._last: Entry | None = None  # may still go on
         self._held: dict[str, int] = {}
+        self._left_us: int | None = None  # since when one was held where what is not known begins
         self._pressed: dict[int, Entry] = {}
 
     def entries(self) -> list[Entry]:
@@ -50,8 +51,24 @@ class Doings:
         lone = [_entry("key", at_us, key=name, count=1) for name, at_us in self._held.items()]
         return sorted([*self._told, *lone], key=lambda one: int(one["from_us"]))
 
+    @property
+    def held_since_us(self) -> int | None:
+        """Since when modifiers are held where the told ends, or the unknown begins; None without any."""
+        return min(self._held.values(), default=self._left_us)
+
+    def look_on(self, facts: Iterable[Fact]) -> None:
+        """What lies behind the stretch, which is not told, says what those modifiers are held for."""
+        for fact in facts:
+            if fact["k"] not in ("key", "button"):
+                continue
+            if fact["down"]:
+                self._held = self._held if fact.get("key") in HELD else {}
+            elif fact["k"] == "key":
+                self._key(int(fact["t"]), fact)
+
     def interrupt(self, kind: str, from_us: int, to_us: int, **facts: Any) -> None:
         """Something that is not known lies here: what was begun before it does not go on behind it."""
+        self._left_us = self.held_since_us
         self._break_off()
         self._add(_entry(kind, from_us, to_us, **facts))
 
@@ -60,13 +77,14 @@ class Doings:
 
         `chunk` is its id, for whoever looks into what cannot be told of it.
         """
+        self._left_us = None
         if not goes_on:
             self._break_off()
         for fact in facts:
             at_us = int(fact["t"])
             if self._to_us is not None and at_us >= self._to_us:
-                return
-            if fact["k"] == "begin":
+                self.look_on([fact])
+            elif fact["k"] == "begin":
                 self._begin(max(at_us, self._from_us), fact, goes_on=goes_on)
             elif at_us >= self._from_us:
                 self._fact(at_us, fact, chunk)
@@ -104,8 +122,9 @@ class Doings:
                 known = {name: fact.get(name) for name in ("text", "length", "sha256")}
                 self._add(_entry("clipboard", at_us, **known))
             case kind if kind == NO_FACT:
-                about = {"chunk": chunk, "state": MALFORMED, "reason": _told_of_lines(**fact)}
-                self.interrupt("unread", at_us, at_us, **about)
+                self._break_off()
+                about: Fact = {"chunk": chunk, "state": MALFORMED, "reason": _told_of_lines(**fact)}
+                self._add(_entry("unread", at_us, **about))
             case kind if kind not in LEFT_OUT:  # of a later recorder
                 self._add(_entry("other", at_us, name=kind))
 

@@ -290,6 +290,63 @@ def test_of_a_running_session_what_is_on_its_way_is_told_again_later(world: Inst
     assert body["to_us"] == 2 * SECOND
 
 
+SHIFT = (900_000, key("Shift"))
+CAPITAL = (100, {**key("A"), "with": ["Shift"]}), (200, key("Shift", down=False))
+
+
+def test_a_modifier_held_where_two_stretches_meet_is_part_of_what_it_is_held_for(
+    world: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    menu = key("Super"), key("Super", down=False)
+    session = made(
+        world,
+        written(0, (100, menu[0]), (200, menu[1]), SHIFT, (950_000, {"k": "window", **LOCKER})),
+        written(1, *CAPITAL, (300, menu[0]), (400, menu[1]), SHIFT),
+        written(2, *CAPITAL[1:]),
+    )
+    client = client_of(person("auditor"))
+    lone = ["Super", "Super", "Shift"]
+    # Wherever whoever asks has the stretches meet: the last is held for nothing.
+    for middle in (SHIFT[0] + 1, SECOND, SECOND + 50, SECOND + SHIFT[0] + 50):
+        halves = [told(client, session, f"?{part}={middle}")["entries"] for part in ("to_us", "from_us")]
+        assert [one["key"] for half in halves for one in half if one["kind"] == "key"] == lone, middle
+    monkeypatch.setattr(account, "MOST_CHUNKS", 1)
+    found: list[Any] = []
+    at: int | None = 0
+    while at is not None:
+        body = told(client, session, f"?from_us={at}")
+        found += body["entries"]
+        at = body["next_from_us"]
+    assert [one["key"] for one in found if one["kind"] == "key"] == lone
+
+
+def test_of_a_running_session_a_modifier_is_told_once_it_is_known_what_it_is_held_for(
+    world: Installation,
+) -> None:
+    session = made(world, written(0, (100, key("a")), SHIFT), ended=False)
+    client = client_of(person("auditor"))
+
+    def known(start: int) -> tuple[list[Any], int]:
+        body = told(client, session, f"?from_us={start}")
+        return [one.get("text") or one.get("key") for one in body["entries"]], body["to_us"]
+
+    assert known(0) == (["a"], SHIFT[0])
+    beside(session, world, counter=2, content=written(1, *CAPITAL))
+    factories.file_spool(world)
+    assert known(SHIFT[0]) == ([None], SHIFT[0])  # it is on its way, and told of
+    reconcile.work_inline(world)
+    assert known(SHIFT[0]) == (["A"], 2 * SECOND)
+    # Nothing comes any more: then it was held for nothing.
+    beside(session, world, counter=3, content=written(2, SHIFT))
+    factories.file_spool(world)
+    reconcile.work_inline(world)
+    held_us = 2 * SECOND + SHIFT[0]
+    assert known(2 * SECOND) == ([], held_us)
+    assert known(held_us) == ([], held_us)
+    Session.objects.filter(pk=session.pk).update(status=Status.PAUSED)
+    assert known(held_us) == (["Shift"], 3 * SECOND)
+
+
 def test_a_session_without_the_track_has_nothing_to_tell(world: Installation) -> None:
     session = factories.recorded_session(world, segments=1)
     reconcile.work_inline(world)

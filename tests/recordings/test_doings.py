@@ -104,6 +104,24 @@ def test_a_modifier_is_told_only_when_it_was_held_for_nothing() -> None:
     assert said(told({"k": "key", "down": True, "key": "Super"})) == [("key", "Super", 1)]
 
 
+def test_what_a_modifier_is_held_for_may_lie_behind_the_stretch() -> None:
+    down = {"t": SECOND - 10, "k": "key", "down": True, "key": "Shift"}
+    up = {"t": SECOND + 30, "k": "key", "down": False, "key": "Shift"}
+    capital = {"t": SECOND + 10, "k": "key", "down": True, "key": "A", "with": ["Shift"]}
+    click = {"t": SECOND + 10, "k": "button", "down": True, "button": 1, "x": 1, "y": 1}
+    lone = [("key", "Shift", 1)]
+    for behind, expected in (([capital, up], []), ([click, up], []), ([up], lone), ([], lone)):
+        assert said(told(down, *behind, to_us=SECOND)) == expected
+        doings = Doings()
+        doings.take([down], goes_on=False)
+        assert doings.held_since_us == SECOND - 10
+        doings.look_on(behind)
+        assert said(doings.entries()) == expected
+    # The next stretch does not tell of it again.
+    assert said(told(down, capital, up, from_us=SECOND)) == [("typed", "A", 1)]
+    assert said(told(down, up, from_us=SECOND)) == []
+
+
 def test_another_window_and_a_rest_begin_another_text() -> None:
     facts = [*typed("a"), {"k": "window", **EDITOR}, *typed("b"), *typed("c")]
     facts = timed(facts)
