@@ -9,6 +9,7 @@ A database that was restored to a time before knows nothing of it: what lies in 
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
@@ -128,10 +129,12 @@ def _file_take(
 ) -> None:
     """What was adopted of this take has its rows."""
     for path, name in world.spool.segments(directory):
-        if problem := spool_files.problem(path, name, session=session, take=take):
-            done.problems.append(f"{path}: {problem}")
-        else:
-            done.segments += _file(name, path, world=world, lost=lost)
+        # One that left since it was listed, as what the archive has does, is nothing to be filed.
+        with suppress(FileNotFoundError):
+            if problem := spool_files.problem(path, name, session=session, take=take):
+                done.problems.append(f"{path}: {problem}")
+            else:
+                done.segments += _file(name, path, world=world, lost=lost)
     for path in sorted(directory.glob("*.json")):
         try:
             markers.file_marker(_marker(path, session=session, take=take))
@@ -166,17 +169,40 @@ def _adopt(copy: Copy, done: Adopted, *, world: Installation, mirror: SpoolMirro
     content = mirror.get(copy)
     mine = replace(copy, spool=world.spool.identity, take=f"{copy.take.split('.')[0]}.{copy.spool}")
     path = world.spool_root / "takes" / mine.session.hex / mine.take / mine.name
-    write_durably(path, content)
-    mirror.put(mine, content)
-    failpoints.reach("adopt.copied")
+    try:
+        write_durably(path, content)
+        mirror.put(mine, content)
+        failpoints.reach("adopt.copied")
+        _file_copy(copy, path, done, world=world)
+    except FileNotFoundError as error:
+        if not _may_leave(copy):
+            problem = f"{path} has left the spool while it was adopted. Adopt again: the copy is kept"
+            raise Unreadable(problem) from error
+        mirror.forget(mine)
+    failpoints.reach("adopt.filed")
+    mirror.forget(copy)
+
+
+def _file_copy(copy: Copy, path: Path, done: Adopted, *, world: Installation) -> None:
+    """What was copied to this place has its row."""
     if copy.name.endswith(".json"):
         markers.file_marker(_marker(path, session=copy.session, take=_take_of(copy)))
         done.markers += 1
     else:
         _file(_segment_name(copy, path), path, world=world, lost=copy.spool)
         done.segments += 1
-    failpoints.reach("adopt.filed")
-    mirror.forget(copy)
+
+
+def _may_leave(copy: Copy) -> bool:
+    """True when a recorder takes the copied file away as soon as it is there: it is archived, or deleted."""
+    if tombstones.is_gone(copy.session):
+        return True
+    try:
+        name = SegmentName.parse(copy.name)
+    except ValueError:
+        return False  # a marker, which stays as long as its session
+    row = Chunk.objects.filter(session=name.session, track=name.track, sequence=name.sequence).first()
+    return row is not None and intake.is_safe(row)
 
 
 def _marker(path: Path, *, session: UUID, take: int) -> markers.Marker:

@@ -19,11 +19,13 @@ from lucid_sessions.blobs import Where
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.recordings import (
     adoption,
+    failpoints,
     intake,
     lost_hosts,
     reconcile,
     sessions,
     shredding,
+    spool_files,
     verification,
 )
 from lucid_sessions.recordings import installation as outside
@@ -213,6 +215,71 @@ def test_an_adoption_that_died_anywhere_is_finished_by_the_next(host: Installati
         mirror.put(copy, content)
     assert adoption.adopt(other, lost).problems == []
     assert Chunk.objects.filter(session=session, spool=other.spool.identity).count() == 3
+
+
+@pytest.mark.parametrize("is_archived", [True, False])
+def test_a_segment_that_leaves_the_spool_while_it_is_adopted_once_more_ends_no_adoption(
+    host: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_archived: bool
+) -> None:
+    session, lost = mirrored.recorded(host), host.spool.identity
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    intake.Intake(host.spool, mirror).scan()
+    copies = [(copy, mirror.get(copy)) for copy in mirror.copies(lost)]
+    other = mirrored.another(host, tmp_path)
+    adoption.adopt(other, lost)
+    factories.end(session)
+    if is_archived:
+        reconcile.work_inline(other)
+    for copy, content in copies:  # as if it had died before the old copies went
+        mirror.put(copy, content)
+    places = [other.spool_root / path for path in Chunk.objects.values_list("path", flat=True)]
+
+    def leave(place: str) -> None:
+        """The recorder's release, or whoever removes what is needed yet, comes between."""
+        if place == "adopt.copied" and is_archived:
+            intake.Intake(other.spool, mirror).release()
+        elif place == "adopt.copied":
+            places[0].unlink(missing_ok=True)
+
+    monkeypatch.setattr(failpoints, "reach", leave)
+    done = adoption.adopt(other, lost)
+    if is_archived:
+        assert (done.problems, adoption.known(other)) == ([], {other.spool.identity: 1})
+        assert not any(path.exists() for path in places)
+    else:
+        (problem,) = done.problems
+        assert "has left the spool while it was adopted" in problem
+        assert adoption.known(other)[lost] == 1  # what it could be had from again
+        monkeypatch.undo()
+        assert adoption.adopt(other, lost).problems == []
+        reconcile.work_inline(other)
+    session.refresh_from_db()
+    report = verification.verify(session, deep=True)
+    assert (report.findings, report.complete) == ([], True)
+
+
+def test_what_leaves_the_spool_since_it_was_listed_is_passed_over(
+    host: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, lost = mirrored.recorded(host), host.spool.identity
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    other = mirrored.another(host, tmp_path)
+    adoption.adopt(other, lost)
+    factories.end(session)
+    reconcile.work_inline(other)
+    look = spool_files.problem
+
+    def leave(*args: Any, **named: Any) -> str:
+        intake.Intake(other.spool, mirror).release()
+        return look(*args, **named)
+
+    monkeypatch.setattr(spool_files, "problem", leave)
+    assert adoption.file_again(other).problems == []
+    assert adoption.known(other) == {other.spool.identity: 1}
 
 
 def test_a_forged_copy_is_named_and_the_others_are_adopted(
