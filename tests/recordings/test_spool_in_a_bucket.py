@@ -282,6 +282,28 @@ def test_what_leaves_the_spool_since_it_was_listed_is_passed_over(
     assert adoption.known(other) == {other.spool.identity: 1}
 
 
+def test_what_the_archive_had_before_it_was_adopted_leaves_at_the_recorders_next_start_and_nothing_else(
+    host: Installation, tmp_path: Path
+) -> None:
+    session, lost = mirrored.recorded(host), host.spool.identity
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    intake.Intake(host.spool, mirror).scan()
+    factories.end(session)
+    reconcile.work_inline(host)  # and it is lost before it let go of its segments
+    other = mirrored.another(host, tmp_path)
+    running = intake.Intake(other.spool, mirror)
+    running.release()  # everything that is archived so far is behind it
+    assert adoption.adopt(other, lost).segments == 3
+    doubted = Chunk.objects.order_by("sequence")[0]
+    Chunk.objects.filter(pk=doubted.pk).update(quarantined_at=timezone.now(), reason="a bad blob")
+    assert running.release() == 0
+    assert intake.Intake(other.spool, mirror).release() == 2
+    assert (other.spool_root / doubted.path).exists()
+    assert len(verification.verify(session, deep=True).findings) == 0
+
+
 def test_a_forged_copy_is_named_and_the_others_are_adopted(
     host: Installation, bucket: Where, tmp_path: Path
 ) -> None:
