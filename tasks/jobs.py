@@ -6,9 +6,7 @@ from lucid_sessions.recordings.installation import installation
 
 from . import schedule as schedule  # its entries first: these are added
 from .celery import app
-
-# The row is the truth: a hint is tried once, and lost the next tick does without it.
-HASTE = {"socket_timeout": 0.3, "socket_connect_timeout": 0.3, "max_retries": 0}
+from .haste import in_haste
 
 app.conf.task_routes |= {"jobs.run": {"queue": "export"}, "jobs.audit": {"queue": "pipeline"}}
 app.conf.beat_schedule = {
@@ -33,7 +31,7 @@ def audit() -> None:
 
 def announce() -> None:
     """Tell the workers of a new job. Who asked for it waits no longer than this for a broker that hangs."""
-    with app.connection_for_write(transport_options=HASTE) as connection:
+    with in_haste() as connection:
         run.apply_async(expires=30, connection=connection, retry=False)
 
 

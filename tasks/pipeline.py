@@ -24,6 +24,7 @@ from lucid_sessions.recordings.lifecycle import STAGES, stages_from
 from . import jobs as jobs  # whoever may hint may announce jobs, too
 from . import request_identity as request_identity
 from .celery import app
+from .haste import in_haste
 
 # After that the lease is over anyway.
 LET_GO_SECONDS = leases.LEASE.total_seconds()
@@ -112,12 +113,15 @@ STEPS = {**{stage: _step(stage) for stage in STAGES if stage != "anchor"}, "anch
 class CeleryPublisher:
     """Hints as real Celery chains on the stages' queues."""
 
-    def publish(self, stage: str, chunk_ids: Sequence[UUID], *, spool: str) -> None:
+    def publish(self, stage: str, chunk_ids: Sequence[UUID], *, spool: str, patiently: bool = False) -> None:
         """Send the chain from `stage` on."""
         ids = [str(one) for one in chunk_ids]
-        chain(
-            *(STEPS[name].si(ids).set(queue=queue_of(name, spool)) for name in stages_from(stage))
-        ).apply_async()
+        steps = chain(*(STEPS[name].si(ids).set(queue=queue_of(name, spool)) for name in stages_from(stage)))
+        if patiently:
+            steps.apply_async()
+        else:
+            with in_haste() as connection:
+                steps.apply_async(connection=connection, retry=False)
 
     def depth(self, stage: str, *, spool: str) -> int:
         """Messages that wait in the stage's queue."""
@@ -126,7 +130,7 @@ class CeleryPublisher:
 
     def waiting(self, stage: str, *, spool: str) -> set[UUID]:
         """The chunks that the messages in the stage's queue speak of; what is none of ours is passed over."""
-        with app.connection_for_read() as connection:
+        with in_haste() as connection:
             messages = connection.default_channel.client.lrange(queue_of(stage, spool), 0, -1)
         return {pk for message in messages for pk in _ids_in(message)}
 

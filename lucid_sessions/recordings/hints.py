@@ -32,8 +32,11 @@ SILENCE_SECONDS = 5.0
 class Publisher(Protocol):
     """What the Celery application offers."""
 
-    def publish(self, stage: str, chunk_ids: Sequence[UUID], *, spool: str) -> None:
-        """Send the chain from `stage` on for these chunks; raises when the broker does not take it."""
+    def publish(self, stage: str, chunk_ids: Sequence[UUID], *, spool: str, patiently: bool = False) -> None:
+        """Send the chain from `stage` on for these chunks; raises when the broker does not take it at once.
+
+        `patiently`: a broker that is slow, or comes back within some seconds, is waited for.
+        """
 
     def depth(self, stage: str, *, spool: str) -> int:
         """How many messages wait in that stage's queue."""
@@ -76,8 +79,11 @@ def is_sent(send: Callable[[], object], what: str, **facts: Any) -> bool:
     return True
 
 
-def hint(chunks: Iterable[Chunk]) -> int:
-    """How many of these chunks (any states) were announced to the workers that can go on with them."""
+def hint(chunks: Iterable[Chunk], *, patiently: bool = False) -> int:
+    """How many of these chunks (any states) were announced to the workers that can go on with them.
+
+    Whoever has more to do than this waits a moment only; the reconciler, which makes up for it, `patiently`.
+    """
     if _publisher is None or time.monotonic() < _silent_until:
         return 0
     told = 0
@@ -86,7 +92,7 @@ def hint(chunks: Iterable[Chunk]) -> int:
         if stage is None:
             continue
         ids = [chunk.pk for chunk in group]
-        send = partial(_publisher.publish, stage.name, ids, spool=group[0].spool)
+        send = partial(_publisher.publish, stage.name, ids, spool=group[0].spool, patiently=patiently)
         if not is_sent(send, "hint", stage=stage.name, chunks=len(ids)):
             return told
         Chunk.objects.filter(pk__in=ids).update(hinted_at=timezone.now())

@@ -76,7 +76,7 @@ def tick() -> int:
         except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, the next tick asks again
             log.warning("the broker does not answer", reason=str(error))
             break
-        told += hints.hint(chunk for chunk in chunks if not full[chunk.state, chunk.spool])
+        told += hints.hint((one for one in chunks if not full[one.state, one.spool]), patiently=True)
         if not any(full[key] for key in new):
             break
     return told

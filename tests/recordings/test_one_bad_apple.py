@@ -180,7 +180,7 @@ class Publisher:
         self.spools: list[str] = []
         self.asked = 0
 
-    def publish(self, stage: str, chunk_ids: object, *, spool: str) -> None:
+    def publish(self, stage: str, chunk_ids: object, *, spool: str, patiently: bool = False) -> None:
         self.asked += 1
         if self.broken:
             raise ConnectionError("the broker is away")
