@@ -197,7 +197,7 @@ LUCID_WEBHOOK_ALLOW = networks("LUCID_WEBHOOK_ALLOW")
 LUCID_WEBHOOK_GIVE_UP_DAYS = number("LUCID_WEBHOOK_GIVE_UP_DAYS", 5.0)
 LUCID_WEBHOOK_LOG_DAYS = number("LUCID_WEBHOOK_LOG_DAYS", 30.0)
 LUCID_RETENTION_WARNING_DAYS = number("LUCID_RETENTION_WARNING_DAYS", 7.0)
-# Results of jobs (exports, evidence), shared by the API and whatever runs the queue `export`.
+# Results of jobs (exports, evidence, reports), shared by the API and whatever runs the queue `export`.
 LUCID_RESULTS_PATH = path("LUCID_RESULTS_PATH", LUCID_HOME / "results")
 LUCID_RESULT_HOURS = number("LUCID_RESULT_HOURS", 24.0)
 REST_FRAMEWORK = {

@@ -1,4 +1,4 @@
-"""Exports, evidence and the audit's batches as Celery tasks: adapters, as all tasks are."""
+"""Exports, evidence, verifications and the audit's batches as Celery tasks: adapters, as all tasks are."""
 
 from lucid_sessions.recordings import audit_batches
 from lucid_sessions.recordings import jobs as work

@@ -77,7 +77,7 @@ class Gauges(Collector):
             yield from _webhooks(found)
             yield GaugeMetricFamily(
                 "jobs_oldest_pending_seconds",
-                "How long the export or evidence that waits longest has waited",
+                "How long the export, evidence or verification that waits longest has waited",
                 value=found.oldest_job,
             )
 

@@ -1,4 +1,4 @@
-"""Exports and evidence for clients: long work, claimed by conditional update, done by whoever can.
+"""Long work for clients: exports, evidence, verifications; claimed by conditional update, done by who can.
 
     pending -> running -> finished | failed | cancelled
 
@@ -29,7 +29,7 @@ from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.errors import LucidError, Refused, Retryable
 from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
-from . import evidence, hints, leases, one_file, playback
+from . import evidence, hints, leases, one_file, playback, reports, verification
 from .job_results import begin, kept_for, remove_old, remove_result, undo
 from .lifecycle import ARCHIVED
 from .models import Chunk, Session
@@ -37,7 +37,8 @@ from .tombstones import GONE
 
 log = structlog.get_logger(__name__)
 
-EXPORT, EVIDENCE = "export", "evidence"
+EXPORT, EVIDENCE, VERIFY = "export", "evidence", "verify"
+KINDS = (EXPORT, EVIDENCE, VERIFY)
 LEASE = timedelta(seconds=60)
 RENEW_SECONDS = 15.0
 # How often a running job tells how far it is, and asks whether it is still wanted.
@@ -132,13 +133,15 @@ def _bury(lost: "QuerySet[Job]", job: Job) -> None:
 
 def needs_key(job: Job) -> bool:
     """True when recordings have to be opened for it."""
-    return job.kind == EXPORT or bool((job.options or {}).get("disclose"))
+    options = job.options or {}
+    return job.kind == EXPORT or bool(options.get("disclose") or options.get("deep"))
 
 
 def _work(job: Job) -> None:
     try:
         with _lease_held(job):
-            result = _result(_make(job, _session_of(job)))
+            out, facts = _make(job, _session_of(job))
+            result = {**_result(out), **facts}
         if not _settle(job, status=JobStatus.FINISHED, percent=100, reason="", result=result):
             undo(job)
     except Dropped:
@@ -220,11 +223,27 @@ def _lease_held(job: Job) -> Iterator[None]:
         thread.join()
 
 
-def _make(job: Job, session: Session) -> Path:
+def _make(job: Job, session: Session) -> tuple[Path, dict[str, Any]]:
+    """The file, and what its job tells of it beside."""
     folder = begin(job)
     _look(job, 1)
-    if job.kind == EXPORT:
-        return _export(job, session, folder)
+    if job.kind == VERIFY:
+        return _verify(job, session, folder)
+    make = _export if job.kind == EXPORT else _evidence
+    return make(job, session, folder), {}
+
+
+def _verify(job: Job, session: Session, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Done as well when something is wrong: that is what it is asked for."""
+    deep, step = bool((job.options or {}).get("deep")), progress(job, total=verification.length(session))
+    # Begun anew after a death it tells of the same alarm.
+    report = reports.verified(session, key=f"job {job.pk}", deep=deep, passed=step)
+    out = folder / f"{session.pk.hex}-verification.json"
+    reports.write(report, out, name=session.name)
+    return out, {"verdict": reports.in_short(report)}
+
+
+def _evidence(job: Job, session: Session, folder: Path) -> Path:
     out = folder / f"{session.pk.hex}-evidence.zip"
     disclose = frozenset((job.options or {}).get("disclose", ()))
     total = Chunk.objects.filter(session=session, state__in=ARCHIVED).count()

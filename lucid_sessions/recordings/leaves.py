@@ -1,6 +1,6 @@
 """What a ledger body says of one chunk, and the leaf that follows from it."""
 
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from lucid_sessions import archive
@@ -8,7 +8,21 @@ from lucid_sessions import archive
 from .models import Chunk
 
 
-def facts_of(chunk: Chunk) -> dict[str, Any]:
+class Row(NamedTuple):
+    """A chunk's row, where a whole session is looked at: a quarter of what all of it takes in memory."""
+
+    pk: UUID
+    session_id: UUID
+    track: str
+    sequence: int
+    blob: str
+    blob_length: int
+    record: int | None
+    start_us: int
+    end_us: int
+
+
+def facts_of(chunk: Chunk | Row) -> dict[str, Any]:
     """The chunk as bodies list it; the leaf's hash can be computed from this alone."""
     return {
         "session": str(chunk.session_id),

@@ -9,20 +9,28 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+
 from lucid_sessions import archive
-from lucid_sessions.errors import LucidError, Refused, Retryable, Tampered
+from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.ledger import Log
 
 from . import anchoring, leaves, seals
 from .installation import Installation, identity, installation
+from .leaves import Row
 from .lifecycle import State, Status
 from .models import Checkpoint, Chunk, LedgerRecord, Session
-from .playback import session_identity
+from .playback import Passed, session_identity
 from .proven import ProvenLog
+from .tombstones import GONE
+
+# The log is walked once, record by record: so many of them are a step.
+RECORDS_A_STEP = 1000
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,9 @@ class Report:
     revision: int = 0
     root: str = ""
     checkpoint_size: int = 0
+    # The signed note: by it others see which log this was, and how far it went.
+    checkpoint: str = ""
+    verified_at: datetime = field(default_factory=timezone.now)
     # Index of the record that says that the session was shredded; then only proofs are left to check.
     shredded: int | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -62,6 +73,11 @@ class Report:
         return self.sealed and not self.missing
 
     @property
+    def sound(self) -> bool:
+        """Nothing differs and nothing is missing, as far as it is sealed."""
+        return self.integrity and not self.missing
+
+    @property
     def verdict(self) -> str:
         """One line for a person."""
         if self.shredded is not None and self.integrity:
@@ -75,14 +91,27 @@ class Report:
         return f"{word}, {state}: {self.checked} {what} ({how}), {lost}"
 
 
-def verify(session: Session, *, deep: bool = False, world: Installation | None = None) -> Report:
+def verify(
+    session: Session,
+    *,
+    deep: bool = False,
+    world: Installation | None = None,
+    passed: Passed = lambda: None,
+) -> Report:
     """The report on one session. `deep` needs ENCRYPTION_PASSWORD. Retryable when a store is away.
 
-    Of a shredded session the proofs are checked, and that nothing of it is left.
+    Of a shredded session the proofs are checked, and that nothing of it is left. `passed` is called for each
+    step of `length`, and may raise to end it there.
     """
     if deep:
         identity()  # a missing or wrong password is not a finding about the recording
-    return _Examination(session, deep=deep, world=world or installation()).report()
+    return _Examination(session, deep=deep, world=world or installation(), passed=passed).report()
+
+
+def length(session: Session) -> int:
+    """About how many steps it takes to verify the session: its chunks, and the log that is walked first."""
+    records = Checkpoint.objects.values_list("size", flat=True).first() or 0
+    return Chunk.objects.filter(session=session, state=State.ANCHORED).count() + records // RECORDS_A_STEP
 
 
 @dataclass
@@ -90,6 +119,7 @@ class _Examination:
     session: Session
     deep: bool
     world: Installation
+    passed: Passed
     _keys: dict[str, archive.Identity] = field(default_factory=dict)
 
     @cached_property
@@ -102,28 +132,32 @@ class _Examination:
             self._log.tree.verify()
             size = self._log.tree.size
             report.checkpoint_size, report.root = size, self._log.tree.root(size).hex()
+            report.checkpoint = self._log.note
             report.findings += _rolled_back(self._log.ledger)
+            self._walk()
             report.shredded = self._log.index.shredded.get(str(self.session.pk))
             sealed = self._sealed_leaves(report)
-        except LucidError as error:
-            if isinstance(error, Retryable):
-                raise
+        except (Tampered, Refused) as error:
             report.findings.append(Finding("the ledger", str(error)))
             return report
         self._require_settled(report)
         rows = {(c.track, c.sequence): c for c in self._rows(report)}
         for leaf in sealed:
-            report.checked += 1
-            row = rows.pop((leaf["track"], leaf["sequence"]), None)
-            report.findings += self._problems(leaf, row, shredded=report.shredded is not None)
+            self._check(leaf, rows.pop((leaf["track"], leaf["sequence"]), None), report)
         for row in rows.values():
             # Not in the newest seal: the next revision will list it. Its own batch must hold it already,
             # unless the sealer has not published that yet.
             if row.record is None or row.record < size:
-                report.checked += 1
-                leaf = leaves.facts_of(row)
-                report.findings += self._problems(leaf, row, shredded=report.shredded is not None)
+                self._check(leaves.facts_of(row), row, report)
+        self._require_still_there(report)
         return report
+
+    def _walk(self) -> None:
+        """The log's index, made in steps: of millions of records that takes minutes."""
+        log = self._log.walk(RECORDS_A_STEP)
+        while log.index.size < log.tree.size:
+            self.passed()
+            log.index.grow(log.tree, most=RECORDS_A_STEP)
 
     def _require_settled(self, report: Report) -> None:
         """Whether it was shredded is for the log to say; the row only says that it is on its way there."""
@@ -132,11 +166,20 @@ class _Examination:
                 f'Session "{self.session.name}" is being shredded: verify it when that is recorded.'
             )
 
-    def _rows(self, report: Report) -> Iterator[Chunk]:
+    def _require_still_there(self, report: Report) -> None:
+        """What was shredded while it was verified is gone for that reason: no finding, and no alarm."""
+        now = Session.objects.filter(pk=self.session.pk).values_list("status", flat=True).first()
+        if report.findings and now in GONE and self.session.status not in GONE:
+            raise Retryable(
+                f'Session "{self.session.name}" was shredded meanwhile: verify it when that is recorded.'
+            )
+
+    def _rows(self, report: Report) -> Iterator[Row]:
         rows = Chunk.objects.filter(session=self.session, state=State.ANCHORED)
         if report.shredded is not None:
             rows = Chunk.objects.filter(session=self.session, state=State.EXPIRED, record__isnull=False)
-        return rows.order_by("track", "sequence").iterator()
+        ordered = rows.order_by("track", "sequence").values_list(*Row._fields)
+        return (Row(*values) for values in ordered.iterator())
 
     def _sealed_leaves(self, report: Report) -> list[dict[str, Any]]:
         """The leaves of the newest seal, by the log itself; none when the session was never sealed."""
@@ -151,7 +194,12 @@ class _Examination:
         sealed: list[dict[str, Any]] = body["leaves"]
         return sealed
 
-    def _problems(self, leaf: dict[str, Any], row: Chunk | None, *, shredded: bool) -> Iterator[Finding]:
+    def _check(self, leaf: dict[str, Any], row: Row | None, report: Report) -> None:
+        self.passed()
+        report.checked += 1
+        report.findings += self._problems(leaf, row, shredded=report.shredded is not None)
+
+    def _problems(self, leaf: dict[str, Any], row: Row | None, *, shredded: bool) -> Iterator[Finding]:
         where, pk = name_of(leaf, row), row.pk if row else None
         if row is None:
             yield Finding(where, "is sealed in the ledger, but its row is gone from the database")
@@ -202,6 +250,7 @@ def verify_log(world: Installation | None = None) -> Report:
         report.findings += _rolled_back(log.ledger)
         report.findings += [Finding("the ledger", problem) for problem in anchoring.findings(log.ledger)]
         report.checkpoint_size, report.root = tree.size, tree.root(tree.size).hex()
+        report.checkpoint = log.note
         rows = iter(LedgerRecord.objects.filter(index__lt=tree.size).order_by("index").iterator())
         row = next(rows, None)
         for number in range(tree.size):
@@ -229,7 +278,7 @@ def _rolled_back(ledger: Log) -> Iterator[Finding]:
             return
 
 
-def name_of(leaf: dict[str, Any], row: Chunk | None) -> str:
+def name_of(leaf: dict[str, Any], row: Row | None) -> str:
     """How a person finds the chunk: track, take, number, and its time when that is known."""
     sequence = leaf["sequence"]
     name = f"chunk {sequence & 0xFFFFFFFF} of take {sequence >> 32}, track {leaf['track']}"

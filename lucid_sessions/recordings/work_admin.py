@@ -20,8 +20,6 @@ from .evidence_admin import Evidence, shortened
 from .models import RecorderHost, Session
 from .sessions import HOST_SEEN_WITHIN, living_hosts
 
-KINDS = (jobs.EXPORT, jobs.EVIDENCE)
-
 
 def _name(shown: Sequence[Any]) -> None:
     """Give each job the names of its session and of its user: in two queries, however many they are."""
@@ -45,15 +43,15 @@ class NamedJobs(ChangeList):
 
 
 class Kind(admin.SimpleListFilter):
-    """Exports or evidence. Named here: asking the table which there are would read all of it."""
+    """What was asked for. Named here: asking the table which kinds there are would read all of it."""
 
     title = parameter_name = "kind"
 
     def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in KINDS]
+        return [(name, name) for name in jobs.KINDS]
 
     def queryset(self, _request: HttpRequest, rows: "QuerySet[Job]") -> "QuerySet[Job]":
-        return rows.filter(kind=self.value()) if self.value() in KINDS else rows
+        return rows.filter(kind=self.value()) if self.value() in jobs.KINDS else rows
 
 
 class AtWork(Evidence):
@@ -65,7 +63,7 @@ class AtWork(Evidence):
 
 @admin.register(Job)
 class JobAdmin(AtWork):
-    """Exports and evidence that clients asked for, until their results go."""
+    """Exports, evidence and verifications that clients asked for, until their results go."""
 
     list_display = ("kind", "of_session", "asked_by", "status", "done", "why", "created_at", "ended_at")
     fields = (

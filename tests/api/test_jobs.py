@@ -81,8 +81,9 @@ def test_a_cancelled_job_is_not_begun(world: Installation, auditor: Any) -> None
     assert auditor.get(f"{address}/result").status_code == 409
 
 
-def test_a_job_whose_runner_died_is_done_by_another(world: Installation, auditor: Any) -> None:
-    address = asked(auditor, sealed_session(world), "export")
+@pytest.mark.parametrize("kind", ["export", "evidence", "verify"])
+def test_a_job_whose_runner_died_is_done_by_another(world: Installation, auditor: Any, kind: str) -> None:
+    address = asked(auditor, sealed_session(world), kind)
     past = timezone.now() - timedelta(seconds=1)
     Job.objects.update(status="running", lease_until=past, fence=1, percent=40)
     assert jobs.tick() == 1
@@ -118,7 +119,7 @@ def test_others_jobs_do_not_exist(world: Installation, auditor: Any) -> None:
     job = asked(client_of(manager), sealed_session(world), "export")
     assert auditor.get(job).status_code == 200
     viewer = client_of(person("session_viewer"))
-    assert viewer.get(job).status_code == 403
+    assert viewer.get(job).status_code == 404
 
 
 def test_the_same_key_asks_once(world: Installation, auditor: Any) -> None:
@@ -131,7 +132,7 @@ def test_the_same_key_asks_once(world: Installation, auditor: Any) -> None:
     assert Job.objects.count() == 1
 
 
-@pytest.mark.parametrize("kind", ["export", "evidence"])
+@pytest.mark.parametrize("kind", ["export", "evidence", "verify"])
 def test_a_job_that_is_cancelled_while_it_runs_stops_and_leaves_nothing(
     world: Installation, auditor: Any, kind: str
 ) -> None:

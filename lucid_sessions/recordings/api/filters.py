@@ -13,7 +13,7 @@ from rest_framework.exceptions import ValidationError
 
 from lucid_sessions.access.models import Job, JobStatus
 
-from ..jobs import EVIDENCE, EXPORT
+from ..jobs import KINDS
 from ..lifecycle import TRACKS, State, Status
 from ..models import Chunk, Session
 from ..tags import tagged
@@ -127,7 +127,7 @@ class JobFilter(Narrowing):
     """Filters of the list of jobs."""
 
     status = django_filters.ChoiceFilter(choices=JobStatus.choices)
-    kind = django_filters.ChoiceFilter(choices=[(one, one) for one in (EXPORT, EVIDENCE)])
+    kind = django_filters.ChoiceFilter(choices=[(one, one) for one in KINDS])
     session = django_filters.UUIDFilter(help_text="Jobs about this session.")
 
     class Meta:

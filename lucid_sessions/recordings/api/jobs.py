@@ -1,4 +1,4 @@
-"""Exports and evidence over HTTP: asked for, looked at, cancelled, downloaded."""
+"""Exports, evidence and verifications over HTTP: asked for, looked at, cancelled, downloaded."""
 
 from typing import Any
 from uuid import UUID
@@ -29,16 +29,19 @@ from .documents import (
 )
 from .downloads import LINK, LINK_OR_TOKEN, RANGE, sent
 from .filters import JobFilter
-from .ownership import jobs_of, may_cancel, require_there, session_of
+from .kinds import ASKED, DOWNLOADED, NEEDS, may_have
+from .ownership import jobs_of, listed_jobs, may_cancel, require_there, session_of
 from .pagination import Pages
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, NO_SUCH_THING, NOT_PERMITTED, NOT_READY, Problem
 from .ranges import Whatever
 from .replays import once
 from .strict import Strict
+from .verdicts import ReportBody, VerdictBody
 from .witnessed import Witnessed, tell
 
-VIDEO, BUNDLE = "video/mp4", "application/zip"
+VIDEO, BUNDLE, REPORT = "video/mp4", "application/zip", "application/json"
+TYPES = {".mp4": VIDEO, ".zip": BUNDLE, ".json": REPORT}
 NO_JOB = {(404, MEDIA_TYPE): problem("LUCID_ERR_1012: there is none, or it is another's.")}
 
 NOT_NOW = {
@@ -69,6 +72,15 @@ class WantedEvidence(Strict):
     reason = serializers.CharField(max_length=500, required=False, help_text="Kept in the audit.")
 
 
+class WantedVerify(Strict):
+    """How much is looked at."""
+
+    deep = serializers.BooleanField(
+        required=False,
+        help_text="Decrypt everything, too, and compare it with what was recorded. It is told to nobody.",
+    )
+
+
 class ResultBody(serializers.Serializer[Any]):
     """The file that came of it."""
 
@@ -76,13 +88,14 @@ class ResultBody(serializers.Serializer[Any]):
     bytes = serializers.IntegerField()
     sha256 = serializers.CharField()
     url = serializers.CharField(help_text="Its path; it needs a token, or a link from `/links`.")
+    verdict: Any = VerdictBody(allow_null=True, help_text="Of a verification; null for other kinds.")
 
 
 class JobBody(serializers.Serializer[Any]):
     """A job."""
 
     id = serializers.UUIDField()
-    kind = serializers.ChoiceField(choices=[jobs.EXPORT, jobs.EVIDENCE])
+    kind = serializers.ChoiceField(choices=list(jobs.KINDS))
     session = serializers.UUIDField()
     status = serializers.ChoiceField(choices=JobStatus.choices, help_text="How far it is.")
     percent = serializers.IntegerField()
@@ -94,7 +107,10 @@ class JobBody(serializers.Serializer[Any]):
 
 
 class Jobs(Witnessed, GenericViewSet[Job]):
-    """Long work. The caller sees his own jobs; roles that see all sessions see all."""
+    """Long work. The caller sees his own jobs; roles that see all sessions see all.
+
+    Of exports and evidence who may ask for them, whatever the address needs.
+    """
 
     serializer_class = JobBody
     filterset_class = JobFilter
@@ -105,16 +121,22 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     schema = Described()
     content_negotiation_class = Whatever
     renderer_classes = [JSONRenderer]
-    needs = dict.fromkeys(("export", "evidence", "list", "retrieve", "cancel", "result"), "export")
-    rates = {"export": "bulk", "evidence": "bulk", "list": "status", "retrieve": "status"}
-    deeds = {
-        "list": "jobs.listed",
-        "retrieve": "job.viewed",
-        "export": "session.export-asked",
-        "evidence": "session.evidence-asked",
-        "cancel": "job.cancelled",
-        "result": "session.exported",
-    }
+    needs = {**NEEDS, **dict.fromkeys(("list", "retrieve", "cancel", "result"), "view")}
+    rates = {**dict.fromkeys(jobs.KINDS, "bulk"), "list": "status", "retrieve": "status"}
+    deeds = {**ASKED, "list": "jobs.listed", "retrieve": "job.viewed", "cancel": "job.cancelled"}
+    # Of the job whose result is asked for.
+    kind = jobs.EXPORT
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """As ever, once it is known what would be downloaded: to have a report is another deed."""
+        if self.action == "result":
+            found = Job.objects.filter(pk=kwargs["job_id"]).values_list("kind", flat=True).first()
+            self.kind = found or self.kind
+        super().initial(request, *args, **kwargs)
+
+    def deed(self) -> str | None:
+        """As ever; a download is named by what is downloaded."""
+        return DOWNLOADED[self.kind] if self.action == "result" else super().deed()
 
     @extend_schema(
         request=WantedExport,
@@ -133,6 +155,15 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     def evidence(self, request: Request, session_id: UUID) -> Response:
         """Have an evidence bundle made: a zip that proves the session offline, by its own verifier."""
         return self._asked(request, session_id, jobs.EVIDENCE, WantedEvidence)
+
+    @extend_schema(
+        request=WantedVerify,
+        parameters=[ONCE],
+        responses={202: JobBody, **ONE_SESSION_ERRORS, **ONCE_ERRORS, **NOT_NOW},
+    )
+    def verify(self, request: Request, session_id: UUID) -> Response:
+        """Have a session verified against the signed log. The finished job tells the verdict."""
+        return self._asked(request, session_id, jobs.VERIFY, WantedVerify)
 
     def _asked(self, request: Request, session_id: UUID, kind: str, form: type[Strict]) -> Response:
         body = form(data=request.data)
@@ -153,14 +184,15 @@ class Jobs(Witnessed, GenericViewSet[Job]):
 
     @extend_schema(operation_id="jobs_list", responses={200: JobBody(many=True), **CONFIGURATION_ERRORS})
     def list(self, request: Request) -> HttpResponse:
-        """List your jobs, newest first."""
-        page: Any = self.paginate_queryset(self.filter_queryset(jobs_of(request.user)))
+        """List your jobs, newest first. Exports and evidence only to who may export."""
+        rows = listed_jobs(request.user, auth=request.auth)
+        page: Any = self.paginate_queryset(self.filter_queryset(rows))
         return self.get_paginated_response([_body(job) for job in page])
 
     @extend_schema(responses={200: JobBody, **NO_JOB, **COMMON})
     def retrieve(self, request: Request, job_id: UUID) -> Response:
         """Look at one job."""
-        job = _one(request.user, job_id)
+        job = _one(request, job_id)
         tell(request, made=job.session)
         waits = {"Retry-After": "1"} if job.status in job_results.OPEN else {}
         return Response(_body(job), headers=waits)
@@ -168,7 +200,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     @extend_schema(request=None, responses={200: JobBody, **NO_JOB, **COMMON})
     def cancel(self, request: Request, job_id: UUID) -> Response:
         """Cancel a job of yours, or of others if you manage; one that is over stays as it is."""
-        job = _one(request.user, job_id)
+        job = _one(request, job_id)
         tell(request, made=job.session)
         if not may_cancel(request.user, job):
             raise Problem(
@@ -179,7 +211,8 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     @extend_schema(
         parameters=[RANGE, *CONDITIONS, LINK],
         responses={
-            **{(status, kind): OpenApiTypes.BINARY for status in (200, 206) for kind in (VIDEO, BUNDLE)},
+            **{(status, kind): OpenApiTypes.BINARY for status in (200, 206) for kind in TYPES.values()},
+            (200, REPORT): ReportBody,
             (409, MEDIA_TYPE): problem("LUCID_ERR_3012: not finished, or its result is gone."),
             (416, MEDIA_TYPE): problem("No byte of the range exists."),
             **CONDITIONS_ERRORS,
@@ -188,27 +221,29 @@ class Jobs(Witnessed, GenericViewSet[Job]):
         },
     )
     def result(self, request: Request, job_id: UUID) -> HttpResponseBase:
-        """Download what came of a job; resumable by Range."""
-        job = _one(request.user, job_id)
+        """Download what came of a job; resumable by Range. Of an export or evidence: to who may export."""
+        job = _one(request, job_id)
         tell(request, made=job.session, facts={"job": str(job.pk), "kind": job.kind})
         path = job_results.result_path(job)
         if path is None or job.result is None:
             raise Problem(NOT_READY, f"Job {job.pk} is {job.status}, or its result is gone: ask for another.")
-        kind = VIDEO if path.suffix == ".mp4" else BUNDLE
+        kind = TYPES[path.suffix]
         file, facts = path.open("rb"), job.result
         return sent(
             request, file, length=facts["bytes"], tag=facts["sha256"], name=facts["name"], content_type=kind
         )
 
 
-def _one(user: Any, pk: UUID) -> Job:
-    job = jobs_of(user).filter(pk=pk).first()
+def _one(request: Request, pk: UUID) -> Job:
+    job = jobs_of(request.user).filter(pk=pk).first()
     if job is None:
         raise Problem(NO_SUCH_THING, f"There is no job {pk}, or it is not yours.")
+    if not may_have(request.user, job.kind, auth=request.auth):
+        raise Problem(NOT_PERMITTED, f"Job {pk} is an {job.kind}, which your role or token does not allow.")
     return job
 
 
 def _body(job: Job) -> dict[str, Any]:
-    result = job.result and {**job.result, "url": reverse("api:job-result", args=[job.pk])}
+    result = job.result and {"verdict": None, **job.result, "url": reverse("api:job-result", args=[job.pk])}
     names = ("id", "kind", "session", "status", "percent", "reason", "created_at", "ended_at", "expires_at")
     return JobBody({**{name: getattr(job, name) for name in names}, "result": result}).data

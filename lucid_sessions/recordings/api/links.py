@@ -45,7 +45,7 @@ class Links(Witnessed, ViewSet):
 
     permission_classes = [Allowed]
     schema = Described()
-    needs = {"create": "export"}
+    needs = {"create": "view"}
     deeds = {"create": "link.created"}
 
     @extend_schema(request=Wanted, responses={201: LinkBody, **CONFIGURATION_ERRORS})

@@ -8,9 +8,11 @@ from django.db.models import QuerySet
 from lucid_sessions.access.models import Job
 from lucid_sessions.access.roles import manages, sees_all
 
+from ..jobs import KINDS
 from ..models import Chunk, Session
 from ..tombstones import GONE
 from . import known
+from .kinds import may_have
 from .problems import CHUNK_NOT_FOUND, NOT_IN_STATE, SESSION_NOT_FOUND, Problem
 
 
@@ -22,6 +24,13 @@ def sessions_of(user: Any) -> QuerySet[Session]:
 def jobs_of(user: Any) -> QuerySet[Job]:
     """Every job that the user may see: those that he asked for, and all for who sees all sessions."""
     return Job.objects.all() if sees_all(user) else Job.objects.filter(user=user.pk)
+
+
+def listed_jobs(user: Any, *, auth: Any = None) -> QuerySet[Job]:
+    """Those of them that the user may have, with what he signed in by."""
+    kinds = [kind for kind in KINDS if may_have(user, kind, auth=auth)]
+    rows = jobs_of(user)
+    return rows if len(kinds) == len(KINDS) else rows.filter(kind__in=kinds)
 
 
 def may_cancel(user: Any, job: Job) -> bool:

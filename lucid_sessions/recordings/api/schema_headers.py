@@ -17,9 +17,10 @@ REASON = {
     "why, 400 without it.",
     "schema": {"type": "string", "pattern": "^[\\t -~]*[!-~][\\t -~]*$"},
 }
-WAITED_FOR = {("jobs_export", "202"), ("jobs_evidence", "202"), ("jobs_retrieve", "200")}
+JOBS_ASKED_FOR = {"jobs_export", "jobs_evidence", "jobs_verify"}
+WAITED_FOR = {("jobs_retrieve", "200"), *((name, "202") for name in JOBS_ASKED_FOR)}
 DOWNLOADS = {"audit_export"}
-LOCATED = {"sessions_create", "jobs_export", "jobs_evidence"}
+LOCATED = {"sessions_create", *JOBS_ASKED_FOR}
 SHOWN_ONCE = {"tokens_create", "webhooks_create"}
 VERSIONED = {"SessionBody", "EndpointBody", "MadeEndpoint"}
 

@@ -64,6 +64,7 @@ _media = [
     path(f"{ONE}/input", Input.as_view({"get": "index"}), name="input"),
     path(f"{ONE}/export", Jobs.as_view({"post": "export"}), name="export"),
     path(f"{ONE}/evidence", Jobs.as_view({"post": "evidence"}), name="evidence"),
+    path(f"{ONE}/verify", Jobs.as_view({"post": "verify"}), name="verify"),
     path("jobs", Jobs.as_view({"get": "list"}), name="jobs"),
     path("jobs/<uuid:job_id>", Jobs.as_view({"get": "retrieve"}), name="job"),
     path("jobs/<uuid:job_id>/cancel", Jobs.as_view({"post": "cancel"}), name="job-cancel"),

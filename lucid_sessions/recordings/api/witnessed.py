@@ -40,7 +40,7 @@ class Witnessed(APIView):
         # Before it is known in what form to answer: whatever is refused, it is written down who asked.
         self.perform_authentication(request)
         super().initial(request, *args, **kwargs)
-        deed = self.deeds.get(getattr(self, "action", None) or "", "")
+        deed = self.deed()
         if deed and request.headers.get(reasons.HEADER, "-").strip() == "":
             # What is no ASCII is handed over by the server as nothing at all.
             raise Problem(INVALID, f"{reasons.HEADER}: came empty. {ENCODED}")
@@ -57,12 +57,16 @@ class Witnessed(APIView):
                 "Where no header can be sent, ?reason= says it.",
             )
 
+    def deed(self) -> str | None:
+        """The event of what is asked for; None: it has none."""
+        return self.deeds.get(getattr(self, "action", None) or "")
+
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """The answer, once its event is written; without the audit nothing is shown."""
         answer: HttpResponseBase = super().finalize_response(request, response, *args, **kwargs)
         for name, value in headers_of(request._request).items():
             answer[name] = value
-        deed = self.deeds.get(getattr(self, "action", None) or "")
+        deed = self.deed()
         thing: Mapping[str, Any] = kwargs
         if deed is None and answer.status_code == 403:
             deed, thing = "request.refused", {"path": request.path}

@@ -1,13 +1,12 @@
 """manage.py verify [SESSION | --all | --log] [--deep]: is it what was sealed, and is it all there?"""
 
-from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
 from django.core.management.base import CommandParser
 
 from lucid_sessions.errors import Refused
-from lucid_sessions.recordings import events, verification
+from lucid_sessions.recordings import reports, verification
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE, SESSION, session_argument
 from lucid_sessions.recordings.management.command import Command as Base
@@ -29,34 +28,20 @@ class Command(Base):
         if bool(options["session"]) == options["all"]:
             raise Refused("Name one session, or --all.")
         chosen = [options["session"]] if options["session"] else self._everything()
-        reports = [(s.name, self._verified(s, deep=options["deep"])) for s in chosen]
+        found = [(s.name, reports.verified(s, key=uuid4().hex, deep=options["deep"])) for s in chosen]
         if options["all"]:
-            reports.append(("the log", verification.verify_log()))
+            found.append(("the log", verification.verify_log()))
         if self.as_json:
-            self.tell(
-                "",
-                reports=[
-                    {"name": n, "verdict": r.verdict, "ok": r.integrity, **asdict(r)} for n, r in reports
-                ],
-            )
+            self.tell("", reports=[reports.told(name, report) for name, report in found])
         else:
-            self._print(reports)
-        sound = all(report.integrity and not report.missing for _, report in reports)
-        return DONE if sound else CHECK_FAILED
-
-    def _verified(self, session: Session, *, deep: bool) -> verification.Report:
-        report = verification.verify(session, deep=deep)
-        if not report.integrity:
-            found = [f"{one.where}: {one.problem}"[:300] for one in report.findings[:5]]
-            facts = {**events.facts_of(session), "findings": found, "found": len(report.findings)}
-            events.note_if_wanted(events.UNVERIFIED, uuid4().hex, facts=facts)
-        return report
+            self._print(found)
+        return DONE if all(report.sound for _, report in found) else CHECK_FAILED
 
     def _everything(self) -> list[Session]:
         return list(Session.objects.exclude(status__in=UNREADABLE).order_by("created_at"))
 
-    def _print(self, reports: list[tuple[str, verification.Report]]) -> None:
-        for name, report in reports:
+    def _print(self, found: list[tuple[str, verification.Report]]) -> None:
+        for name, report in found:
             self.stdout.write(f"{name}: {report.verdict}")
             for finding in report.findings:
                 self.stdout.write(f"  {finding.where}: {finding.problem}")
