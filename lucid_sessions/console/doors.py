@@ -6,12 +6,14 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.urls import reverse, reverse_lazy
 
 from lucid_sessions.access import audit
 from lucid_sessions.access.models import Job
+from lucid_sessions.recordings.api.kinds import may_have
 from lucid_sessions.recordings.api.ownership import jobs_of, sessions_of
 from lucid_sessions.recordings.models import Session
 
@@ -52,8 +54,11 @@ def visible(request: HttpRequest, pk: UUID, *, deed: str) -> Session:
 
 
 def visible_job(request: HttpRequest, pk: UUID, *, deed: str) -> Job:
-    """The same of a job."""
-    return _one_of(jobs_of(request.user), pk, request, deed, item=str(pk))
+    """The same of a job; one of a kind that takes more than the user may is refused."""
+    job = _one_of(jobs_of(request.user), pk, request, deed, item=str(pk))
+    if not may_have(request.user, job.kind):
+        raise PermissionDenied(f"Your role does not allow an {job.kind}.")
+    return job
 
 
 def _one_of(rows: "QuerySet[Row]", pk: UUID, request: HttpRequest, deed: str, **about: str) -> Row:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.template.defaultfilters import pluralize
 from django.utils.text import get_text_list
 
 from lucid_sessions.access.models import Job, JobStatus
@@ -35,6 +37,8 @@ class JobRow:
         options = self.job.options or {}
         if self.job.kind == jobs.EXPORT:
             return "Video, one file" if options.get("one_file") else "Video, as recorded"
+        if self.job.kind == jobs.VERIFY:
+            return "Verification, deep" if options.get("deep") else "Verification"
         disclosed = get_text_list(sorted(options.get("disclose", ()), reverse=True), "and")
         return f"Evidence bundle with {disclosed}" if disclosed else "Evidence bundle"
 
@@ -47,6 +51,39 @@ class JobRow:
     def is_ready(self) -> bool:
         """Whether there is something to download."""
         return self.job.status == JobStatus.FINISHED and bool(self.job.result) and not self.gone
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """Of a verification that is done: what was found, in short; of all else nothing."""
+        return (self.job.result or {}).get("verdict") or {} if self.is_ready else {}
+
+    @property
+    def words(self) -> str:
+        """The verdict, for a person."""
+        found, missing = self.verdict["found"], self.verdict["missing"]
+        lost = f"{missing} segment{pluralize(missing)} missing"
+        if found:
+            return f"Not what was sealed: {found} finding{pluralize(found)}{f', {lost}' if missing else ''}"
+        if missing:
+            return f"Unaltered, but not whole: {lost}"
+        return "Whole and unaltered" if self.verdict["sealed"] else "Unaltered so far, and not sealed yet"
+
+    @property
+    def mark(self) -> str:
+        """Whether that is good, bad, or open."""
+        if not self.verdict["sound"]:
+            return "bad"
+        return "good" if self.verdict["sealed"] else "open"
+
+    @property
+    def verified_at(self) -> datetime:
+        """When the verification began."""
+        return datetime.fromisoformat(self.verdict["verified_at"])
+
+    @property
+    def unshown(self) -> int:
+        """How many findings are in the report only."""
+        return int(self.verdict["found"]) - len(self.verdict["findings"])
 
 
 def job_rows(found: Iterable[Job], *, user: Any) -> list[JobRow]:

@@ -1,5 +1,6 @@
-"""Copies that are taken of a session: exports and evidence are asked for here, looked at, downloaded."""
+"""Jobs for a session, such as copies that are taken of it: asked for here, looked at, downloaded."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
@@ -21,7 +22,8 @@ from lucid_sessions.access.models import Job, JobStatus, uuid7
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import job_results, jobs
 from lucid_sessions.recordings.api.filters import JobFilter
-from lucid_sessions.recordings.api.ownership import jobs_of, may_cancel, require_there
+from lucid_sessions.recordings.api.kinds import ASKED, DOWNLOADED, NEEDS
+from lucid_sessions.recordings.api.ownership import jobs_of, listed_jobs, may_cancel, require_there
 from lucid_sessions.recordings.api.rates import require_turn
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.models import Session
@@ -35,9 +37,9 @@ from .witnessed import is_unexplained, note, question, said, told
 
 PAGE = 25
 RECENT = 3
-KINDS = {jobs.EXPORT: "The video", jobs.EVIDENCE: "The evidence bundle"}
-DEEDS = {kind: f"session.{kind}-asked" for kind in KINDS}
-DOWNLOADED = "session.exported"
+COPIES = {jobs.EXPORT: "The video", jobs.EVIDENCE: "The evidence bundle"}
+KINDS = {**COPIES, jobs.VERIFY: "The verification"}
+OPTIONS = {jobs.EXPORT: "one_file", jobs.EVIDENCE: "disclose", jobs.VERIFY: "deep"}
 
 
 class Wanted(Once):
@@ -45,10 +47,11 @@ class Wanted(Once):
 
     one_file = forms.BooleanField(required=False)
     disclose = forms.MultipleChoiceField(choices=[(one, one) for one in ("media", "keys")], required=False)
+    deep = forms.BooleanField(required=False)
 
     def options(self, kind: str) -> dict[str, Any]:
         """Those of the job."""
-        name = "one_file" if kind == jobs.EXPORT else "disclose"
+        name = OPTIONS[kind]
         chosen = self.cleaned_data[name]
         return {name: chosen} if chosen else {}
 
@@ -57,7 +60,7 @@ def offered(user: Any, session: Session) -> dict[str, Any]:
     """What a session's page shows of copies; nothing to whoever may not export."""
     if not user.has_perm("recordings.export_session"):
         return {}
-    found = list(jobs_of(user).filter(session=session.pk)[: RECENT + 1])
+    found = list(jobs_of(user).filter(session=session.pk, kind__in=COPIES)[: RECENT + 1])
     asked = {"user": user, "session": str(session.pk), "given": ""}
     log_key = ""
     with suppress(LucidError, OSError):  # what is on the page for orientation does not keep the page away
@@ -68,25 +71,29 @@ def offered(user: Any, session: Session) -> dict[str, Any]:
         "rows": job_rows(found[:RECENT], user=user),
         "more": len(found) > RECENT,
         "hours": settings.LUCID_RESULT_HOURS,
-        "why": {kind: reasons.is_missing(deed, **asked) for kind, deed in DEEDS.items()},
+        "why": {kind: reasons.is_missing(ASKED[kind], **asked) for kind in COPIES},
         "bundle": f"{session.pk.hex}-evidence.zip",
         "log_key": log_key,
     }
 
 
-@require_POST
-@needs("export")
-def take(request: HttpRequest, session_id: UUID, kind: str) -> HttpResponse:
-    """Have a copy made; twice by the same form is once."""
-    deed = DEEDS[kind]
-    session = visible(request, session_id, deed=deed)
-    if is_unexplained(request, deed, session=str(session_id)):
-        return question(request)
-    with told(request, deed, session=str(session_id)) as event:
-        require_turn(request, "bulk")
-        require_there(session)
-        event["facts"] = _asked(request, session, kind)
-    return redirect("console:session", session_id=session.pk)
+def asks(kind: str) -> Callable[..., HttpResponse]:
+    """The view that has a job of this kind done; twice by the same form is once."""
+    deed = ASKED[kind]
+
+    @require_POST
+    @needs(NEEDS[kind])
+    def ask(request: HttpRequest, session_id: UUID) -> HttpResponse:
+        session = visible(request, session_id, deed=deed)
+        if is_unexplained(request, deed, session=str(session_id)):
+            return question(request)
+        with told(request, deed, session=str(session_id)) as event:
+            require_turn(request, "bulk")
+            require_there(session)
+            event["facts"] = _asked(request, session, kind)
+        return redirect("console:session", session_id=session.pk)
+
+    return ask
 
 
 def _asked(request: HttpRequest, session: Session, kind: str) -> dict[str, Any]:
@@ -99,8 +106,9 @@ def _asked(request: HttpRequest, session: Session, kind: str) -> dict[str, Any]:
     known = Job.objects.filter(pk=made).exists()
     job = jobs.submit(kind, session, user=user.pk, options=options, id=made)
     if job.status in job_results.OPEN:
+        shown = "Get a copy" if kind in COPIES else "Verify"
         messages.success(
-            request, f'{KINDS[kind]} of "{session.name}" was asked for. Get a copy shows how far it is.'
+            request, f'{KINDS[kind]} of "{session.name}" was asked for. {shown} shows how far it is.'
         )
     else:
         messages.info(
@@ -110,13 +118,13 @@ def _asked(request: HttpRequest, session: Session, kind: str) -> dict[str, Any]:
 
 
 @require_safe
-@needs("export")
+@needs("view")
 def listed(request: HttpRequest) -> HttpResponse:
     """The user's jobs, or everybody's for who sees all sessions; newest first."""
     if is_unexplained(request, "jobs.listed"):
         return question(request)
     note(request, "jobs.listed")
-    narrowed = narrow(jobs_of(request.user), request.GET, by=JobFilter, fields=("status", "session"))
+    narrowed = narrow(listed_jobs(request.user), request.GET, by=JobFilter, fields=("status", "session"))
     page = Paginator(narrowed.rows, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
@@ -130,7 +138,7 @@ def listed(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@needs("export")
+@needs("view")
 def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """Cancel a job; one that is over stays as it is."""
     job = visible_job(request, job_id, deed="job.cancelled")
@@ -152,15 +160,16 @@ def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 
 @require_safe
-@needs("export")
+@needs("view")
 def result(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """On to the download, which the API gives out, and tells the audit; here only the reason is asked for."""
-    job = visible_job(request, job_id, deed=DOWNLOADED)
-    if is_unexplained(request, DOWNLOADED, item=str(job_id)):
+    job = visible_job(request, job_id, deed=DOWNLOADED[jobs.EXPORT])
+    deed = DOWNLOADED[job.kind]
+    if is_unexplained(request, deed, item=str(job_id)):
         return question(request)
     if job_results.result_path(job) is None:
         about: dict[str, Any] = {"session": str(job.session), "item": str(job_id)}
-        note(request, DOWNLOADED, outcome=audit.REFUSED, **about)
+        note(request, deed, outcome=audit.REFUSED, **about)
         messages.error(request, f"That job is {job.status}, or its result is gone: ask for another.")
         return redirect("console:jobs")
     why = said(request)

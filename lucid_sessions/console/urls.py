@@ -20,7 +20,7 @@ urlpatterns = [
         path(f"sessions/<uuid:session_id>/{verb}", views.steer, {"verb": verb}, name=verb)
         for verb in views.VERBS
     ),
-    *(path(f"{ONE}/{kind}", taking.take, {"kind": kind}, name=kind) for kind in taking.KINDS),
+    *(path(f"{ONE}/{kind}", taking.asks(kind), name=kind) for kind in taking.KINDS),
     path(f"{ONE}/hold", holding.place, name="hold"),
     path(f"{ONE}/hold/<slug:hold_id>/release", holding.release, name="release"),
     path("jobs/", taking.listed, name="jobs"),

@@ -21,7 +21,7 @@ from lucid_sessions.recordings.api.ownership import sessions_of
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Gap
 
-from . import holding, taking
+from . import holding, taking, verifying
 from .done import panel_of
 from .doors import SIGN_IN, needs, visible
 from .figures import rows_of, timeline_of
@@ -131,6 +131,7 @@ def session_page(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "done": panel_of(session, request.user),
         "may_steer": request.user.has_perm("recordings.record_session"),
         "copies": taking.offered(request.user, session),
+        "verify": verifying.offered(request.user, session),
         "holds": holding.shown(request.user, session),
     }
     return render(request, "console/session.html", context)

@@ -10,6 +10,7 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 from tests.api.people import person
 from tests.api.test_input_over_http import key, made, written
+from tests.api.test_verifying import lose_all
 from tests.recordings import archived
 
 from .conftest import clean
@@ -61,6 +62,9 @@ def test_what_is_asked_for_on_a_session_s_page_fits(
     holds.place(session, by=person("session_manager"), why="the investigation of friday evening " * 8)
     jobs.submit("evidence", session, user=user.pk, options={"disclose": ["media", "keys"]}, id=uuid4())
     jobs.tick()
+    lose_all(world)
+    jobs.submit("verify", session, user=user.pk, options={"deep": True}, id=uuid4())
+    jobs.tick()
     cookie_of(watched, live_server, user)
     watched.set_viewport_size({"width": WIDTH, "height": 844})
     for address in (f"/sessions/{session.pk}/", "/jobs/"):
@@ -68,8 +72,9 @@ def test_what_is_asked_for_on_a_session_s_page_fits(
         for summary in watched.locator("aside summary").all():
             summary.click()
         assert watched.evaluate("document.documentElement.scrollWidth") == WIDTH
-        box = watched.get_by_role("link", name="Download").bounding_box()
-        assert box["x"] + box["width"] <= WIDTH
+        for name in ("Download", "Report"):
+            box = watched.get_by_role("link", name=name).bounding_box()
+            assert box["x"] + box["width"] <= WIDTH
     clean(watched)
 
 
