@@ -79,6 +79,7 @@ class ProvenLog:
         self.ledger: Log = world.log()
         self.note, self.tree = self.ledger.published()
         self._fresh = fresh
+        self._last_batch: tuple[int, frozenset[bytes]] | None = None
 
     def stand_at(self, note: bytes) -> None:
         """From now on prove by this older checkpoint; Tampered unless it is one of this log's past."""
@@ -135,7 +136,12 @@ class ProvenLog:
 
     def batch(self, number: int) -> frozenset[bytes]:
         """The leaf hashes that a batch record anchors; Tampered when record and body disagree."""
-        return _batch(self, number) if self._fresh else _known_batch(self, number)
+        if not self._fresh:
+            return _known_batch(self, number)
+        # Chunks are looked at in their order, and one batch may have thousands.
+        if self._last_batch is None or self._last_batch[0] != number:
+            self._last_batch = number, _batch(self, number)
+        return self._last_batch[1]
 
     def must_hold(self, leaf: dict[str, Any], record: int | None) -> None:
         """Nothing, if the batch at this index of the log holds the leaf; Tampered if it does not."""

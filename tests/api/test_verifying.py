@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from lucid_sessions.access import api_tokens
 from lucid_sessions.access.models import AuditEvent, Job, WebhookEndpoint, WebhookEvent
 from lucid_sessions.errors import Retryable
-from lucid_sessions.recordings import jobs, shredding, verification
+from lucid_sessions.recordings import jobs, proven, shredding, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
 
@@ -168,6 +168,20 @@ def test_every_chunk_is_a_step_and_so_are_so_many_records_of_the_log(
     verification.verify(session, passed=lambda: steps.append(1))
     size = verification.verify_log().checkpoint_size
     assert (len(steps), verification.length(session)) == (3 + size - 1, 3 + size)
+
+
+def test_a_batch_of_the_log_is_read_once_however_many_chunks_it_anchors(
+    world: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, read, stock = sealed_session(world, segments=4), list[int](), proven._batch
+
+    def counted(log: Any, number: int) -> Any:
+        read.append(number)
+        return stock(log, number)
+
+    monkeypatch.setattr(proven, "_batch", counted)
+    assert verification.verify(session).checked == 4
+    assert len(read) == len(set(read)) == Chunk.objects.values("record").distinct().count()
 
 
 @pytest.mark.parametrize("step", [1, 1000])
