@@ -57,6 +57,20 @@ def test_a_session_is_recorded_paused_resumed_and_stopped_as_wanted(spool: Spool
     assert spool.reserve_path.exists()
 
 
+def test_the_database_is_asked_seldom_and_a_start_is_taken_up_within_a_second(
+    spool: Spool, view: MemoryView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = [], view.wanted
+    monkeypatch.setattr(view, "wanted", lambda: asked.append(time.monotonic()) or answer())
+    with supervising(spool, view):
+        time.sleep(2)
+        assert 2 <= len(asked) <= 6
+        session = view.want(SMALL)
+        began = time.monotonic()
+        until(lambda: view.takes.get(session))
+        assert time.monotonic() - began < 1
+
+
 def test_a_killed_child_is_followed_by_a_take_that_continues_the_timeline(
     spool: Spool, view: MemoryView
 ) -> None:
