@@ -36,6 +36,13 @@ def test_every_operation_says_what_it_does_and_who_may(document: Any) -> None:
             assert any(one in operation["description"] for one in known), name
 
 
+def test_changes_say_that_what_is_recorded_stays_and_that_rdp_config_is_refused(document: Any) -> None:
+    for method in ("put", "patch"):
+        told = document["paths"]["/api/v1/sessions/{session_id}"][method]["description"]
+        assert "`rdp_config`" in told, method
+        assert "refused" in told, method
+
+
 def test_every_operation_names_its_problems(document: Any) -> None:
     for name, operation in operations(document):
         if "/schema/" in name:

@@ -166,7 +166,10 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED, **IF_MATCH_ERRORS},
     )
     def partial_update(self, request: Request, session_id: UUID) -> Response:
-        """Change what a session is called and how it is kept; how it is recorded only before its start."""
+        """Change what a session is called and how it is kept; how it is recorded only before its start.
+
+        What is recorded never changes: a `source`, or an `rdp_config`, is refused. Create another session.
+        """
         body = SessionChanges(data=request.data)
         body.is_valid(raise_exception=True)
         return _shown(merged(request, session_id, body.validated_data))
@@ -177,7 +180,11 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED, **IF_MATCH_ERRORS},
     )
     def update(self, request: Request, session_id: UUID) -> Response:
-        """Replace all that may change: what the body leaves out goes back to its default."""
+        """Replace all that may change: what the body leaves out goes back to its default.
+
+        What is recorded stays, and so does its password. A `source` may be sent back as it is answered, of an
+        RDP desktop too; `rdp_config`, by which one is created, is refused. For another one create a session.
+        """
         body = SessionReplacement(data=request.data)
         body.is_valid(raise_exception=True)
         return _shown(replaced(request, session_id, body.validated_data))
