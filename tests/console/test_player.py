@@ -25,6 +25,8 @@ from .conftest import clean
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PICTURE = Path(django_settings.BASE_DIR) / "docs" / "images" / "player.png"
+# From the top, wherever the page was moved to.
+SHOWN = {"x": 0, "y": 0, "width": 1280, "height": 960}
 PASSWORD = "a password for tests only"
 
 
@@ -77,7 +79,7 @@ def test_a_recording_plays_and_goes_on_behind_its_gap(
     _steered_by_the_filmstrip(page)
     picture = _picture(tmp_path)
     _have_it(page, paused=True)
-    page.screenshot(path=picture)
+    page.screenshot(path=picture, full_page=True, clip=SHOWN)
     assert picture.stat().st_size < 200_000
     _steered_by_keys(page, gap)
     clean(page)
