@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from lucid_sessions.access.models import Job
-from lucid_sessions.recordings import job_results, jobs, playback
+from lucid_sessions.recordings import job_results, jobs, playback, reports, verification
 from lucid_sessions.recordings.installation import Installation
 
 from ..waiting import until
@@ -27,13 +27,26 @@ def lease_runs_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "name"),
-    [(jobs, "_session_of"), (playback, "export"), (playback, "open_chunk"), (jobs, "_result")],
+    ("kind", "place", "name"),
+    [
+        ("export", jobs, "_session_of"),
+        ("export", playback, "export"),
+        ("export", playback, "open_chunk"),
+        ("export", jobs, "_result"),
+        ("verify", verification, "verify"),
+        ("verify", reports, "write"),
+    ],
 )
 def test_it_leaves_alone_what_the_other_made(
-    world: Installation, auditor: Any, settings: Any, monkeypatch: pytest.MonkeyPatch, place: Any, name: str
+    world: Installation,
+    auditor: Any,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    place: Any,
+    name: str,
 ) -> None:
-    address = asked(auditor, sealed_session(world), "export")
+    address = asked(auditor, sealed_session(world), kind)
 
     def another() -> int:
         lease_runs_out()

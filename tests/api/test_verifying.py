@@ -15,11 +15,21 @@ from structlog.testing import capture_logs
 from lucid_sessions.access import api_tokens
 from lucid_sessions.access.models import AuditEvent, Job, WebhookEndpoint, WebhookEvent
 from lucid_sessions.errors import Retryable
-from lucid_sessions.recordings import jobs, proven, shredding, verification
+from lucid_sessions.recordings import (
+    jobs,
+    pipeline,
+    proven,
+    sealing,
+    sessions,
+    shredding,
+    verification,
+)
+from lucid_sessions.recordings.api.verdicts import GapBody, MissingBody, ReportBody, VerdictBody
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
 
-from .archive_of_one import sealed_session
+from .. import factories
+from .archive_of_one import STAGES, sealed_session
 from .people import client_of, person
 from .test_jobs import asked
 
@@ -114,6 +124,35 @@ def test_a_flipped_byte_is_found_and_an_alarm(
     assert told["findings"] == report["findings"]
     first, second = WebhookEvent.objects.values_list("facts", flat=True)
     assert first == second
+
+
+def test_what_is_missing_and_what_was_not_recorded_is_named(world: Installation, auditor: Any) -> None:
+    session = sessions.create("synthetic://64x48", name="with a hole")
+    Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
+    factories.take(session, world)
+    for counter in (1, 3):
+        factories.acknowledge(session, world, counter=counter)
+    factories.gap(session, world, from_us=3_000_000, to_us=4_000_000, reason="paused")
+    factories.close(session, world, last_counter=3)
+    pipeline.run(STAGES, [chunk.pk for chunk in factories.file_spool(world)], world=world)
+    factories.end(session)
+    sealing.seal(world)
+    job = verified(auditor, session)
+    verdict = job["result"]["verdict"]
+    assert [verdict[name] for name in ("sound", "intact", "sealed", "complete")] == [False, True, True, False]
+    assert (verdict["found"], verdict["missing"], verdict["gaps"]) == (0, 1, 1)
+    report = json.loads(auditor.get(job["result"]["url"]).getvalue())
+    assert [one["reason"] for one in report["missing"]] == ["never arrived"]
+    assert [one["reason"] for one in report["gaps"]] == ["paused"]
+    # The document promises what there is, and no more.
+    for said, body in (
+        (report, ReportBody()),
+        (report["missing"][0], MissingBody()),
+        (report["gaps"][0], GapBody()),
+        (Job.objects.get().result["verdict"], VerdictBody()),
+    ):
+        assert set(said) == set(body.fields)
+    assert by_command(session, code=1)["missing"] == report["missing"]
 
 
 def test_one_job_is_one_alarm_however_often_it_is_begun(world: Installation, auditor: Any) -> None:
@@ -278,6 +317,20 @@ def test_a_token_that_may_only_look_verifies_and_sees_no_exports(world: Installa
     assert [machine.get(f"{exported}{more}").status_code for more in ("", "/result")] == [403, 403]
     link = machine.post(f"{URL}/links", {"path": f"{exported}/result"}, format="json").json()["url"]
     assert client_of(None).get(link).status_code == 403
+
+
+def test_what_a_runner_of_an_earlier_release_took_it_for_is_not_given_out(
+    world: Installation, auditor: Any
+) -> None:
+    """It knows no verifications, and makes evidence, which takes another permission."""
+    session = sealed_session(world)
+    address = asked(auditor, session, "verify")
+    Job.objects.update(kind="evidence")
+    jobs.tick()
+    Job.objects.update(kind="verify")
+    assert auditor.get(address).json()["result"]["verdict"] is None
+    answer = auditor.get(f"{address}/result")
+    assert (answer.status_code, answer.json()["code"]) == (409, "LUCID_ERR_3012")
 
 
 def test_asking_and_downloading_a_report_are_deeds_of_their_own(
