@@ -4,7 +4,7 @@ from functools import wraps
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.contrib.auth.decorators import login_required, permission_required
+from django.contrib.auth.decorators import login_required, user_passes_test
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
@@ -15,6 +15,7 @@ from lucid_sessions.access import audit
 from lucid_sessions.access.models import Job
 from lucid_sessions.recordings.api.kinds import may_have
 from lucid_sessions.recordings.api.ownership import jobs_of, sessions_of
+from lucid_sessions.recordings.api.permissions import may
 from lucid_sessions.recordings.models import Session
 
 from .witnessed import note
@@ -23,12 +24,16 @@ Row = TypeVar("Row", bound=Model)
 SIGN_IN = reverse_lazy("console:sign-in")
 
 
-def needs(verb: str) -> Any:
-    """Only for users with that permission; a visitor signs in first, a user without a role is told so."""
-    permitted = permission_required(f"recordings.{verb}_session", raise_exception=True)
+def needs(*verbs: str) -> Any:
+    """Only for users with one of these permissions; visitors sign in first, one without a role is told so."""
+
+    def is_let_in(user: Any) -> bool:
+        if not any(may(user, verb) for verb in verbs):
+            raise PermissionDenied("Your role does not allow this.")
+        return True
 
     def guarded(view: Any) -> Any:
-        inside = login_required(permitted(view), login_url=SIGN_IN)
+        inside = login_required(user_passes_test(is_let_in)(view), login_url=SIGN_IN)
 
         @wraps(view)
         def door(request: HttpRequest, **place: Any) -> Any:
@@ -57,7 +62,7 @@ def visible_job(request: HttpRequest, pk: UUID, *, deed: str) -> Job:
     """The same of a job; one of a kind that takes more than the user may is refused."""
     job = _one_of(jobs_of(request.user), pk, request, deed, item=str(pk))
     if not may_have(request.user, job.kind):
-        raise PermissionDenied(f"Your role does not allow an {job.kind}.")
+        raise PermissionDenied(f"Your role does not allow jobs of the kind {job.kind}.")
     return job
 
 

@@ -22,7 +22,7 @@ from lucid_sessions.access.models import Job, JobStatus, uuid7
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import job_results, jobs
 from lucid_sessions.recordings.api.filters import JobFilter
-from lucid_sessions.recordings.api.kinds import ASKED, DOWNLOADED, NEEDS
+from lucid_sessions.recordings.api.kinds import ASKED, DOWNLOADED, NEEDS, SOME
 from lucid_sessions.recordings.api.ownership import jobs_of, listed_jobs, may_cancel, require_there
 from lucid_sessions.recordings.api.rates import require_turn
 from lucid_sessions.recordings.installation import installation
@@ -118,7 +118,7 @@ def _asked(request: HttpRequest, session: Session, kind: str) -> dict[str, Any]:
 
 
 @require_safe
-@needs("view")
+@needs(*SOME)
 def listed(request: HttpRequest) -> HttpResponse:
     """The user's jobs, or everybody's for who sees all sessions; newest first."""
     if is_unexplained(request, "jobs.listed"):
@@ -138,7 +138,7 @@ def listed(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@needs("view")
+@needs(*SOME)
 def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """Cancel a job; one that is over stays as it is."""
     job = visible_job(request, job_id, deed="job.cancelled")
@@ -160,7 +160,7 @@ def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 
 @require_safe
-@needs("view")
+@needs(*SOME)
 def result(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """On to the download, which the API gives out, and tells the audit; here only the reason is asked for."""
     job = visible_job(request, job_id, deed=DOWNLOADED[jobs.EXPORT])

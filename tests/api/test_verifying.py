@@ -319,6 +319,25 @@ def test_a_token_that_may_only_look_verifies_and_sees_no_exports(world: Installa
     assert client_of(None).get(link).status_code == 403
 
 
+def test_a_token_that_may_only_export_goes_on_doing_that(world: Installation, auditor: Any) -> None:
+    session = sealed_session(world)
+    until = timezone.now() + timedelta(days=1)
+    _, text = api_tokens.create(
+        person("session_manager"), name="exporter", scopes=["export"], expires_at=until
+    )
+    machine = client_of(None)
+    machine.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+    address, other = asked(machine, session, "evidence"), asked(auditor, session, "verify")
+    assert jobs.tick() == 2
+    assert machine.get(address).json()["status"] == "finished"
+    assert machine.get(f"{address}/result").status_code == 200
+    assert machine.post(f"{address}/cancel").status_code == 200
+    assert machine.post(f"{URL}/links", {"path": f"{address}/result"}, format="json").status_code == 201
+    assert [job["kind"] for job in machine.get(f"{URL}/jobs").json()["items"]] == ["evidence"]
+    assert machine.post(f"{URL}/sessions/{session.pk}/verify", {}, format="json").status_code == 403
+    assert [machine.get(f"{other}{more}").status_code for more in ("", "/result")] == [403, 403]
+
+
 def test_what_a_runner_of_an_earlier_release_took_it_for_is_not_given_out(
     world: Installation, auditor: Any
 ) -> None:

@@ -71,6 +71,18 @@ def test_others_see_their_own(session: Session) -> None:
     assert str(other.pk) not in page
 
 
+def test_who_may_export_and_sees_no_sessions_has_his_copies(session: Session) -> None:
+    """A role of the installation's own."""
+    own = person(None, name="guest")
+    own.user_permissions.add(Permission.objects.get(codename="export_session"))
+    mine = asked(session, own)
+    asked(session, own, "verify")
+    assert listed(own) == [mine.pk]
+    browser = browser_of(own)
+    assert browser.post(f"/jobs/{mine.pk}/cancel").status_code == 302
+    assert 'href="/jobs/"' in browser.get("/jobs/").content.decode()
+
+
 def test_jobs_are_found_by_status_and_session_page_by_page(session: Session) -> None:
     auditor, other = person("auditor"), sessions.create("synthetic://", name="other")
     failed = asked(session, auditor, status="failed", reason="its blob was changed")

@@ -173,5 +173,7 @@ class Described(AutoSchema):
         text = str(super().get_description() or "")
         if who := getattr(self.view, "who", ""):
             return f"{text}\n\nPermission: {who}"
-        verb = getattr(self.view, "needs", {}).get(getattr(self.view, "action", None))
-        return f"{text}\n\nPermission: `recordings.{verb}_session`." if verb else text
+        named = getattr(self.view, "needs", {}).get(getattr(self.view, "action", None)) or ()
+        verbs = (named,) if isinstance(named, str) else named
+        permissions = " or ".join(f"`recordings.{verb}_session`" for verb in verbs)
+        return f"{text}\n\nPermission: {permissions}." if permissions else text

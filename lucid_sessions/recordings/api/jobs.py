@@ -29,7 +29,7 @@ from .documents import (
 )
 from .downloads import LINK, LINK_OR_TOKEN, RANGE, sent
 from .filters import JobFilter
-from .kinds import ASKED, DOWNLOADED, NEEDS, may_have
+from .kinds import ASKED, DOWNLOADED, NEEDS, SOME, may_have
 from .ownership import jobs_of, listed_jobs, may_cancel, require_there, session_of
 from .pagination import Pages
 from .permissions import Allowed
@@ -109,7 +109,7 @@ class JobBody(serializers.Serializer[Any]):
 class Jobs(Witnessed, GenericViewSet[Job]):
     """Long work. The caller sees his own jobs; roles that see all sessions see all.
 
-    Of exports and evidence who may ask for them, whatever the address needs.
+    Of each kind who may ask for it.
     """
 
     serializer_class = JobBody
@@ -121,7 +121,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     schema = Described()
     content_negotiation_class = Whatever
     renderer_classes = [JSONRenderer]
-    needs = {**NEEDS, **dict.fromkeys(("list", "retrieve", "cancel", "result"), "view")}
+    needs = {**NEEDS, **dict.fromkeys(("list", "retrieve", "cancel", "result"), SOME)}
     rates = {**dict.fromkeys(jobs.KINDS, "bulk"), "list": "status", "retrieve": "status"}
     deeds = {**ASKED, "list": "jobs.listed", "retrieve": "job.viewed", "cancel": "job.cancelled"}
     # Of the job whose result is asked for.
@@ -184,7 +184,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
 
     @extend_schema(operation_id="jobs_list", responses={200: JobBody(many=True), **CONFIGURATION_ERRORS})
     def list(self, request: Request) -> HttpResponse:
-        """List your jobs, newest first. Exports and evidence only to who may export."""
+        """List your jobs, newest first, of the kinds that you may ask for."""
         rows = listed_jobs(request.user, auth=request.auth)
         page: Any = self.paginate_queryset(self.filter_queryset(rows))
         return self.get_paginated_response([_body(job) for job in page])
@@ -221,7 +221,7 @@ class Jobs(Witnessed, GenericViewSet[Job]):
         },
     )
     def result(self, request: Request, job_id: UUID) -> HttpResponseBase:
-        """Download what came of a job; resumable by Range. Of an export or evidence: to who may export."""
+        """Download what came of a job of a kind that you may ask for; resumable by Range."""
         job = _one(request, job_id)
         tell(request, made=job.session, facts={"job": str(job.pk), "kind": job.kind})
         path = job_results.result_path(job)
@@ -241,7 +241,9 @@ def _one(request: Request, pk: UUID) -> Job:
     if job is None:
         raise Problem(NO_SUCH_THING, f"There is no job {pk}, or it is not yours.")
     if not may_have(request.user, job.kind, auth=request.auth):
-        raise Problem(NOT_PERMITTED, f"Job {pk} is an {job.kind}, which your role or token does not allow.")
+        raise Problem(
+            NOT_PERMITTED, f"Job {pk} is of the kind {job.kind}, which your role or token does not allow."
+        )
     return job
 
 

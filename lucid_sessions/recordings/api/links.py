@@ -14,6 +14,7 @@ from rest_framework.viewsets import ViewSet
 from lucid_sessions.access import links
 
 from .documents import CONFIGURATION_ERRORS, Described
+from .kinds import SOME
 from .permissions import Allowed
 from .problems import INVALID, Problem
 from .strict import Strict
@@ -45,7 +46,7 @@ class Links(Witnessed, ViewSet):
 
     permission_classes = [Allowed]
     schema = Described()
-    needs = {"create": "view"}
+    needs = {"create": SOME}
     deeds = {"create": "link.created"}
 
     @extend_schema(request=Wanted, responses={201: LinkBody, **CONFIGURATION_ERRORS})

@@ -1,4 +1,7 @@
-"""What a role may do: each action of a view names the permission it needs; one that names none is closed."""
+"""What a role may do: each action of a view names the permission it needs; one that names none is closed.
+
+Several are named where what is there takes different ones: then one of them opens the door, and no more.
+"""
 
 from typing import Any
 
@@ -10,7 +13,7 @@ from lucid_sessions.access.roles import administers, audits
 
 
 class Allowed(BasePermission):
-    """The user has the permission that `view.needs` names for the action asked for."""
+    """The user has the permission, or one of those, that `view.needs` names for the action asked for."""
 
     message = "Your role does not allow this. Ask an administrator for a role that does."
 
@@ -22,10 +25,14 @@ class Allowed(BasePermission):
         if action in (None, "metadata"):
             # A method that the address does not have: 405 says so, to any signed-in user.
             return True
-        verb = view.needs.get(action)
-        if verb is None or not api_tokens.allows(request.auth, verb):
-            return False
-        return user.has_perm(f"recordings.{verb}_session")
+        named = view.needs.get(action) or ()
+        verbs = (named,) if isinstance(named, str) else named
+        return any(may(user, verb, auth=request.auth) for verb in verbs)
+
+
+def may(user: Any, verb: str, *, auth: Any = None) -> bool:
+    """Whether the user has this permission, and what he signed in by was given it."""
+    return api_tokens.allows(auth, verb) and bool(user.has_perm(f"recordings.{verb}_session"))
 
 
 class Administers(BasePermission):
