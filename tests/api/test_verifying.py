@@ -20,7 +20,6 @@ from lucid_sessions.recordings import (
     pipeline,
     proven,
     sealing,
-    sessions,
     shredding,
     verification,
 )
@@ -127,7 +126,7 @@ def test_a_flipped_byte_is_found_and_an_alarm(
 
 
 def test_what_is_missing_and_what_was_not_recorded_is_named(world: Installation, auditor: Any) -> None:
-    session = sessions.create("synthetic://64x48", name="with a hole")
+    session = factories.ready("synthetic://64x48", name="with a hole")
     Session.objects.filter(pk=session.pk).update(status="recording", desired="record")
     factories.take(session, world)
     for counter in (1, 3):

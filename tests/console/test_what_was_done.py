@@ -167,13 +167,18 @@ def _keeps_up(page: Any) -> None:
     page.get_by_role("button", name="Play", exact=True).click()
     until(lambda: _marked(page) > 30)
     assert _is_in_view(page)
-    page.locator("#done-box").hover()
-    page.mouse.wheel(0, -5000)
-    until(lambda: page.evaluate("document.getElementById('done-box').scrollTop") == 0)
+    until(lambda: _is_at_the_top(page))
     until(lambda: page.evaluate("document.querySelector('video').ended"))
     assert not _is_in_view(page)
     page.get_by_role("button", name="Follow the picture").click()
     until(lambda: _is_in_view(page))
+
+
+def _is_at_the_top(page: Any) -> bool:
+    """Whether the person, who scrolls on, has come there: one turn of the wheel may miss the list."""
+    page.locator("#done-box").hover()
+    page.mouse.wheel(0, -5000)
+    return bool(page.evaluate("document.getElementById('done-box').scrollTop") == 0)
 
 
 def _marked(page: Any) -> int:
