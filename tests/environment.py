@@ -8,10 +8,11 @@ import tempfile
 HOME = tempfile.mkdtemp(prefix="lucid-test-")
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 
-# Databases of tests survive kills, not power cuts: in memory a durable write costs them nothing.
+# What tests write survives kills, not power cuts: in memory a durable write costs them nothing.
 MEMORY = "/dev/shm"
 if os.path.isdir(MEMORY) and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:  # noqa: PTH112
     os.environ.setdefault("LUCID_TEST_DATABASES", MEMORY)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)  # where pytest makes each test's tmp_path
 DATABASE = tempfile.mkdtemp(prefix="lucid-test-", dir=os.environ.get("LUCID_TEST_DATABASES"))
 atexit.register(shutil.rmtree, DATABASE, ignore_errors=True)
 
