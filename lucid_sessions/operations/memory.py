@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import tracemalloc
+from typing import TypeVar
 
 import structlog
 
@@ -15,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 60.0
 MOST_LINES = 10
+
+Line = TypeVar("Line", tracemalloc.Statistic, tracemalloc.StatisticDiff)
 
 
 def watch() -> bool:
@@ -39,9 +42,9 @@ def _go_on() -> None:
 
 def report(before: tracemalloc.Snapshot | None) -> tracemalloc.Snapshot:
     """Where the memory is now, which is logged beside what came since `before`."""
-    now = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(False, tracemalloc.__file__)])
-    most = now.statistics("lineno")[:MOST_LINES]
-    grown = now.compare_to(before or now, "lineno")[:MOST_LINES]
+    now = tracemalloc.take_snapshot()
+    most = _others(now.statistics("lineno"))
+    grown = _others(now.compare_to(before, "lineno")) if before else []
     log.info(
         "memory",
         traced_mib=round(tracemalloc.get_traced_memory()[0] / 2**20, 1),
@@ -49,3 +52,8 @@ def report(before: tracemalloc.Snapshot | None) -> tracemalloc.Snapshot:
         grew_most=[f"{one.traceback} {one.size_diff / 2**20:+.1f} MiB" for one in grown if one.size_diff > 0],
     )
     return now
+
+
+def _others(lines: list[Line]) -> list[Line]:
+    """The first of those that are not the tracing's own; asked of each line, not of each allocation."""
+    return [one for one in lines if one.traceback[0].filename != tracemalloc.__file__][:MOST_LINES]
