@@ -118,9 +118,9 @@ def _run(command: str, *, at: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["sh", "-c", ours], cwd=at, capture_output=True, text=True, check=False)
 
 
-def form(session: Session, browser: Any) -> dict[str, str]:
+def form(session: Session, browser: Any, *, of: str = "copies") -> dict[str, str]:
     """What the forms of the session's page would send, without a choice."""
-    return {"id": str(browser.get(f"/sessions/{session.pk}/").context["copies"]["id"])}
+    return {"id": str(browser.get(f"/sessions/{session.pk}/").context[of]["id"])}
 
 
 def test_a_double_click_makes_one_job_and_another_choice_another(world: Installation, auditor: User) -> None:
@@ -248,22 +248,23 @@ def test_copies_are_made_and_given_to_whoever_says_why(
     ]
 
 
+@pytest.mark.parametrize(("kind", "of"), [("export", "copies"), ("verify", "verify")])
 def test_pages_and_the_api_count_together_how_often_one_asks(
-    world: Installation, auditor: User, settings: Any
+    world: Installation, auditor: User, settings: Any, kind: str, of: str
 ) -> None:
     session = sealed_session(world)
     browser = browser_of(auditor)
-    address = f"/sessions/{session.pk}/export"
+    address = f"/sessions/{session.pk}/{kind}"
     with servers.redis_server() as url:
         settings.CACHE_URL, settings.RATE_LIMIT_ENABLED = url, True
         for _ in range(rates.LIMITS["bulk"]):
-            browser.post(address, form(session, browser))
-        page = browser.post(address, form(session, browser), follow=True).content.decode()
+            browser.post(address, form(session, browser, of=of))
+        page = browser.post(address, form(session, browser, of=of), follow=True).content.decode()
         by_program = client_of(auditor).post(f"/api/v1{address}", {}, format="json")
     assert "That is more than 5 a minute. Try again in " in page
     assert by_program.status_code == 429
     assert Job.objects.count() == 5
-    assert [event.outcome for event in told("session.export-asked")] == [*["done"] * 5, "denied", "denied"]
+    assert [event.outcome for event in told(f"session.{kind}-asked")] == [*["done"] * 5, "denied", "denied"]
 
 
 def test_others_sessions_have_no_copies(world: Installation) -> None:

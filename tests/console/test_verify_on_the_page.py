@@ -10,11 +10,9 @@ from django.test import Client
 
 from lucid_sessions.access.models import AuditEvent, Job, User
 from lucid_sessions.recordings import jobs
-from lucid_sessions.recordings.api import rates
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
-from tests import servers
-from tests.api.people import client_of, person
+from tests.api.people import person
 from tests.api.test_verifying import flip, lose_all
 from tests.recordings.archived import sealed
 
@@ -237,19 +235,6 @@ def test_verifying_asks_why_where_the_policy_does(world: Installation, auditor: 
         ("session.report-downloaded", "refused", ""),
         ("session.report-downloaded", "done", "case 18"),
     ]
-
-
-def test_verifying_counts_with_copies_and_the_api(world: Installation, auditor: User, settings: Any) -> None:
-    session, browser = sealed(world), browser_of(auditor)
-    address = f"/sessions/{session.pk}/verify"
-    with servers.redis_server() as url:
-        settings.CACHE_URL, settings.RATE_LIMIT_ENABLED = url, True
-        for _ in range(rates.LIMITS["bulk"]):
-            browser.post(address, form(session, browser))
-        page = browser.post(address, form(session, browser), follow=True).content.decode()
-        by_program = client_of(auditor).post(f"/api/v1{address}", {}, format="json")
-    assert "That is more than 5 a minute. Try again in " in page
-    assert (by_program.status_code, Job.objects.count()) == (429, 5)
 
 
 def test_verifying_works_without_scripts(browser: Any, live_server: Any, world: Installation) -> None:

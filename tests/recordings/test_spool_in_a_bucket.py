@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,8 @@ def test_another_host_files_and_archives_what_the_lost_one_had_acknowledged(
     assert set(Chunk.objects.values_list("raw_sha256", flat=True)) == wanted
 
 
-def test_an_adoption_that_died_anywhere_is_finished_by_the_next(host: Installation, tmp_path: Path) -> None:
+def adopted(host: Installation, tmp_path: Path) -> tuple[Session, Installation, Callable[[], None]]:
+    """A session that another host has adopted, and what brings its old copies back."""
     session, lost = mirrored.recorded(host), host.spool.identity
     mirror = mirror_of(host)
     assert mirror is not None
@@ -211,9 +213,19 @@ def test_an_adoption_that_died_anywhere_is_finished_by_the_next(host: Installati
     copies = [(copy, mirror.get(copy)) for copy in mirror.copies(lost)]
     other = mirrored.another(host, tmp_path)
     adoption.adopt(other, lost)
-    for copy, content in copies:  # as if it had died before the old copies went
-        mirror.put(copy, content)
-    assert adoption.adopt(other, lost).problems == []
+
+    def as_if_it_had_died() -> None:
+        """Before the old copies went."""
+        for copy, content in copies:
+            mirror.put(copy, content)
+
+    return session, other, as_if_it_had_died
+
+
+def test_an_adoption_that_died_anywhere_is_finished_by_the_next(host: Installation, tmp_path: Path) -> None:
+    session, other, as_if_it_had_died = adopted(host, tmp_path)
+    as_if_it_had_died()
+    assert adoption.adopt(other, host.spool.identity).problems == []
     assert Chunk.objects.filter(session=session, spool=other.spool.identity).count() == 3
 
 
@@ -221,25 +233,17 @@ def test_an_adoption_that_died_anywhere_is_finished_by_the_next(host: Installati
 def test_a_segment_that_leaves_the_spool_while_it_is_adopted_once_more_ends_no_adoption(
     host: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_archived: bool
 ) -> None:
-    session, lost = mirrored.recorded(host), host.spool.identity
-    mirror = mirror_of(host)
-    assert mirror is not None
-    mirror.acknowledge(host.spool)
-    intake.Intake(host.spool, mirror).scan()
-    copies = [(copy, mirror.get(copy)) for copy in mirror.copies(lost)]
-    other = mirrored.another(host, tmp_path)
-    adoption.adopt(other, lost)
+    (session, other, as_if_it_had_died), lost = adopted(host, tmp_path), host.spool.identity
     factories.end(session)
     if is_archived:
         reconcile.work_inline(other)
-    for copy, content in copies:  # as if it had died before the old copies went
-        mirror.put(copy, content)
+    as_if_it_had_died()
     places = [other.spool_root / path for path in Chunk.objects.values_list("path", flat=True)]
 
     def leave(place: str) -> None:
         """The recorder's release, or whoever removes what is needed yet, comes between."""
         if place == "adopt.copied" and is_archived:
-            intake.Intake(other.spool, mirror).release()
+            intake.Intake(other.spool, mirror_of(host)).release()
         elif place == "adopt.copied":
             places[0].unlink(missing_ok=True)
 
