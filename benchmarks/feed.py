@@ -30,8 +30,10 @@ class Filed:
 
 
 def new_session() -> Session:
-    """A session that no recorder takes, because nobody has started it."""
-    return sessions.create("synthetic://1280x720", name="benchmark")
+    """A session with its keys that no recorder takes, because nobody has started it."""
+    session = sessions.create("synthetic://1280x720", name="benchmark")
+    sessions.complete_keys(session)
+    return session
 
 
 def file(sources: Sequence[Path], *, count: int) -> Filed:

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import feed
 from lucid_sessions.errors import Refused, Retryable
-from lucid_sessions.recordings import playback, session_keys, sessions, shredding
+from lucid_sessions.recordings import playback, reconcile, session_keys, sessions, shredding
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session, SessionKey
+from tests import factories
 from tests.recordings import archived
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,6 +125,14 @@ def test_of_one_that_is_deleted_meanwhile_no_key_stays(
     with pytest.raises(Refused, match="is deleted"):
         sessions.start(created)
     assert (publics(created), world.keys.sealed_keys(created.pk)) == ({}, [])
+
+
+def test_what_the_benchmarks_feed_goes_all_the_way(world: Installation, tmp_path: Path) -> None:
+    source = tmp_path / "one.mp4"
+    source.write_bytes(factories.segment_bytes())
+    filed = feed.file([source], count=1)
+    reconcile.work_inline(world)
+    assert feed.stored(filed.session)
 
 
 def test_a_started_one_keeps_its_keys_when_it_is_started_again(world: Installation, created: Session) -> None:
