@@ -238,6 +238,7 @@ def _verify(job: Job, session: Session, folder: Path) -> tuple[Path, dict[str, A
     deep, step = bool((job.options or {}).get("deep")), progress(job, total=verification.length(session))
     # Begun anew after a death it tells of the same alarm.
     report = reports.verified(session, key=f"job {job.pk}", deep=deep, passed=step)
+    _session_of(job)  # what was shredded meanwhile is not said to be sound: nothing of it is left
     out = folder / f"{session.pk.hex}-verification.json"
     reports.write(report, out, name=session.name)
     return out, {"verdict": reports.in_short(report)}

@@ -28,9 +28,11 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
 
 from .. import factories
+from ..recordings import archived
 from .archive_of_one import STAGES, sealed_session
 from .people import client_of, person
 from .test_jobs import asked
+from .test_slow_creates import slow_at
 
 pytestmark = pytest.mark.django_db
 
@@ -248,6 +250,54 @@ def test_what_is_shredded_while_it_is_verified_is_no_alarm(world: Installation) 
     with pytest.raises(Retryable, match="shredded meanwhile"):
         verification.verify(session, passed=shred)
     assert not WebhookEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["verify", "_rolled_back"])
+def test_one_that_was_shredded_meanwhile_is_not_said_to_be_sound(
+    world: Installation, auditor: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    session = sealed_session(world)
+    somebody_is_told()
+    address = asked(auditor, session, "verify", deep=True)
+
+    def shred() -> None:
+        shredding.begin(Session.objects.get(), cause="test")
+        archived.finish(session, world)
+
+    slow_at(monkeypatch, verification, name, meanwhile=shred)
+    jobs.tick()
+    if Job.objects.get().status == "pending":
+        Job.objects.update(next_attempt_at=None)
+        jobs.tick()
+    job = auditor.get(address).json()
+    assert (job["status"], job["result"]) == ("failed", None)
+    assert "The session is gone" in job["reason"]
+    assert not WebhookEvent.objects.filter(kind="verification.failed").exists()
+
+
+def test_one_that_goes_while_all_are_verified_costs_the_others_no_report(
+    world: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        sealed_session(world)
+    first, second, _ = Session.objects.order_by("created_at")
+    flip(world, Chunk.objects.filter(session=first).earliest("sequence"))
+
+    def shred() -> None:
+        shredding.begin(second, cause="test")
+        shredding.bury_chunks(second.pk, world, 1)
+
+    slow_at(monkeypatch, verification, "name_of", meanwhile=shred)
+    out = io.StringIO()
+    with pytest.raises(SystemExit, match="1"):
+        call_command("verify", "--all", "--json", stdout=out)
+    told = json.loads(out.getvalue())["reports"]
+    assert [(one["name"], one["sound"]) for one in told] == [
+        ("a session", False),
+        ("a session", True),
+        ("the log", True),
+    ]
 
 
 def test_nothing_of_a_session_that_goes_is_verified(world: Installation, auditor: Any) -> None:
