@@ -1,6 +1,6 @@
 """The keys of one session in one file: each track's statement, and its private half sealed to recipients.
 
-One file is synced once: with a file for each key and each statement, creating a session waited for the disk
+One file is synced once: with a file for each key and each statement, whoever made them waited for the disk
 eight times. Earlier releases wrote `<track>-<recipient>.sealed` and `<track>.statement`; these are read for
 ever.
 """

@@ -16,7 +16,8 @@ class VerdictBody(serializers.Serializer[Any]):
     """What there is to decide by without the report."""
 
     sound = serializers.BooleanField(
-        help_text="Nothing differs from what was sealed, and nothing that should be there is missing."
+        help_text="Nothing that was looked at differs from what was sealed, and its seal names nothing as missing. "
+        "Before it is sealed nobody can say what will be: see `complete`."
     )
     intact = serializers.BooleanField(help_text="Nothing that was looked at differs from what was sealed.")
     sealed = serializers.BooleanField(help_text="It is sealed; until then more may come.")
@@ -65,7 +66,7 @@ class ReportBody(serializers.Serializer[Any]):
     name = serializers.CharField()
     verdict = serializers.CharField(help_text="One line for a person.")
     ok = serializers.BooleanField(help_text="Nothing that was looked at differs from what was sealed.")
-    sound = serializers.BooleanField(help_text="Nothing is missing either.")
+    sound = serializers.BooleanField(help_text="And its seal names nothing as missing.")
     session = serializers.UUIDField()
     checked = serializers.IntegerField(help_text="Chunks.")
     deep = serializers.BooleanField()
