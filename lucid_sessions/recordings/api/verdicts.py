@@ -16,8 +16,8 @@ class VerdictBody(serializers.Serializer[Any]):
     """What there is to decide by without the report."""
 
     sound = serializers.BooleanField(
-        help_text="Nothing that was looked at differs from what was sealed, and its seal names nothing as missing. "
-        "Before it is sealed nobody can say what will be: see `complete`."
+        help_text="Nothing that was looked at differs from what was sealed, and the seal names nothing as "
+        "missing. Before it is sealed nobody can say what will be: see `complete`."
     )
     intact = serializers.BooleanField(help_text="Nothing that was looked at differs from what was sealed.")
     sealed = serializers.BooleanField(help_text="It is sealed; until then more may come.")
