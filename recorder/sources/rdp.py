@@ -22,7 +22,7 @@ from recorder.keys import InputPolicy
 from recorder.pulse import PrivateSound
 from recorder.sources import certificate
 from recorder.sources.certificate import Certificate, check_certificate
-from recorder.sources.rdp_client import HEARD, UNHEARD, client
+from recorder.sources.rdp_client import HEARD, UNHEARD, client, forget_gone
 from recorder.sources.rdp_exit import why_ended
 from recorder.sources.reach import Endpoint, resolve
 from recorder.sources.surface import OneWindow
@@ -53,6 +53,7 @@ class RdpSource:
             raise BadSource(f"There is no password for {target.username} on {target.place}. Create it anew.")
         self._certificate = check_certificate(target, self._endpoint)
         self._program = client()
+        forget_gone()  # of a recorder that was killed
         size = settings.width or SIZE[0], settings.height or SIZE[1]
         self._sound = PrivateSound() if settings.sound else None
         try:
@@ -113,6 +114,7 @@ class RdpSource:
         """Disconnect; what runs on the remote side goes on there."""
         self._screen.close()
         self._display.close()
+        forget_gone()
         self._silence()
 
     def _silence(self) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from subprocess import TimeoutExpired, run
 from typing import Literal
 
@@ -20,6 +21,10 @@ Version = Literal[2, 3]
 NEWER, EITHER = "xfreerdp3", "xfreerdp"
 HEARD = ["/sound:sys:pulse,latency:30"]  # milliseconds in the client: without it, two seconds
 UNHEARD = ["/audio-mode:2"]
+
+
+# Where FreeRDP keeps the number of its window for others, by its process number.
+_SHARED, _SHARED_PREFIX = Path("/dev/shm"), "com.freerdp.xfreerdp.tsmf_"  # noqa: S108  # nosec B108
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,14 @@ def client() -> Client:
         f"Neither {NEWER} nor {EITHER} is installed on the recorder's host. "
         "Install the package freerdp3-x11, or freerdp2-x11 where that is not to be had."
     )
+
+
+def forget_gone() -> None:
+    """Remove what clients that are gone left in memory: FreeRDP does so only when its window is closed."""
+    for path in _SHARED.glob(f"{_SHARED_PREFIX}*"):
+        with contextlib.suppress(ValueError, OSError):  # another's name, or another's file
+            if not Path(f"/proc/{int(path.name.removeprefix(_SHARED_PREFIX), 16)}").exists():
+                path.unlink()
 
 
 @cache

@@ -300,6 +300,34 @@ def test_a_server_that_says_that_the_password_is_wrong_is_believed(
         open_source(address(server), SHARP, access=ACCESS).close()
 
 
+def in_memory(pid: int) -> Path:
+    """What the client with this process number shares with others."""
+    return Path(f"/dev/shm/com.freerdp.xfreerdp.tsmf_{pid:016X}")
+
+
+@pytest.mark.usefixtures("either")
+def test_nothing_of_a_client_that_is_gone_stays_in_memory(desk: Server) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    others = (
+        in_memory(gone.pid),
+        in_memory(os.getpid()),
+        in_memory(0).with_name("com.freerdp.xfreerdp.tsmf_x"),
+    )
+    for path in others:
+        path.write_bytes(bytes(8))
+    try:
+        source = open_source(address(desk), SHARP, access=ACCESS)
+        try:
+            (mine,) = [in_memory(one) for one in descendants(os.getpid()) if in_memory(one).exists()]
+        finally:
+            source.close()
+        assert [path.exists() for path in (mine, *others)] == [False, False, True, True]
+    finally:
+        for path in others:
+            path.unlink(missing_ok=True)
+
+
 @pytest.mark.usefixtures("either")
 def test_the_client_itself_accepts_only_the_certificate_that_was_checked(desk: Server) -> None:
     target, place = parse(address(desk)), Endpoint("127.0.0.1", desk.port)
