@@ -4,6 +4,10 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
 
 HOME = tempfile.mkdtemp(prefix="lucid-test-")
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -12,7 +16,6 @@ atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 MEMORY = "/dev/shm"
 if os.path.isdir(MEMORY) and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:  # noqa: PTH112
     os.environ.setdefault("LUCID_TEST_DATABASES", MEMORY)
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)  # where pytest makes each test's tmp_path
 DATABASE = tempfile.mkdtemp(prefix="lucid-test-", dir=os.environ.get("LUCID_TEST_DATABASES"))
 atexit.register(shutil.rmtree, DATABASE, ignore_errors=True)
 
@@ -30,3 +33,42 @@ os.environ.update(
     AWS_SECRET_ACCESS_KEY="any secret will do for tests",
     AWS_EC2_METADATA_DISABLED="true",
 )
+
+
+FAILED = pytest.StashKey[bool]()
+# Where they are to lie, for the workers of a run, too.
+OURS = "LUCID_TEST_DIRECTORIES"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """The directories of this run's tests lie there and go with it; `--basetemp=...` keeps them."""
+    memory = os.environ.get("LUCID_TEST_DATABASES")
+    if config.option.basetemp is None and memory is not None:
+        config.option.basetemp = os.environ[OURS] = tempfile.mkdtemp(prefix="pytest-", dir=memory)
+        atexit.register(shutil.rmtree, os.environ[OURS], ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test that passed has written there is removed: it would lie in memory until the run's end."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    if report.when == "teardown" and not item.stash[FAILED] and "tmp_path" in item.funcargs:
+        _empty(item.funcargs["tmp_path"])
+    return report
+
+
+def _empty(directory: Path) -> None:
+    """Nothing is left in it. It stays: processes remember by their paths what they have opened."""
+    if not str(directory).startswith(os.environ.get(OURS, "\0")):
+        return  # `--basetemp` keeps them
+    if str(directory) in Path("/proc/self/mountinfo").read_text():
+        return  # something is mounted there still, perhaps the machine's own files
+    for path in directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -52,9 +52,11 @@ def main(arguments: list[str]) -> int:
             "LUCID_FAULTS_RESULTS": str(results),
             "LUCID_FAULTS_MOST": str(options.most),
         }
+        # Hours of trials might fill the memory: they lie on the disk.
+        where = ["--basetemp", f"{home}/tests"] if options.full else []
         databases = ("mongodb",) if options.mongodb_only else ("sqlite", "mongodb")
         wanted = [] if options.publish else options.only or ROWS
-        red = [row for row in wanted if not _run(row, env, databases=databases)]
+        red = [row for row in wanted if not _run(row, env, databases=databases, where=where)]
         table = _table(_read(results))
     print(table)
     if options.publish or (options.full and not options.only):
@@ -80,14 +82,14 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(row: int, env: dict[str, str], *, databases: tuple[str, ...]) -> bool:
+def _run(row: int, env: dict[str, str], *, databases: tuple[str, ...], where: list[str]) -> bool:
     """True when every test of the row passed, and there was one."""
     green = True
     for file, database in ROWS[row]:
         if database not in databases or not (ROOT / "tests" / "faults" / file).exists():
             continue
         command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.faults.rows", f"tests/faults/{file}"]
-        command += ["--timeout", "7200", "--fault-row", str(row)]
+        command += ["--timeout", "7200", "--fault-row", str(row), *where]
         if database == "mongodb":
             command = [sys.executable, "-m", "tests.servers", "mongod", "--", *command]
         print(f"row {row}: {file} on {database}", file=sys.stderr, flush=True)
