@@ -33,13 +33,30 @@ def _name_the_writers(world: Installation) -> None:
 
 
 @pytest.fixture
-def bundle(world: Installation, tmp_path: Path) -> Path:
+def own_bundle(world: Installation, tmp_path: Path) -> Path:
+    """The bundle of a session that is in this test's world."""
     _name_the_writers(world)
     session = factories.recorded_session(world)
     reconcile.work_inline(world)
     session.refresh_from_db()
     evidence.write(session, tmp_path / "evidence.zip", disclose=frozenset({"media", "keys"}))
     return tmp_path / "evidence.zip"
+
+
+@pytest.fixture(scope="module")
+def made() -> list[bytes]:
+    """The first bundle, once there is one."""
+    return []
+
+
+@pytest.fixture
+def bundle(made: list[bytes], tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A copy of the first, for who needs no more than the file; its keys are those of all worlds."""
+    if not made:
+        made.append(request.getfixturevalue("own_bundle").read_bytes())
+    place = tmp_path / "evidence.zip"
+    place.write_bytes(made[0])
+    return place
 
 
 def _verified(
@@ -142,7 +159,7 @@ def test_it_says_what_it_cannot_show(bundle: Path) -> None:
 
 
 def test_chunks_that_a_writer_signed_after_its_revocation_do_not_count(
-    world: Installation, bundle: Path, tmp_path: Path
+    world: Installation, own_bundle: Path, tmp_path: Path
 ) -> None:
     (own,) = world.keys.public["writers"]
     before = Session.objects.get()
@@ -156,7 +173,7 @@ def test_chunks_that_a_writer_signed_after_its_revocation_do_not_count(
 
 
 def test_earlier_seals_are_in_it_and_the_newest_holds_what_they_held(
-    world: Installation, bundle: Path, tmp_path: Path
+    world: Installation, own_bundle: Path, tmp_path: Path
 ) -> None:
     session = Session.objects.get()
     factories.gap(session, world, from_us=1, to_us=2, reason="paused")
@@ -181,7 +198,7 @@ def test_a_bundle_of_the_first_releases_is_still_read(bundle: Path) -> None:
 
 
 def test_a_seal_that_leaves_out_what_an_earlier_one_held_is_found(
-    world: Installation, bundle: Path, tmp_path: Path
+    world: Installation, own_bundle: Path, tmp_path: Path
 ) -> None:
     session = Session.objects.get()
     sign(shorter_seal(session, world, without=2), world)
