@@ -150,7 +150,10 @@ def test_a_link_opens_what_takes_one_and_nothing_else(document: Any) -> None:
 
 
 def test_reasons_are_taken_where_the_audit_keeps_them_and_may_be_missed(document: Any) -> None:
-    for path in ("sessions/{session_id}", "sessions/{session_id}/playback.m3u8", "jobs"):
+    for path in (
+        *("sessions/{session_id}", "sessions/{session_id}/playback.m3u8"),
+        *("jobs", "jobs/{job_id}/result"),
+    ):
         assert "X-Reason" in parameters(document, "get", path)
         assert "400" in document["paths"][f"/api/v1/{path}"]["get"]["responses"]
     assert "X-Reason" not in parameters(document, "post", "auth/token")

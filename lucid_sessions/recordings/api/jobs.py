@@ -123,7 +123,13 @@ class Jobs(Witnessed, GenericViewSet[Job]):
     renderer_classes = [JSONRenderer]
     needs = {**NEEDS, **dict.fromkeys(("list", "retrieve", "cancel", "result"), SOME)}
     rates = {**dict.fromkeys(jobs.KINDS, "bulk"), "list": "status", "retrieve": "status"}
-    deeds = {**ASKED, "list": "jobs.listed", "retrieve": "job.viewed", "cancel": "job.cancelled"}
+    deeds = {
+        **ASKED,
+        "list": "jobs.listed",
+        "retrieve": "job.viewed",
+        "cancel": "job.cancelled",
+        "result": DOWNLOADED[jobs.EXPORT],
+    }
     # Of the job whose result is asked for.
     kind = jobs.EXPORT
 
