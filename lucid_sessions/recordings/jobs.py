@@ -25,7 +25,8 @@ from django.db import connection
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from lucid_sessions.access.models import Job, JobStatus
+from lucid_sessions.access.models import Job, JobStatus, User
+from lucid_sessions.access.roles import sees_all
 from lucid_sessions.errors import LucidError, Refused, Retryable
 from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
@@ -157,6 +158,9 @@ def _session_of(job: Job) -> Session:
     session = Session.objects.filter(pk=job.session).first()
     if session is None or session.status in GONE:
         raise Refused("The session is gone: it was deleted, or its time was over.")
+    asker = User.objects.filter(pk=job.user).first()
+    if asker is None or not (session.owner_id == asker.pk or sees_all(asker)):
+        raise Refused("The session was given to another since it was asked for.")
     return session
 
 

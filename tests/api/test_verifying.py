@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.utils import timezone
 from structlog.testing import capture_logs
@@ -335,6 +336,26 @@ def test_who_may_only_look_verifies_and_has_the_report_and_none_but_his_own(
     foreign = sealed_session(world)
     assert client.post(f"{URL}/sessions/{foreign.pk}/verify", {}, format="json").status_code == 404
     assert client.get(f"{URL}/jobs").json()["pagination"]["total"] == 2
+
+
+@pytest.mark.parametrize("kind", ["verify", "export"])
+def test_whose_session_was_given_to_another_is_told_nothing_new_of_it(
+    world: Installation, settings: Any, tmp_path: Path, kind: str
+) -> None:
+    settings.LUCID_RESULTS_PATH = tmp_path / "results"
+    operator = person("session_operator", name="first")
+    operator.user_permissions.add(Permission.objects.get(codename="export_session"))
+    client, session = client_of(operator), sealed_session(world, owner=operator)
+    had = asked(client, session, kind)
+    jobs.tick()
+    waits = asked(client, session, kind)
+    Session.objects.filter(pk=session.pk).update(owner=person("session_operator", name="second"))
+    jobs.tick()
+    # What he asked for and got while it was his stays his.
+    assert client.get(f"{had}/result").status_code == 200
+    job = client.get(waits).json()
+    assert (job["status"], job["result"]) == ("failed", None)
+    assert "was given to another" in job["reason"]
 
 
 def test_whoever_may_no_longer_export_has_nothing_of_the_exports_that_he_asked_for(
