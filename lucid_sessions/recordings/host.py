@@ -103,8 +103,10 @@ class DatabaseView:
             # Stopped before any recorder took it.
             self._over(session.pk, reason="")
             return None
-        desired: Desired = Desired(session.desired)
-        config = _without(self._keyless(session), config)
+        desired, lacking = Desired(session.desired), self._keyless(session)
+        if take is None and "screen" in lacking:
+            return None  # whoever starts it, by an earlier release, is about to give it its keys
+        config = _without(lacking, config)
         watched = watching.is_watched(session)
         began_ms = int(session.started_at.timestamp() * 1000) if session.started_at else None
         return Wanted(session.pk, desired.value, session.source, config, take, watched, began_ms)  # type: ignore[arg-type]

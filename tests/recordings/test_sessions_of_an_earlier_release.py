@@ -57,3 +57,14 @@ def test_what_an_earlier_release_started_is_recorded_without_these_tracks_and_sa
     said = rows.get().statistics
     assert (said["frames"], said["not_recorded"]) == (7, ["audio", "input"])
     assert "earlier release" in said["not_recorded_because"]
+
+
+def test_what_an_earlier_release_starts_waits_for_its_keys(world: Installation) -> None:
+    """It moves the session first, and gives it the keys a moment later."""
+    session = sessions.create("x11://:0", name="desk", recording_config=CONFIG)
+    Session.objects.update(status="starting", desired="record")
+    view = DatabaseView(world.spool, intake.Intake(world.spool))
+    assert view.wanted() == []
+    sessions.complete_keys(session)
+    (wanted,) = view.wanted()
+    assert (wanted.settings.input, wanted.settings.sound) == ("masked", True)
