@@ -7,13 +7,22 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, IntegrityError, OperationalError
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError, WTimeoutError
+from pymongo.errors import (
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # Unreachable, no primary, cut off while waiting, no majority in time.
 PASSING = (ConnectionFailure, ExecutionTimeout, WTimeoutError)
+# There is no primary just now, or it ends: what the specifications of MongoDB's drivers (server discovery and
+# monitoring, retryable writes) list as such. Of what the driver does not try again there is no label.
+PASSING_CODES = frozenset({6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 PASSING_LABELS = ("RetryableWriteError", "TransientTransactionError", "UnknownTransactionCommitResult")
 
 
@@ -48,4 +57,5 @@ def may_be_tried_again(error: Exception) -> bool:
 
 def _as_django(error: PyMongoError) -> DatabaseError:
     passing = isinstance(error, PASSING) or any(map(error.has_error_label, PASSING_LABELS))
+    passing |= isinstance(error, OperationFailure) and error.code in PASSING_CODES
     return (OperationalError if passing else DatabaseError)(f"MongoDB: {error}")

@@ -2,15 +2,17 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, OperationalError, connection
+from pymongo.errors import PyMongoError
 
 from lucid_sessions.access import group_commit
 from lucid_sessions.access.models import AuditEvent
 from lucid_sessions.recordings.models import Session, SessionTag
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -104,3 +106,20 @@ def test_a_commit_of_which_nothing_is_heard_is_told_and_the_next_goes_on() -> No
     assert there() == (made + 1,) * 3
     # Else the server waits a minute for the word of whoever began it.
     database().client.admin.command("killAllSessions", [])
+
+
+def test_an_update_that_is_interrupted_while_the_primary_changes_may_be_asked_for_again() -> None:
+    """One of many rows is not tried again by the driver, and no label says of it what the code says."""
+    session = Session.objects.create(name="new", source="synthetic://")
+    interrupted = {"code": 11602, "errmsg": "interrupted"}
+    with failing("update", 1, writeConcernError=interrupted):
+        with pytest.raises(OperationalError, match="interrupted"):
+            Session.objects.filter(pk=session.pk).update(name="newer")
+        until(is_there_again, "the driver looks for the primary again")
+
+
+def is_there_again() -> bool:
+    """The driver takes the server's word that it is no primary, and asks again after some seconds."""
+    with suppress(PyMongoError):
+        return bool(database().client.admin.command("ping"))
+    return False
