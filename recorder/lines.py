@@ -18,6 +18,7 @@ from recorder.take import Take
 SETTLED_AFTER_US = 400_000
 WRITE_EVERY_US = 1_000_000  # bounds what a crash loses
 VERSION = 1
+NO_KIND = "is no fact with a kind"
 ADVICE = "It is damaged; keep it and look at it, and check the spool's disk."
 
 
@@ -119,20 +120,22 @@ def check_lines(content: bytes, *, start_us: int, end_us: int) -> int:
         raise Unreadable(f"The last line is not whole. {ADVICE}")
     lines = content.split(b"\n")[:-1]
     for number, text in enumerate(lines, start=1):
-        problem = _problem(text, start_us=start_us, end_us=end_us)
+        _, problem = read_fact(text, start_us=start_us, end_us=end_us)
         if problem:
             raise Unreadable(f"Line {number} {problem}. {ADVICE}")
     return len(lines)
 
 
-def _problem(text: bytes, *, start_us: int, end_us: int) -> str:
+def read_fact(text: bytes, *, start_us: int, end_us: int) -> tuple[dict[str, Any], str]:
+    """A line's fact, and what is wrong with it: then all that is left of it is its time, if that is known."""
     try:
         fact = json.loads(text)
     except (ValueError, RecursionError):
-        return "is no JSON"
-    if not isinstance(fact, dict) or not isinstance(fact.get("k"), str):
-        return "is no fact with a kind"
+        return {}, "is no JSON"
+    if not isinstance(fact, dict):
+        return {}, NO_KIND
     at_us = fact.get("t")
-    if type(at_us) is not int or not start_us <= at_us <= end_us:
-        return f"lies outside the segment ({start_us} to {end_us})"
-    return ""
+    is_inside = type(at_us) is int and start_us <= at_us <= end_us
+    if not isinstance(fact.get("k"), str):
+        return {"t": at_us} if is_inside else {}, NO_KIND
+    return (fact, "") if is_inside else ({}, f"lies outside the segment ({start_us} to {end_us})")

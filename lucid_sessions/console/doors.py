@@ -14,9 +14,9 @@ from django.urls import reverse, reverse_lazy
 from lucid_sessions.access import audit
 from lucid_sessions.access.models import Job
 from lucid_sessions.recordings.api.kinds import may_have
-from lucid_sessions.recordings.api.ownership import jobs_of, sessions_of
 from lucid_sessions.recordings.api.permissions import may
 from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.ownership import jobs_of, sessions_of
 
 from .witnessed import note
 

@@ -1,6 +1,6 @@
 """Jobs as the pages show them: what was asked for, of which session, by whom, and what came of it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,13 +9,19 @@ from django.contrib.auth import get_user_model
 from django.template.defaultfilters import pluralize
 from django.utils.text import get_text_list
 
-from lucid_sessions.access.models import Job, JobStatus
+from lucid_sessions.access import reasons
+from lucid_sessions.access.models import Job, JobStatus, uuid7
 from lucid_sessions.access.roles import sees_all
 from lucid_sessions.recordings import jobs
-from lucid_sessions.recordings.api.ownership import may_cancel, sessions_of
+from lucid_sessions.recordings.api.kinds import ASKED
+from lucid_sessions.recordings.api.ownership import may_cancel
 from lucid_sessions.recordings.job_results import OPEN
 from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.ownership import jobs_of, sessions_of
 from lucid_sessions.recordings.tombstones import GONE
+
+# So many are on a session's page.
+RECENT = 3
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,19 @@ def job_rows(found: Iterable[Job], *, user: Any) -> list[JobRow]:
         )
         for job in listed
     ]
+
+
+def asked_for(user: Any, session: Session, kinds: Collection[str]) -> dict[str, Any]:
+    """What a session's page shows of jobs of these kinds, newest first, and what their forms send."""
+    found = list(jobs_of(user).filter(session=session.pk, kind__in=kinds)[: RECENT + 1])
+    asked = {"user": user, "session": str(session.pk), "given": ""}
+    return {
+        "id": uuid7(),
+        "there": session.status not in GONE,
+        "rows": job_rows(found[:RECENT], user=user),
+        "more": len(found) > RECENT,
+        "why": {kind: reasons.is_missing(ASKED[kind], **asked) for kind in kinds},
+    }
 
 
 def _names(users: set[Any]) -> dict[Any, str]:

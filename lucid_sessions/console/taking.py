@@ -17,26 +17,24 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
-from lucid_sessions.access import audit, reasons
-from lucid_sessions.access.models import Job, JobStatus, uuid7
+from lucid_sessions.access import audit
+from lucid_sessions.access.models import Job, JobStatus
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import job_results, jobs
 from lucid_sessions.recordings.api.filters import JobFilter
 from lucid_sessions.recordings.api.kinds import ASKED, DOWNLOADED, NEEDS, SOME
-from lucid_sessions.recordings.api.ownership import jobs_of, listed_jobs, may_cancel, require_there
+from lucid_sessions.recordings.api.ownership import listed_jobs, may_cancel, require_there
 from lucid_sessions.recordings.api.rates import require_turn
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.models import Session
-from lucid_sessions.recordings.tombstones import GONE
 
 from .doors import needs, visible, visible_job
-from .job_rows import job_rows
+from .job_rows import asked_for, job_rows
 from .narrowing import narrow
 from .once import Once
 from .witnessed import is_unexplained, note, question, said, told
 
 PAGE = 25
-RECENT = 3
 COPIES = {jobs.EXPORT: "The video", jobs.EVIDENCE: "The evidence bundle"}
 KINDS = {**COPIES, jobs.VERIFY: "The verification"}
 OPTIONS = {jobs.EXPORT: "one_file", jobs.EVIDENCE: "disclose", jobs.VERIFY: "deep"}
@@ -60,18 +58,12 @@ def offered(user: Any, session: Session) -> dict[str, Any]:
     """What a session's page shows of copies; nothing to whoever may not export."""
     if not user.has_perm("recordings.export_session"):
         return {}
-    found = list(jobs_of(user).filter(session=session.pk, kind__in=COPIES)[: RECENT + 1])
-    asked = {"user": user, "session": str(session.pk), "given": ""}
     log_key = ""
     with suppress(LucidError, OSError):  # what is on the page for orientation does not keep the page away
         log_key = installation().keys.log_vkey
     return {
-        "id": uuid7(),
-        "there": session.status not in GONE,
-        "rows": job_rows(found[:RECENT], user=user),
-        "more": len(found) > RECENT,
+        **asked_for(user, session, COPIES),
         "hours": settings.LUCID_RESULT_HOURS,
-        "why": {kind: reasons.is_missing(ASKED[kind], **asked) for kind in COPIES},
         "bundle": f"{session.pk.hex}-evidence.zip",
         "log_key": log_key,
     }

@@ -17,9 +17,9 @@ from lucid_sessions.access import audit, lockout, reasons, roles
 from lucid_sessions.recordings import quota, sessions
 from lucid_sessions.recordings.api.figures import session_statistics
 from lucid_sessions.recordings.api.filters import SessionFilter
-from lucid_sessions.recordings.api.ownership import sessions_of
 from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Gap
+from lucid_sessions.recordings.ownership import sessions_of
 
 from . import holding, taking, verifying
 from .done import panel_of

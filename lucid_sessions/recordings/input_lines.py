@@ -3,9 +3,10 @@
 They were verified, so one that is no fact is what a faulty recorder wrote. It costs itself, not the segment.
 """
 
-import json
 from collections.abc import Callable
 from typing import Any
+
+from recorder.lines import NO_KIND, read_fact
 
 Fact = dict[str, Any]
 # No recorder writes this kind: it stands for lines that are no facts.
@@ -76,21 +77,16 @@ def facts_in(content: bytes, *, start_us: int, end_us: int) -> list[Fact]:
 
 
 def _read(text: bytes, *, start_us: int, end_us: int) -> tuple[Fact, str]:
-    """A line's fact, and what is wrong with it: then all that is left of it is its time, if that is known."""
-    try:
-        fact = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}, "is no JSON"
-    if not isinstance(fact, dict):
-        return {}, "is no fact"
-    at_us, kind = fact.get("t"), fact.get("k", "")
-    if type(at_us) is not int or not start_us <= at_us <= end_us:
-        return {}, f"lies outside the segment ({start_us} to {end_us})"
+    """As `read_fact`; what is told of each kind has its form, too."""
+    fact, problem = read_fact(text, start_us=start_us, end_us=end_us)
+    if problem:
+        return fact, problem
+    known, kind = {"t": fact["t"]}, fact["k"]
     if not _is_name(kind):
-        return {"t": at_us}, "has no kind"
+        return known, NO_KIND
     missing = [name for name in NEEDED.get(kind, ()) if name not in fact]
     if wrong := missing or _wrong(fact, FIELDS.get(kind, {})):
-        return {"t": at_us}, f"is a {kind} with a faulty {wrong[0]}"
+        return known, f"is a {kind} with a faulty {wrong[0]}"
     return fact, ""
 
 

@@ -26,7 +26,6 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from lucid_sessions.access.models import Job, JobStatus, User
-from lucid_sessions.access.roles import sees_all
 from lucid_sessions.errors import LucidError, Refused, Retryable
 from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
@@ -34,6 +33,7 @@ from . import evidence, hints, leases, one_file, playback, reports, verification
 from .job_results import begin, kept_for, remove_old, remove_result, undo
 from .lifecycle import ARCHIVED
 from .models import Chunk, Session
+from .ownership import sessions_of
 from .tombstones import GONE
 
 log = structlog.get_logger(__name__)
@@ -159,7 +159,7 @@ def _session_of(job: Job) -> Session:
     if session is None or session.status in GONE:
         raise Refused("The session is gone: it was deleted, or its time was over.")
     asker = User.objects.filter(pk=job.user).first()
-    if asker is None or not (session.owner_id == asker.pk or sees_all(asker)):
+    if asker is None or not sessions_of(asker).filter(pk=session.pk).exists():
         raise Refused("The session was given to another since it was asked for.")
     return session
 

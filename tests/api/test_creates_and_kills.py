@@ -29,13 +29,11 @@ from lucid_sessions.recordings.models import Session
 keys, rows = installation().keys, Session.objects.filter(name="killed").prefetch_related("keys")
 opens = {str(row.pk): sorted(key.track for key in row.keys.all()) for row in rows}
 started = [str(row.pk) for row in rows if row.status != "created"]
-sealed = {pk: [kid for path in keys.sealed_keys(pk) for one in session_keys.read(path) for kid in one.sealed]
-          for pk in opens}
-statements = {pk: [one.statement for path in keys.sealed_keys(pk) for one in session_keys.read(path)]
-              for pk in opens}
-files = [str(row.pk) for row in rows if row.keys.all()
-         and all(bytes(key.statement) in statements[str(row.pk)] for key in row.keys.all())
-         and len(sealed[str(row.pk)]) == len(keys.recipients) * len(statements[str(row.pk)])]
+born = {pk: [one for path in keys.sealed_keys(pk) for one in session_keys.read(path)] for pk in opens}
+statements = {str(row.pk): {bytes(key.statement) for key in row.keys.all()} for row in rows}
+files = [pk for pk, found in born.items()
+         if statements[pk] and statements[pk] <= {one.statement for one in found}
+         and all(len(one.sealed) == len(keys.recipients) for one in found)]
 created = AuditEvent.objects.filter(action="session.created", outcome="done")
 events = [one for one in created.values_list("session", flat=True) if one in opens]
 print(json.dumps({"tracks": opens, "started": started, "files": files, "events": events}))

@@ -42,9 +42,9 @@ def told(*actions: str) -> list[AuditEvent]:
     return list(AuditEvent.objects.filter(action__in=actions).order_by("at_us"))
 
 
-def downloaded(page: Any, into: Path) -> Path:
+def downloaded(page: Any, into: Path, *, by: str = "Download") -> Path:
     """What the browser has saved after the job's link was clicked."""
-    link = page.get_by_role("link", name="Download")
+    link = page.get_by_role("link", name=by)
     link.wait_for()
     with page.expect_download() as found:
         link.click()

@@ -17,6 +17,7 @@ from tests.api.test_verifying import flip, lose_all
 from tests.recordings.archived import sealed
 
 from .conftest import clean
+from .test_copies import downloaded
 from .test_pages import browser_of, cookie_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,11 +72,9 @@ def test_an_auditor_verifies_and_has_the_report(
         == "Verification, deep: finished, Whole and unaltered. "
     )
     assert watched.locator("#copies .job").count() == 0
-    with watched.expect_download() as found:
-        watched.get_by_role("link", name="Report").click()
-    found.value.save_as(tmp_path / "report.json")
-    assert found.value.suggested_filename == f"{session.pk.hex}-verification.json"
-    assert json.loads((tmp_path / "report.json").read_text())["sound"] is True
+    report = downloaded(watched, tmp_path, by="Report")
+    assert report.name == f"{session.pk.hex}-verification.json"
+    assert json.loads(report.read_text())["sound"] is True
     clean(watched)
     asked, given = told()
     job = str(Job.objects.get().pk)

@@ -7,6 +7,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from .permissions import verbs_of
 from .problems import MEDIA_TYPE
 from .ranges import Whatever
 
@@ -173,7 +174,5 @@ class Described(AutoSchema):
         text = str(super().get_description() or "")
         if who := getattr(self.view, "who", ""):
             return f"{text}\n\nPermission: {who}"
-        named = getattr(self.view, "needs", {}).get(getattr(self.view, "action", None)) or ()
-        verbs = (named,) if isinstance(named, str) else named
-        permissions = " or ".join(f"`recordings.{verb}_session`" for verb in verbs)
+        permissions = " or ".join(f"`recordings.{verb}_session`" for verb in verbs_of(self.view))
         return f"{text}\n\nPermission: {permissions}." if permissions else text

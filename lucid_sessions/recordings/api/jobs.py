@@ -16,6 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 from lucid_sessions.access.models import Job, JobStatus
 
 from .. import job_results, jobs
+from ..ownership import jobs_of
 from .documents import (
     COMMON,
     CONDITIONS,
@@ -30,7 +31,7 @@ from .documents import (
 from .downloads import LINK, LINK_OR_TOKEN, RANGE, sent
 from .filters import JobFilter
 from .kinds import ASKED, DOWNLOADED, NEEDS, SOME, may_have
-from .ownership import jobs_of, listed_jobs, may_cancel, require_there, session_of
+from .ownership import listed_jobs, may_cancel, require_there, session_of
 from .pagination import Pages
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, NO_SUCH_THING, NOT_PERMITTED, NOT_READY, Problem

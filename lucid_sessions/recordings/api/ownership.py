@@ -1,4 +1,4 @@
-"""Which sessions and jobs a user may see at all: others' do not exist for them."""
+"""What is answered for sessions and jobs: others' do not exist for a user."""
 
 from typing import Any
 from uuid import UUID
@@ -6,24 +6,15 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from lucid_sessions.access.models import Job
-from lucid_sessions.access.roles import manages, sees_all
+from lucid_sessions.access.roles import manages
 
 from ..jobs import KINDS
 from ..models import Chunk, Session
+from ..ownership import jobs_of, sessions_of
 from ..tombstones import GONE
 from . import known
 from .kinds import may_have
 from .problems import CHUNK_NOT_FOUND, NOT_IN_STATE, SESSION_NOT_FOUND, Problem
-
-
-def sessions_of(user: Any) -> QuerySet[Session]:
-    """Every session that the user may see."""
-    return Session.objects.all() if sees_all(user) else Session.objects.filter(owner=user)
-
-
-def jobs_of(user: Any) -> QuerySet[Job]:
-    """Every job that the user may see: those that he asked for, and all for who sees all sessions."""
-    return Job.objects.all() if sees_all(user) else Job.objects.filter(user=user.pk)
 
 
 def listed_jobs(user: Any, *, auth: Any = None) -> QuerySet[Job]:

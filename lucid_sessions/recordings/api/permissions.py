@@ -25,9 +25,13 @@ class Allowed(BasePermission):
         if action in (None, "metadata"):
             # A method that the address does not have: 405 says so, to any signed-in user.
             return True
-        named = view.needs.get(action) or ()
-        verbs = (named,) if isinstance(named, str) else named
-        return any(may(user, verb, auth=request.auth) for verb in verbs)
+        return any(may(user, verb, auth=request.auth) for verb in verbs_of(view))
+
+
+def verbs_of(view: Any) -> tuple[str, ...]:
+    """The permissions of which the view's action takes one; none of an action that is closed."""
+    named = getattr(view, "needs", {}).get(getattr(view, "action", None)) or ()
+    return (named,) if isinstance(named, str) else named
 
 
 def may(user: Any, verb: str, *, auth: Any = None) -> bool:

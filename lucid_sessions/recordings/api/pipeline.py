@@ -15,10 +15,11 @@ from .. import hints
 from ..events import CHANGED
 from ..lifecycle import STAGES, UNFINISHED, Status
 from ..models import Chunk, Session
+from ..ownership import sessions_of
 from ..tombstones import GONE
 from . import figures
 from .documents import COMMON, ONE_SESSION_ERRORS, Described, problem
-from .ownership import session_of, sessions_of
+from .ownership import session_of
 from .permissions import Allowed
 from .problems import MEDIA_TYPE, NOT_IN_STATE, Problem
 from .witnessed import Witnessed

@@ -19,6 +19,7 @@ from lucid_sessions.errors import Refused
 
 from .. import sessions, shredding
 from ..models import Session
+from ..ownership import sessions_of
 from . import known, rendering
 from .bodies import NewSession, SessionBody, SessionChanges, SessionReplacement
 from .changes import merged, replaced
@@ -36,7 +37,7 @@ from .documents import (
     Described,
 )
 from .filters import SessionFilter
-from .ownership import no_such_session, session_of, sessions_of
+from .ownership import no_such_session, session_of
 from .pagination import PAGING, Pages
 from .permissions import Allowed
 from .preconditions import is_known, require_match, tag_of

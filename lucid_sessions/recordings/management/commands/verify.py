@@ -1,4 +1,4 @@
-"""manage.py verify [SESSION | --all | --log] [--deep]: is it what was sealed, and is it all there?"""
+"""manage.py verify [SESSION | --all] [--deep]: is it what was sealed, and is it all there?"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
