@@ -15,7 +15,7 @@ from recorder.part import Part
 from recorder.take import Take
 
 # Facts reach us a little after they happened, and not quite in order: nothing is written before this.
-SETTLED_AFTER_US = 400_000
+SETTLED_AFTER_US = 500_000
 WRITE_EVERY_US = 1_000_000  # bounds what a crash loses
 VERSION = 1
 NO_KIND = "is no fact with a kind"

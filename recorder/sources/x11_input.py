@@ -25,7 +25,10 @@ from recorder.sources.x11_connection import lacking
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
 NEEDED = ("RECORD", "XFIXES")
 MOVES_EVERY_MS = 100
+HURRY_EVERY_NS = 100_000_000
+LAST_WITHIN = 1.0  # seconds that the last events have to come in
 EVENT_BYTES = 32
+ENDED = 5  # the last that RECORD says
 CLIPBOARD_LARGEST = 4 * 1024 * 1024
 TARGETS_MOST = 1024
 Fact = tuple[int, dict[str, Any]]  # CLOCK_MONOTONIC nanoseconds, and what happened then
@@ -69,9 +72,10 @@ class InputListener:
                 reason = f"The display does not tell of its input now: {type(error).__name__}."
                 raise SourceAway(reason) from error
             unless_all_is_well.pop_all()
-        self._moved_ms = 0
+        self._moved_ms = self._hurried_ns = 0
         self._resting: _Event | None = None
-        Thread(target=self._listen, name="input", daemon=True).start()
+        self._listening = Thread(target=self._listen, name="input", daemon=True)
+        self._listening.start()
 
     def _set_up(self, policy: InputPolicy) -> None:
         _check_extensions(self._x)
@@ -88,27 +92,48 @@ class InputListener:
 
     def heard(self) -> Iterator[Fact]:
         """What happened since the last time, nearly in order."""
+        yield from self._noticed()
+        yield from self._done()
+        self._hurry()
+
+    def close(self) -> Iterator[Fact]:
+        """Stop listening; what was still on its way, also from a display that is gone."""
+        with suppress(xcffib.XcffibException, OSError):
+            self._record.DisableContext(self._context, is_checked=True).check()
+        self._listening.join(LAST_WITHIN)
+        for ask in self._noticed, self._done:
+            with suppress(xcffib.XcffibException, OSError):
+                yield from ask()
+        if self._resting:
+            yield self._moved(self._resting)
+        yield from self._keyboard.settled(None)
+        with suppress(xcffib.XcffibException):
+            self._x.disconnect()
+
+    def _noticed(self) -> Iterator[Fact]:
+        """What the display says of its windows, its keyboard and its clipboard."""
         while (event := self._x.poll_for_event()) is not None:
             self._keyboard.notice(event)
             self._windows.notice(event)
             yield from self._clipboard.notice(event)
         changes = list(self._windows.changes())
         yield from changes if self.hears == "display" else ()
+
+    def _done(self) -> Iterator[Fact]:
+        """What the thread has heard."""
         while self._events:
             yield from self._fact(self._events.popleft())
         if self._resting and time.monotonic_ns() - self._resting.heard_ns > MOVES_EVERY_MS * 1_000_000:
-            yield self._moved(self._resting)
+            yield self._rested(self._resting)
         yield from self._keyboard.settled(time.monotonic_ns())
 
-    def close(self) -> Iterator[Fact]:
-        """Stop listening; what was still on its way, also from a display that is gone."""
-        with suppress(xcffib.XcffibException, OSError):
-            yield from self.heard()
-        yield from self._keyboard.settled(None)
-        with suppress(xcffib.XcffibException, OSError):
-            self._record.DisableContext(self._context, is_checked=True).check()  # the thread ends by this
-        with suppress(xcffib.XcffibException):
-            self._x.disconnect()
+    def _hurry(self) -> None:
+        """Have the server hand out what it keeps for us: it does so when it writes to anybody."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._hurried_ns >= HURRY_EVERY_NS:
+            self._hurried_ns = now_ns
+            self._x.core.GetInputFocus().discard_reply()
+            self._x.flush()
 
     def _begin(self) -> int:
         """Ask for the events of all devices, whoever they are for."""
@@ -132,6 +157,8 @@ class InputListener:
             while True:
                 answer = stream.reply()
                 heard_ns = time.monotonic_ns()
+                if answer.category == ENDED:
+                    break
                 if answer.category == 0 and not answer.client_swapped:
                     self._events.extend(_parsed(bytes(answer.data.raw), heard_ns))
         with suppress(xcffib.XcffibException):
@@ -147,9 +174,18 @@ class InputListener:
             down = event.kind == BUTTON_PRESS
             yield event.ns, {"k": "button", "down": down, "button": event.detail, "x": event.x, "y": event.y}
         elif event.kind == MOTION:
+            if self._resting and (event.ms - self._resting.ms) % 2**32 >= MOVES_EVERY_MS:
+                yield self._rested(self._resting)
             self._resting = event
             if (event.ms - self._moved_ms) % 2**32 >= MOVES_EVERY_MS:
                 yield self._moved(event)
+
+    def _rested(self, event: _Event) -> Fact:
+        """Where the pointer stays: at the next tenth of a second that is due, when it still was there."""
+        early_ms = max(0, MOVES_EVERY_MS - (event.ms - self._moved_ms) % 2**32)
+        at_ns, fact = self._moved(event)
+        self._moved_ms += early_ms
+        return at_ns + early_ms * 1_000_000, fact
 
     def _moved(self, event: _Event) -> Fact:
         self._resting, self._moved_ms = None, event.ms

@@ -237,6 +237,23 @@ def test_buttons_and_at_most_ten_moves_a_second(tmp_path: Path) -> None:
     assert {(line["x"], line["y"]) for line in lines(spool, "button")} == {(200, 100)}
 
 
+def test_where_the_pointer_rests_is_told_within_the_ten_a_second(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, recorded(shown, spool):
+        shown.run("xdotool", "mousemove", "10", "20", "sleep", "0.3")
+        for at in ("30", "50", "70"):
+            shown.run(
+                "xdotool", "mousemove", at, "20", "sleep", "0.02", "mousemove", at, "40", "sleep", "0.3"
+            )
+        shown.run("xdotool", "mousemove", "90", "20", "sleep", "0.01", "mousemove", "90", "40")
+    moves = lines(spool, "move")
+    rests = [(x, 40) for x in (30, 50, 70, 90)]
+    assert rests == [(move["x"], move["y"]) for move in moves if move["y"] == 40]
+    # The end of the recording does not wait for the next tenth of a second.
+    told = [move["t"] for move in moves[:-1]]
+    assert min(later - earlier for earlier, later in itertools.pairwise(told)) >= 99_000
+
+
 def test_the_clipboard_is_told_by_length_and_hash(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     with display() as shown, recorded(shown, spool) as child, copying(shown.name, COPIED) as copy:
