@@ -78,6 +78,7 @@ def test_work_that_is_interrupted_goes_back_at_once(chunk: Chunk, world: Install
     assert _claim(chunk, world)
 
 
+@pytest.mark.usefixtures("long_waits")
 @pytest.mark.parametrize("error", [Retryable("the disk is full"), Refused("this is no video")])
 def test_a_failed_step_waits_with_its_reason_and_a_growing_delay(
     chunk: Chunk, world: Installation, error: Exception

@@ -190,7 +190,10 @@ class Publisher:
         return 10_000 if spool in self.full else 0
 
 
-def test_a_broker_that_is_away_is_left_in_peace_for_a_while(world: Installation) -> None:
+def test_a_broker_that_is_away_is_left_in_peace_for_a_while(
+    world: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "SILENCE_SECONDS", waiting.PATIENCE)
     factories.recorded_session(world, segments=2)
     broken = Publisher(broken=True)
     hints.register(broken)
@@ -340,6 +343,7 @@ def test_another_file_at_a_released_place_is_set_aside(world: Installation) -> N
     assert len(list((world.spool_root / "quarantine").iterdir())) == 1
 
 
+@pytest.mark.usefixtures("long_waits")
 def test_what_waits_and_what_is_in_quarantine_is_listed_with_reason_and_next_step(
     world: Installation,
 ) -> None:
