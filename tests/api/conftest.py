@@ -1,12 +1,16 @@
 """What all tests of the API stand on: nothing remembered from the test before."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lucid_sessions.access import audit, authentication
+from lucid_sessions.recordings import account
 from lucid_sessions.recordings.installation import Installation
+from tests.waiting import PATIENCE
 
 from .people import client_of, person
 
@@ -18,6 +22,25 @@ def nothing_remembered(settings: pytest.FixtureRequest) -> Iterator[None]:
     audit.forget_looks()
     yield
     authentication.forget_all()
+
+
+@pytest.fixture(autouse=True)
+def one_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a busy machine takes, an account of what was done does not end before its part does."""
+    monkeypatch.setattr(account, "MOST_SECONDS", PATIENCE)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """A function that has the clock go on by which looks are news; otherwise it stands."""
+    clock = SimpleNamespace(now=time.monotonic())
+    stands = SimpleNamespace(monotonic=lambda: clock.now, time_ns=time.time_ns)
+    monkeypatch.setattr(audit, "time", stands)
+
+    def pass_(seconds: float) -> None:
+        clock.now += seconds
+
+    return pass_
 
 
 @pytest.fixture

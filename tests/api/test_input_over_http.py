@@ -1,5 +1,6 @@
 """What was done in a session, over HTTP: told for reading, in stretches, to those who may export."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -147,8 +148,8 @@ def test_a_long_session_comes_in_stretches_and_nothing_is_lost(
 def test_a_stretch_ends_where_it_would_take_too_much_time_or_room(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks = iter(range(0, 1000, 3))
-    slow = account.account(session, clock=lambda: float(next(ticks)))
+    ticks = itertools.count(step=0.75 * account.MOST_SECONDS)
+    slow = account.account(session, clock=lambda: next(ticks))
     assert (slow.to_us, slow.next_from_us) == (2 * SECOND, 2 * SECOND)
     monkeypatch.setattr(account, "MOST_BYTES", 10)
     assert account.account(session).next_from_us == SECOND

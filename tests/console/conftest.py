@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lucid_sessions.access import audit
+from lucid_sessions.recordings import account
 from tests.programs import needed
 from tests.waiting import PATIENCE
 
@@ -23,6 +24,12 @@ document.addEventListener("securitypolicyviolation", (event) =>
 def no_look_is_remembered() -> None:
     """A look is written once a minute: of another test's nothing is known."""
     audit.forget_looks()
+
+
+@pytest.fixture(autouse=True)
+def one_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a busy machine takes, an account of what was done does not end before its part does."""
+    monkeypatch.setattr(account, "MOST_SECONDS", PATIENCE)
 
 
 @pytest.fixture(scope="session")
