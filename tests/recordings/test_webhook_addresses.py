@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lucid_sessions.errors import Refused
@@ -114,6 +114,7 @@ def test_a_name_that_leads_inside_is_not_asked(receiver: Receiver) -> None:
     assert receiver.requests == []
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=60) | st.text(max_size=40).map("https://{}/".format))
 def test_no_text_finds_a_defect(text: str) -> None:
     try:
