@@ -3,6 +3,7 @@
 import ctypes.util
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Never
 
@@ -81,6 +82,7 @@ def descendants(pid: int) -> list[int]:
     """The processes that this one started, and what those started."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *descendants(child)]
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended while we looked
+            for child in map(int, task.read_text().split()):
+                found += [child, *descendants(child)]
     return found

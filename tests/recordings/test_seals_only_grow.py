@@ -23,6 +23,7 @@ from lucid_sessions.recordings.lifecycle import State, Status
 from lucid_sessions.recordings.models import Chunk, Closure, Gap, LedgerRecord, Session
 from tests import factories
 from tests.recordings.archived import sealed, shorter_seal, sign
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -132,13 +133,13 @@ def test_a_reader_of_an_older_checkpoint_does_not_hide_the_newest_seal(
     begun, go_on = threading.Event(), threading.Event()
     slow = threading.Thread(target=index.grow, args=(_Slow(old, begun, go_on),))
     slow.start()
-    begun.wait(10)
+    assert begun.wait(PATIENCE)
     quick = threading.Thread(target=index.grow, args=(new,))
     quick.start()
     quick.join(0.2)
     go_on.set()
-    slow.join(10)
-    quick.join(10)
+    slow.join(PATIENCE)
+    quick.join(PATIENCE)
     assert (index.size, index.seals[str(session.pk)]) == (new.size, [1, 2])
 
 
@@ -177,5 +178,5 @@ class _Slow(Tree):
 
     def record(self, index: int) -> bytes:
         self._begun.set()
-        self._go_on.wait(10)
+        self._go_on.wait(PATIENCE)
         return super().record(index)

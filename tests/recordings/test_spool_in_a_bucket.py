@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -395,7 +396,8 @@ def test_a_recorders_host_is_destroyed_and_another_drains_all_of_it(
     finally:
         family = [process.pid, *descendants(process.pid)]
         for pid in family:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it goes with its parent
+                os.kill(pid, signal.SIGKILL)
         process.wait()
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
     lost = Take.objects.get(session=session).spool
