@@ -16,6 +16,7 @@ from lucid_sessions.recordings.presence import NAME_DIGITS
 from tasks.celery import app
 from tasks.pipeline import CeleryPublisher
 from tests import factories, servers
+from tests.tasks.patience import patient_with_brokers
 from tests.tasks.workers import environment, workers
 from tests.waiting import until
 
@@ -30,7 +31,8 @@ def redis_url() -> Iterator[str]:
     with servers.redis_server() as url:
         before = app.conf.broker_url
         _use_broker(url)
-        yield url
+        with patient_with_brokers():
+            yield url
         _use_broker(before)
 
 
