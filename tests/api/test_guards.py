@@ -15,6 +15,7 @@ from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 
 from ..servers import redis_server
+from ..waiting import PATIENCE
 from .people import client_of, person
 
 pytestmark = pytest.mark.django_db
@@ -173,7 +174,9 @@ def test_guessing_closes_the_door_for_the_name_even_to_the_right_password(client
 
 @pytest.fixture(scope="module")
 def cache_redis() -> Iterator[str]:
-    with redis_server() as url:
+    """A Redis that is waited for, however busy the machine is: without its answer nothing is limited."""
+    with redis_server() as url, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rates, "ANSWER_SECONDS", PATIENCE)
         yield url
 
 

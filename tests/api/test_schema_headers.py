@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,9 +12,9 @@ from lucid_sessions.access import cors
 from lucid_sessions.recordings import jobs
 from lucid_sessions.recordings.installation import Installation
 
-from ..servers import redis_server
 from .archive_of_one import sealed_session
 from .people import client_of, person
+from .test_guards import cache_redis as cache_redis
 
 pytestmark = pytest.mark.django_db
 
@@ -30,12 +29,6 @@ def document() -> Any:
     out = io.StringIO()
     call_command("spectacular", stdout=out)
     return yaml.safe_load(out.getvalue())
-
-
-@pytest.fixture(scope="module")
-def cache_redis() -> Iterator[str]:
-    with redis_server() as url:
-        yield url
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from lucid_sessions.recordings import jobs, sessions
 from lucid_sessions.recordings.api import rates
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
-from tests import servers
 from tests.api.people import client_of, person
+from tests.api.test_guards import cache_redis as cache_redis
 from tests.recordings.archived import sealed as sealed_session
 from tests.waiting import until
 
@@ -250,17 +250,16 @@ def test_copies_are_made_and_given_to_whoever_says_why(
 
 @pytest.mark.parametrize(("kind", "of"), [("export", "copies"), ("verify", "verify")])
 def test_pages_and_the_api_count_together_how_often_one_asks(
-    world: Installation, auditor: User, settings: Any, kind: str, of: str
+    world: Installation, auditor: User, settings: Any, cache_redis: str, kind: str, of: str
 ) -> None:
     session = sealed_session(world)
     browser = browser_of(auditor)
     address = f"/sessions/{session.pk}/{kind}"
-    with servers.redis_server() as url:
-        settings.CACHE_URL, settings.RATE_LIMIT_ENABLED = url, True
-        for _ in range(rates.LIMITS["bulk"]):
-            browser.post(address, form(session, browser, of=of))
-        page = browser.post(address, form(session, browser, of=of), follow=True).content.decode()
-        by_program = client_of(auditor).post(f"/api/v1{address}", {}, format="json")
+    settings.CACHE_URL, settings.RATE_LIMIT_ENABLED = cache_redis, True
+    for _ in range(rates.LIMITS["bulk"]):
+        browser.post(address, form(session, browser, of=of))
+    page = browser.post(address, form(session, browser, of=of), follow=True).content.decode()
+    by_program = client_of(auditor).post(f"/api/v1{address}", {}, format="json")
     assert "That is more than 5 a minute. Try again in " in page
     assert by_program.status_code == 429
     assert Job.objects.count() == 5

@@ -31,7 +31,8 @@ local n = redis.call('INCR', KEYS[1])
 if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return {n, redis.call('PTTL', KEYS[1])}
 """
-# A Redis that did not answer is left in peace this long.
+# So long a request waits for the Redis; one that did not answer is left in peace for longer.
+ANSWER_SECONDS = 0.25
 SILENCE_SECONDS = 5.0
 
 
@@ -39,7 +40,8 @@ class Counter:
     """The counts of one cache Redis."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=0.25, socket_connect_timeout=0.25)
+        wait = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+        self._redis = redis.Redis.from_url(url, **wait)
         self._count = self._redis.register_script(_COUNT)
         self._silent_until = 0.0
         self._lock = threading.Lock()
