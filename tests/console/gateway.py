@@ -55,6 +55,8 @@ class Gateway:
                 return
             with socket.create_connection(self._server) as server:
                 self._open |= {client, server}
+                if self._answer is not None:  # it went away while we came through
+                    self._cut()
                 asking = threading.Thread(target=_pump, args=[client, server], daemon=True)
                 asking.start()
                 _pump(server, client)

@@ -214,8 +214,8 @@ def test_it_keeps_itself_current(watched: Any, live_server: Any, session: Sessio
     assert pill.inner_text() == "pending"
     Job.objects.filter(pk=job.pk).update(status="running", percent=41)
     until(lambda: "41 % done" in watched.locator("#list").inner_text())
+    assert watched.locator("#told").inner_text() == "Video, as recorded of deploy <db-7>: running."
     ended = {"ended_at": timezone.now(), "expires_at": timezone.now() + timedelta(hours=1)}
     Job.objects.filter(pk=job.pk).update(status="failed", reason="nothing to export", **ended)
-    assert watched.locator("#told").inner_text() == "Video, as recorded of deploy <db-7>: running."
     until(lambda: "nothing to export" in watched.locator("#list").inner_text())
     clean(watched)
