@@ -89,7 +89,9 @@ def killed_while_used(live: Live) -> tuple[list[str], list[str]]:
         asking = [askers.submit(ask) for _ in range(ASKERS)]
         try:
             for _ in range(KILLS):
+                before = len(started)
                 time.sleep(SECONDS_BETWEEN)
+                until(lambda before=before: len(started) > before + 1, "it is used")
                 until(lambda: one_killed(live), "a process that answers")
         finally:
             over.set()

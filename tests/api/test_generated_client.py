@@ -89,6 +89,7 @@ def test_a_generated_client_records_downloads_and_verifies(generated: Path, tmp_
 
         call("sessions_start", client=signed_in, session_id=made.id)
         wait_for(status, "recording")
+        until(lambda: list((home / "spool").rglob("*_screen_*")), "a picture is recorded")
         time.sleep(2)
         call("sessions_stop", client=signed_in, session_id=made.id)
         wait_for(status, "completed")

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.operations.processes import output
+from tests.waiting import PATIENCE, until
 
 from .live import HOST, Live, live_api
 
 MIB = 1024**2
 SIZE = 16 * MIB
-VIEWERS = 50
+WORKERS, VIEWERS = 2, 50
+# What unlocking takes for a moment; no worker has so much before.
+UNLOCKING = 256
 # What one chunk of 16 MiB may cost a worker.
 MOST_FOR_ONE = 64
 # A piece on its way in Python, one in the server, one in its connection's buffer.
@@ -36,7 +39,7 @@ def segment(live: Live, number: int) -> str:
 
 
 def asked(live: Live, path: str) -> tuple[int, bytes]:
-    with closing(http.client.HTTPConnection(HOST, live.port, timeout=60)) as connection:
+    with closing(http.client.HTTPConnection(HOST, live.port, timeout=PATIENCE)) as connection:
         connection.request("GET", path, headers=live.bearer)
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -44,7 +47,7 @@ def asked(live: Live, path: str) -> tuple[int, bytes]:
 
 def begin(live: Live, path: str) -> socket.socket:
     """A viewer who has asked, and takes in little by little."""
-    viewer = socket.create_connection((HOST, live.port), timeout=60)
+    viewer = socket.create_connection((HOST, live.port), timeout=PATIENCE)
     viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
     head = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: {live.bearer['Authorization']}\r\n"
     viewer.sendall(f"{head}Connection: close\r\n\r\n".encode())
@@ -75,10 +78,14 @@ def figure(process: int, name: str) -> float:
 
 @pytest.fixture(scope="module")
 def warm(live: Live) -> Live:
-    """Each worker has unlocked the repository's key once, which takes 256 MiB for a moment."""
-    for _ in range(16):
+    """Each worker has unlocked the repository's key once."""
+
+    def all_have() -> bool:
         status, _ = asked(live, segment(live, 0))
         assert status == 200
+        return [most > UNLOCKING for most in memory(live).values()] == [True] * WORKERS
+
+    until(all_have)
     return live
 
 
@@ -118,7 +125,7 @@ def test_slow_downloads_of_blobs_shut_nobody_out(warm: Live) -> None:
 
 def test_a_change_that_is_sent_in_chunks_is_made(live: Live) -> None:
     path, pieces = f"/api/v1/sessions/{live.held['session']}", [b'{"description": "in ch', b'unks"}']
-    with closing(http.client.HTTPConnection(HOST, live.port, timeout=60)) as connection:
+    with closing(http.client.HTTPConnection(HOST, live.port, timeout=PATIENCE)) as connection:
         headers = {**live.bearer, "Content-Type": "application/json"}
         # Without a length to be known: so it is sent in chunks.
         connection.request("PATCH", path, body=iter(pieces), headers=headers)

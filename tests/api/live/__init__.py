@@ -47,7 +47,8 @@ class Live:
     @property
     def workers(self) -> list[int]:
         """The processes that answer."""
-        return [one.pid for one in psutil.Process(self.server).children(recursive=True) if _answers(one)]
+        below = psutil.Process(self.server).children(recursive=True)
+        return [one.pid for one in below if _answers(one, self.port)]
 
     @property
     def ids(self) -> dict[str, str]:
@@ -75,10 +76,14 @@ def live_api(home: Path, *furnishing: str, **more: str) -> Iterator[Live]:
             yield Live(f"http://{HOST}:{port}", process.pid, variables, password, held)
 
 
-def _answers(process: psutil.Process) -> bool:
-    """Of granian's processes the one that starts the others answers nothing, nor does one that is gone."""
+def _answers(process: psutil.Process, port: int) -> bool:
+    """It listens, and is not granian's first process, which starts the others; one that is gone does neither.
+
+    Beside them is one that makes exports.
+    """
     try:
-        return not process.children()
+        listens = any(one.laddr and one.laddr.port == port for one in process.net_connections("tcp"))
+        return listens and not process.children()
     except psutil.NoSuchProcess:
         return False
 
