@@ -21,7 +21,9 @@ class Display:
 
     def __init__(self, *options: str) -> None:
         reading, writing = os.pipe()
-        argv = [needed("Xvfb"), "-displayfd", str(writing), "-nolisten", "tcp", "-noreset", *options]
+        argv = [needed("Xvfb"), "-displayfd", str(writing), "-nolisten", "tcp", "-noreset"]
+        # No key repeats by itself: whoever presses one may be off the processor before he lets go of it.
+        argv += ["-r", *options]
         self.server = subprocess.Popen(argv, pass_fds=[writing], stderr=subprocess.DEVNULL)
         os.close(writing)
         with os.fdopen(reading) as answer:
