@@ -9,6 +9,8 @@ from typing import Any
 import requests
 import schemathesis
 
+from tests.waiting import PATIENCE
+
 LIVE = json.loads(os.environ["LUCID_LIVE"])
 # Within the ten minutes that an access token is good for.
 REFRESH_SECONDS = 300
@@ -24,7 +26,7 @@ class Bearer:
     def get(self, _case: Any, _context: Any) -> str:
         """A new token."""
         body = {"username": "admin", "password": LIVE["password"]}
-        answer = requests.post(f"{LIVE['url']}/api/v1/auth/token", json=body, timeout=30)
+        answer = requests.post(f"{LIVE['url']}/api/v1/auth/token", json=body, timeout=PATIENCE)
         return str(answer.json()["access"])
 
     def set(self, case: Any, data: str, _context: Any) -> None:
