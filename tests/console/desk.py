@@ -39,7 +39,10 @@ def recorder(world: Installation, *, policy: Policy | None = None) -> Iterator[N
 
 
 def record(world: Installation, client: Any, *, seconds: float, pause: float, name: str) -> Session:
-    """A sealed session with a pause in its middle, made as an integrator would make it."""
+    """A sealed session with a pause in its middle, made as an integrator would make it.
+
+    Before and behind it there are as many segments as `seconds`, or more.
+    """
     body = {
         "name": name,
         "description": "Schema migration of the orders database, change 4711",
@@ -56,12 +59,19 @@ def record(world: Installation, client: Any, *, seconds: float, pause: float, na
             ("resume", Status.RECORDING, seconds),
             ("stop", Status.PROCESSING, 0),
         ):
+            before = _committed(world)
             assert client.post(f"{address}/{verb}").status_code == 200
             _until_it_is(status, session)
             time.sleep(rest)
+            if status == Status.RECORDING:  # the last one is committed when it ends
+                until(lambda wanted=before + rest - 1: _committed(world) >= wanted)
     intake.Intake(world.spool).scan()
     reconcile.work_inline(world)
     return Session.objects.get(pk=session)
+
+
+def _committed(world: Installation) -> int:
+    return len([1 for _, name in world.spool.segments() if name.track == "screen"])
 
 
 def _until_it_is(status: Status, session: str) -> None:
