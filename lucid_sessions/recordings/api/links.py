@@ -57,9 +57,10 @@ class Links(Witnessed, ViewSet):
         path = body.validated_data["path"]
         _require_known(path)
         tell(request, facts={"path": path})
+        # The signature tells whole seconds only: a link is never said to last longer than it does.
+        until = timezone.now().replace(microsecond=0) + timedelta(seconds=links.SECONDS)
         text = links.sign(request.user, path=path, scopes=getattr(request.auth, "scopes", None))
         url = request.build_absolute_uri(f"{path}?link={text}")
-        until = timezone.now() + timedelta(seconds=links.SECONDS)
         return Response(LinkBody({"url": url, "expires_at": until}).data, 201)
 
 
