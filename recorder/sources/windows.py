@@ -14,13 +14,16 @@ import xcffib.xproto
 from recorder.keys import asks_for_secret
 
 LOOK_EVERY_NS = 250_000_000  # where no window manager tells of changes
+# A stretch in which nobody looked, on a machine that has too much to do: whichever window had the input then,
+# it may have been one that asks for a secret.
+UNSEEN_NS = 1_000_000_000
 TEXT_WORDS, DEEPEST = 256, 16
 PROPERTY_CHANGE = 1 << 22
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window; `secret_until_ns` is when one that asks for a secret last had the input."""
+    """A window; `secret_until_ns` is when one that asks for a secret last had the input, or may have had."""
 
     number: int = 0
     title: str = ""
@@ -48,8 +51,8 @@ class Windows:
         self._atoms = {name: int(x.core.InternAtom(False, len(name), name).reply().atom) for name in names}
         self._watch(self._root)
         self._dirty, self._next_ns = False, 0
-        self.now = Window()
-        self.now = self._look(time.monotonic_ns())
+        self.now, self._looked_ns = Window(), time.monotonic_ns()
+        self.now = self._look(self._looked_ns)
 
     def notice(self, event: Any) -> None:
         """Something about the windows may have changed."""
@@ -66,7 +69,8 @@ class Windows:
                 yield now_ns, {"k": "window", **self.now.facts()}
 
     def _look(self, now_ns: int) -> Window:
-        secret_ns = now_ns if self.now.is_secret else self.now.secret_until_ns
+        is_unseen, self._looked_ns = now_ns - self._looked_ns > UNSEEN_NS, now_ns
+        secret_ns = now_ns if self.now.is_secret or is_unseen else self.now.secret_until_ns
         try:
             window = self._with_input()
             if window.number != self.now.number:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -92,8 +93,9 @@ class InputListener:
 
     def heard(self) -> Iterator[Fact]:
         """What happened since the last time, nearly in order."""
+        looked_ns = time.monotonic_ns()
         yield from self._noticed()
-        yield from self._done()
+        yield from self._done(looked_ns)
         self._hurry()
 
     def close(self) -> Iterator[Fact]:
@@ -101,7 +103,7 @@ class InputListener:
         with suppress(xcffib.XcffibException, OSError):
             self._record.DisableContext(self._context, is_checked=True).check()
         self._listening.join(LAST_WITHIN)
-        for ask in self._noticed, self._done:
+        for ask in self._noticed, partial(self._done, time.monotonic_ns()):
             with suppress(xcffib.XcffibException, OSError):
                 yield from ask()
         if self._resting:
@@ -119,13 +121,13 @@ class InputListener:
         changes = list(self._windows.changes())
         yield from changes if self.hears == "display" else ()
 
-    def _done(self) -> Iterator[Fact]:
-        """What the thread has heard."""
+    def _done(self, looked_ns: int) -> Iterator[Fact]:
+        """What the thread has heard; the windows were looked at then, or later."""
         while self._events:
             yield from self._fact(self._events.popleft())
         if self._resting and time.monotonic_ns() - self._resting.heard_ns > MOVES_EVERY_MS * 1_000_000:
             yield self._rested(self._resting)
-        yield from self._keyboard.settled(time.monotonic_ns())
+        yield from self._keyboard.settled(looked_ns)
 
     def _hurry(self) -> None:
         """Have the server hand out what it keeps for us: it does so when it writes to anybody."""

@@ -50,16 +50,16 @@ def owned(display: str) -> bool:
     return bool(owner)
 
 
-def told(child: Child) -> list[dict[str, Any]]:
-    """What the input track, as far as it is written, tells of the clipboard."""
+def told(child: Child, kind: str = "clip") -> list[dict[str, Any]]:
+    """What the input track, as far as it is written, tells of the clipboard, or of what else."""
     written = [path for path in child.directory.iterdir() if "_input_" in path.name]
     try:
         # What is still being written is given its name at its end, perhaps at this moment.
         texts = [path.read_text() for path in written]
     except FileNotFoundError:
-        return told(child)
+        return told(child, kind)
     facts = [json.loads(line) for text in texts for line in text.splitlines() if line.endswith("}")]
-    return [fact for fact in facts if fact["k"] == "clip"]
+    return [fact for fact in facts if fact["k"] == kind]
 
 
 def _answer(x: Any, asked: xcffib.xproto.SelectionRequestEvent, content: bytes, *, gives: bool) -> None:

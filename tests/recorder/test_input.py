@@ -52,6 +52,11 @@ def recorded(shown: Display, spool: Spool, *, settings: Settings = SHARP) -> Ite
         assert child.end() == 0
 
 
+def pressed(child: Child) -> list[str]:
+    """The keys that went down, those that change others left out, as far as they are written."""
+    return [line["key"] for line in told(child, "key") if line["down"] and line["key"] != "Shift"]
+
+
 @contextmanager
 def terminal(shown: Display, title: str) -> Iterator[None]:
     """A terminal that has the keyboard and draws what is typed."""
@@ -113,13 +118,13 @@ def test_masked_keys_say_what_was_done_but_not_what_was_written(tmp_path: Path) 
 
 def test_the_policy_full_names_every_key_but_those_for_a_password(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    with display() as shown, recorded(shown, spool, settings=replace(SHARP, input="full")):
+    with display() as shown, recorded(shown, spool, settings=replace(SHARP, input="full")) as child:
         with terminal(shown, "shell"):
             shown.run("xdotool", "type", "Ls -l")
-            time.sleep(1)
+            until(lambda: len(pressed(child)) >= len("Ls -l"))
         with terminal(shown, "Enter passphrase"):
             shown.run("xdotool", "type", "Secret!")
-            time.sleep(1)
+            until(lambda: len(pressed(child)) >= len("Ls -lSecret!"))
     down = [line for line in lines(spool, "key") if line["down"]]
     named = [line["key"] for line in down if line["key"] != "Shift"]
     assert named[:5] == list("Ls -l")

@@ -1,5 +1,6 @@
 """What is typed into a screen locker is never kept, whichever window the window manager calls active."""
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from recorder.keys import asks_for_secret
 from recorder.spool import Spool
 from tests.waiting import until
 
+from .clipboard import told
 from .displays import Display, display, program
-from .test_input import SHARP, lines, recorded, terminal
+from .test_input import SHARP, lines, pressed, recorded, terminal
 
 ACTIVE = "_NET_ACTIVE_WINDOW"
 
@@ -45,18 +47,18 @@ def test_a_password_for_a_screen_locker_is_hidden_under_a_window_manager(tmp_pat
     full = replace(SHARP, input="full")
     with display() as shown, program(shown, "openbox", "--sm-disable"):
         until(lambda: "window id" in shown.ask("xprop", "-root", "_NET_SUPPORTING_WM_CHECK"), "it manages")
-        with terminal(shown, "shell"), recorded(shown, spool, settings=full):
+        with terminal(shown, "shell"), recorded(shown, spool, settings=full) as child:
             shown.run("xdotool", "type", "ls")
-            time.sleep(1)
+            until(lambda: len(pressed(child)) == len("ls"))
             with locker(shown, focus=focus):
                 shown.run("xdotool", "type", "secret")
-                time.sleep(1)
-            time.sleep(1)
+                until(lambda: len(pressed(child)) == len("lssecret"))
+            until(lambda: [window for window in told(child, "window") if window["class"] == "XTerm"])
             shown.run("xdotool", "type", "id")
-            time.sleep(1)
+            until(lambda: len(pressed(child)) == len("lssecretid"))
     assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••", *"id"]
-    told = [(window["class"], window.get("secret", False)) for window in lines(spool, "window")]
-    assert told == [("i3lock", True), ("XTerm", False)]
+    seen = [(window["class"], window.get("secret", False)) for window in lines(spool, "window")]
+    assert seen == [("i3lock", True), ("XTerm", False)]
 
 
 def test_a_password_for_the_window_with_the_focus_is_hidden_whichever_is_called_active(
@@ -66,12 +68,27 @@ def test_a_password_for_the_window_with_the_focus_is_hidden_whichever_is_called_
     with display() as shown, terminal(shown, "shell"):
         (window,) = shown.ask("xdotool", "search", "--onlyvisible", "--name", "shell").split()
         shown.run("xprop", "-root", "-f", ACTIVE, "32x", "-set", ACTIVE, window)
-        with recorded(shown, spool, settings=replace(SHARP, input="full")):
+        with recorded(shown, spool, settings=replace(SHARP, input="full")) as child:
             shown.run("xdotool", "type", "ls")
-            time.sleep(1)
+            until(lambda: len(pressed(child)) == len("ls"))
             with locker(shown, focus=True, managed=True):
                 shown.run("xdotool", "type", "secret")
-                time.sleep(1)
+                until(lambda: len(pressed(child)) == len("lssecret"))
+    assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••"]
+
+
+def test_a_password_that_was_typed_while_the_recorder_had_no_time_to_look_is_hidden(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    full = replace(SHARP, input="full")
+    with display() as shown, terminal(shown, "shell"), recorded(shown, spool, settings=full) as child:
+        shown.run("xdotool", "type", "ls")
+        until(lambda: len(pressed(child)) == len("ls"))
+        child.process.send_signal(signal.SIGSTOP)
+        with locker(shown, focus=True):
+            shown.run("xdotool", "type", "secret")
+            time.sleep(1.5)
+        child.process.send_signal(signal.SIGCONT)
+        until(lambda: len(pressed(child)) == len("lssecret"))
     assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••"]
 
 
