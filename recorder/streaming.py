@@ -17,7 +17,7 @@ from recorder.key_thumbs import KeyThumbs
 from recorder.orders import Mailbox, Missing, Orders, Reporter
 from recorder.settling import Settling
 from recorder.sources.file import MediaStream
-from recorder.stream_sound import ASTRAY_US, Sound
+from recorder.stream_sound import Sound
 from recorder.stream_track import StreamTrack
 from recorder.take import PAUSED, Take
 from recorder.track import MOST_BYTES, TrackWriter
@@ -121,7 +121,7 @@ class StreamRecording:
             return
         track = self._tracks.get("screen")
         ahead_us = self._ahead_us(track, packet, arrived_ns) if track else 0
-        if track is None or _is_astray(packet, ahead_us):
+        if track is None or track.is_astray(packet, ahead_us=ahead_us, came_ns=arrived_ns):
             if not packet.is_keyframe:
                 return
             self._close_epoch()
@@ -277,9 +277,3 @@ class StreamRecording:
         if time.monotonic() >= self._next_beat:
             self._next_beat = time.monotonic() + 1
             self._reporter.beat(**self.facts())
-
-
-def _is_astray(packet: Packet[Any], ahead_us: int) -> bool:
-    """Whether the stream's clock has left ours. Late packets may have been on their way: only a key frame
-    tells, where a new epoch can begin."""
-    return ahead_us > ASTRAY_US or (bool(packet.is_keyframe) and -ahead_us > ASTRAY_US)

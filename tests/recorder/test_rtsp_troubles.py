@@ -1,6 +1,8 @@
 """A stream that breaks off or jumps costs a gap with its reason, tells no secret and shifts nothing else."""
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -72,6 +74,28 @@ def test_times_that_jump_between_key_frames_cost_a_gap_and_shift_nothing(
     assert gap.to_us - gap.from_us < 2_000_000  # there is a key frame each second
     heard = [name for _, name in segments(spool, child.directory, track="audio")]
     assert all(name.end_us < lasted_us for name in heard)
+
+
+def test_what_was_sent_while_the_recorder_had_no_time_is_recorded_as_ever(tmp_path: Path, film: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with sending(film) as (port, _), child_of(port, spool) as child:
+        until(lambda: len(seen(spool)) >= 2)
+        os.kill(child.process.pid, signal.SIGSTOP)
+        time.sleep(3)
+        os.kill(child.process.pid, signal.SIGCONT)
+        before = len(seen(spool))
+        until(lambda: len(seen(spool)) >= before + 6)
+        assert child.end() == 0
+    assert spool.gaps(child.directory) == []
+    for track in ("screen", "audio"):
+        names = [name for _, name in segments(spool, child.directory, track=track)]
+        assert_gapless(names)
+        assert {name.epoch for name in names} == {1}
+    # Nothing that was sent is missing: the film as it is, from its first key frame on.
+    kept = [packet for path, _ in segments(spool, child.directory) for packet in packet_hashes(path)]
+    sent = packet_hashes(film)
+    first = sent.index(kept[0])
+    assert kept == sent[first : first + len(kept)]
 
 
 @pytest.mark.parametrize("later", [3600, -3600], ids=["an hour on", "an hour back"])
