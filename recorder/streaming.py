@@ -104,8 +104,8 @@ class StreamRecording:
 
     def _take_in_all(self) -> None:
         for arrival in self._source.arrived():
-            if self._mailbox.command == "pause":
-                continue
+            if self._is_paused or self._mailbox.command == "pause":
+                continue  # also what came before a stop
             for one in [arrival] if "screen" in self._tracks else self._settling.passed(arrival):
                 self._take_in(*one)
             if self.trouble:

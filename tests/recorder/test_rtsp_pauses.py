@@ -27,10 +27,26 @@ from .test_rtsp import ACCESS, ONE_SECOND, child_of, sending
 SECOND = 1_000_000
 
 
+class Later:
+    """A clock by which more time passes in the next sleep than does."""
+
+    passes = passed = 0.0
+    monotonic_ns = staticmethod(time.monotonic_ns)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.passed
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+        passes, self.passes = self.passes, 0.0
+        self.passed += passes
+
+
 def test_a_stream_that_is_paused_before_it_began_waits_and_begins_when_it_goes_on(
     tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "FIRST_PICTURE_WITHIN", 1.5)  # there is a key frame each second
+    clock = Later()
+    monkeypatch.setattr(streaming, "time", clock)
     spool, lines, ended = Spool(tmp_path / "spool"), list[bytes](), list[str]()
 
     def told() -> list[str]:
@@ -54,8 +70,13 @@ def test_a_stream_that_is_paused_before_it_began_waits_and_begins_when_it_goes_o
         recording = StreamRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
         thread = threading.Thread(target=lambda: ended.append(recording.run()))
         thread.start()
-        time.sleep(2 * streaming.FIRST_PICTURE_WITHIN)
-        assert told() == ["paused"]
+        until(lambda: told() == ["paused"])
+        for _ in range(2):
+            beats = len(lines)
+            clock.passes = 2 * streaming.FIRST_PICTURE_WITHIN
+            # It has gone round, and found that it is later.
+            until(lambda beats=beats: (not clock.passes and len(lines) > beats) or not thread.is_alive())
+        assert (told(), thread.is_alive()) == (["paused"], True)
         print("resume", file=say)
         until(lambda: list(spool.segments()))
         print("stop", file=say)
@@ -100,6 +121,41 @@ def test_a_take_that_is_stopped_in_a_pause_before_its_first_key_frame_ends_in_or
     assert (closed.ending, closed.last_counter, closed.end_us) == ("ended", 0, 0)
 
 
+def test_what_came_in_a_pause_is_not_recorded_because_a_stop_ends_it(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, clock = Spool(tmp_path / "spool"), Later()
+    monkeypatch.setattr(streaming, "time", clock)
+    reading, writing = os.pipe()
+    with (
+        sending(film) as (port, _),
+        open(reading) as said,  # noqa: PTH123 -- a pipe's ends
+        open(writing, "w", buffering=1) as say,  # noqa: PTH123
+    ):
+        orders = Orders(uuid4(), 1, str(spool.root), f"rtsp://127.0.0.1:{port}/live", ONE_SECOND, "here")
+        source = open_source(orders.source, orders.settings, access=ACCESS)
+        assert isinstance(source, RtspSource)
+        mailbox, take = Mailbox(said, on_stop=lambda: None), Take(spool, orders.session, take=1)
+        reporter = Reporter(lambda _: None, on_broken=lambda: None)
+        recording = StreamRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
+        print("pause", file=say)
+        until(lambda: mailbox.command == "pause")
+
+        def stop_behind_a_key_frame(_seconds: float) -> None:
+            until(
+                lambda: [
+                    one for *_, one in list(source._waiting) if one.stream.type == "video" and one.is_keyframe
+                ]
+            )
+            mailbox.stop("stopped", ending="ended")
+
+        monkeypatch.setattr(clock, "sleep", stop_behind_a_key_frame)
+        assert recording.run() == "stopped"
+        assert recording.finish() == 0
+        source.close()
+    assert list(spool.segments()) == []
+
+
 def test_a_stream_that_sends_no_key_frame_after_a_pause_is_lost_and_tried_again(
     tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +181,7 @@ def test_a_stream_that_sends_no_key_frame_after_a_pause_is_lost_and_tried_again(
         print("resume", file=say)
         try:
             with pytest.raises(SourceLost, match="No key frame"):
-                ran.result(5)
+                ran.result(PATIENCE)
         finally:
             print("stop", file=say)
         take.close(recording.finish(), reason="lost", ending="interrupted")
