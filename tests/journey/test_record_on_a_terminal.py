@@ -1,5 +1,6 @@
 """`manage.py record` on a terminal: a live line, and Ctrl-C that ends the recording and not the archiving."""
 
+import codecs
 import os
 import pty
 import re
@@ -47,9 +48,10 @@ class Terminal:
         os.write(self._ours, text.encode())
 
     def _read(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
         while True:
             try:
-                self.shown += os.read(self._ours, 4096).decode()
+                self.shown += decoder.decode(os.read(self._ours, 4096))
             except OSError:  # the last program has closed it
                 return
 
@@ -98,7 +100,7 @@ def test_ctrl_c_before_there_is_a_session_ends_with_one_line(world: Installation
             until(lambda: "Password of" in terminal.shown)
             terminal.command.send_signal(signal.SIGINT)
             assert terminal.command.wait(PATIENCE) == INTERRUPTED
-            until(lambda: "Interrupted" in terminal.shown)
+            until(lambda: "Interrupted." in terminal.shown)
         finally:
             terminal.command.kill()
             terminal.command.wait()

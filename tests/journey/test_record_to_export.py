@@ -101,9 +101,9 @@ def test_pausing_makes_a_gap_and_a_new_epoch(
     until(lambda: progress.of(session).total >= 1)
     sessions.pause(session)
     until(lambda: _status(session) == Status.PAUSED)
+    epoch = Chunk.objects.filter(session=session).order_by("-sequence").values_list("epoch", flat=True)[0]
     sessions.resume(session)
     until(lambda: _status(session) == Status.RECORDING)
-    epoch = Chunk.objects.filter(session=session).order_by("-sequence").values_list("epoch", flat=True)[0]
     until(lambda: Chunk.objects.filter(session=session, epoch__gt=epoch).exists())
     sessions.stop(session)
     _await_end(session, world)
