@@ -3,6 +3,7 @@
 import itertools
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from recorder.spool import Spool
 from tests.waiting import until
 
 from .displays import display, program
-from .stage import WHOLE, Child
+from .stage import WHOLE, Child, shown_at
 
 SECOND = 1_000_000
-USED = Settings(frame_rate=10, quality="low", segment_seconds=1, idle_seconds=2, cursor=False, input="masked")
+USED = Settings(frame_rate=10, quality="low", segment_seconds=1, idle_seconds=5, cursor=False, input="masked")
 MOST_TITLES = 100
 STILL = 17  # pictures: some that are finer where each segment begins, and one a second
 
@@ -68,13 +69,13 @@ def test_a_desktop_that_somebody_uses_goes_on_though_nothing_is_to_be_seen(
     spool = Spool(tmp_path / "spool")
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=USED) as child:
         until(lambda: child.heard("recording"))
-        until_ns = time.monotonic_ns() + 4_000_000_000
+        until_ns = time.monotonic_ns() + 7_000_000_000
         while time.monotonic_ns() < until_ns:
             shown.run("xdotool", *doing)
             time.sleep(0.2)
             assert child.heard("ended") is None
         assert child.end(None) == 0
-    assert child.heard("ended")["reason"] == "nothing happened for 2 s"  # type: ignore[index]
+    assert child.heard("ended")["reason"] == "nothing happened for 5 s"  # type: ignore[index]
 
 
 def test_a_title_that_changes_by_itself_is_nothing(tmp_path: Path) -> None:
@@ -102,19 +103,24 @@ def test_a_drawn_out_segment_is_cut_when_somebody_begins_to_watch(tmp_path: Path
     def lengths() -> list[float]:
         return [(name.end_us - name.start_us) / SECOND for _, name in spool.segments()]
 
+    def pictured() -> list[Fraction]:
+        """How long after its first picture a segment has its last one, seconds."""
+        return [shown_at(path)[-1] for path, _ in spool.segments()]
+
     with display() as shown, Child(spool, f"x11://{shown.name}", settings=settings, session=WHOLE) as child:
         until(lambda: child.frames() >= STILL)
         assert len(lengths()) == 1  # whoever began it sees the first segment as soon as ever
         child.say("watched")
         until(lambda: len(lengths()) >= 4)
-        assert lengths()[1] > 1.5
-        assert max(lengths()[2:]) < 1.5
+        assert pictured()[1] > 1.5
+        # However long a busy machine takes for the first picture of the next.
+        assert max(pictured()[2:]) <= 1
         child.say("unwatched")
         before, frames = len(lengths()), child.frames()
         until(lambda: child.frames() >= frames + 7)
         assert len(lengths()) <= before + 1
         assert child.end() == 0
-    assert lengths()[-1] > 1.5
+    assert pictured()[-1] > 1.5
 
 
 def test_what_a_drawn_out_segment_holds_is_there_after_a_kill(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_display_that_dies_ends_the_recording_with_all_it_showed(tmp_path: Pat
 
 def test_a_display_that_freezes_is_noticed(tmp_path: Path) -> None:
     spool, view = Spool(tmp_path), MemoryView()
-    policy = Policy(stale_after=3, restarts=0, first_backoff=0.1)
+    policy = Policy(restarts=0, first_backoff=0.1)
     with display() as shown, supervising(spool, view, policy=policy):
         session = view.want(f"x11://{shown.name}")
         until(lambda: view.last(session, "recording"))
