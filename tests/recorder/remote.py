@@ -193,7 +193,7 @@ def xvnc(
     os.close(writing)
     try:
         with os.fdopen(reading) as answer:
-            ready, _, _ = select.select([answer], [], [], 15)
+            ready, _, _ = select.select([answer], [], [], PATIENCE)
             assert ready, "Xvnc did not start"
             server = Server(port, f":{answer.readline().strip()}", process)
         server.paint(0x336699)

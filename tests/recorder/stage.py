@@ -146,7 +146,7 @@ class Child:
         if word is not None:
             self.say(word)
         code = self.process.wait(PATIENCE)
-        self._reader.join(5)
+        self._reader.join(PATIENCE)
         return code
 
     def __enter__(self) -> Child:

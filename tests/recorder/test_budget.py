@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ from recorder.spool import Spool
 from recorder.supervisor import Load, Policy
 from tests.waiting import until
 
-from .stage import QUICK, SMALL, MemoryView, supervising
+from .stage import SMALL, MemoryView, supervising
 
 BUSY = "while True: pass"
 IN_A_CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BUSY!r}])"
@@ -80,7 +79,7 @@ def test_a_host_that_is_fully_used_refuses_says_so_and_takes_it_when_there_is_ro
 def test_what_was_recorded_here_goes_on_however_busy_the_host_is(tmp_path: Path) -> None:
     view = MemoryView()
     policy = Policy(first_backoff=0.1, cores=0.001)
-    keeps = view.want(f"{SMALL}?dies_after=1.5", settings=replace(QUICK, reconnect=True))
+    keeps = view.want(SMALL)
     with supervising(Spool(tmp_path), view, policy=policy) as supervisor:
         until(lambda: "recording" in view.kinds(keeps))
         child = supervisor.children[keeps]

@@ -1,10 +1,11 @@
 """A child records one take; however it ends, what it recorded is there and the take is closed."""
 
+import json
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -20,7 +21,7 @@ from recorder.take import Stamp, lock_take
 from tests.programs import needed_root
 from tests.waiting import PATIENCE, until
 
-from .stage import QUICK, SMALL, Child, assert_gapless, segments
+from .stage import QUICK, SMALL, WHOLE, Child, assert_gapless, segments
 
 
 @pytest.fixture
@@ -154,13 +155,14 @@ def test_a_take_has_one_recorder_only(spool: Spool) -> None:
 
 
 def test_a_killed_child_loses_about_a_second_and_its_take_is_recovered(spool: Spool) -> None:
-    with Child(spool, SMALL, settings=Settings(frame_rate=10, quality="low", segment_seconds=30)) as child:
+    slow = Settings(frame_rate=10, quality="low", segment_seconds=30)
+    with Child(spool, SMALL, settings=slow, session=WHOLE) as child:
         until(lambda: any(p.stat().st_size > 3000 for p in spool.parts(child.directory)))
         child.process.kill()
         child.process.wait()
     assert names(child) == []
     # Another session that cannot be listed (ELOOP) hides none.
-    (spool.root / "takes" / ("0" * 32)).symlink_to("0" * 32)
+    (spool.root / "takes" / ("1" * 32)).symlink_to("1" * 32)
     assert list(unclosed(spool)) == [(child.session, 1)]
     marker = recover(spool, child.session, take=1, reason="killed")
     (name,) = names(child)
@@ -184,12 +186,34 @@ def test_a_take_whose_recorder_died_between_closing_its_tracks_is_recovered(spoo
     assert list(unclosed(spool)) == []
 
 
+def stopped_where(child: Child, here: Callable[[], bool]) -> bool:
+    """Whether the child stands still at such a place; if not, it goes on."""
+    child.process.send_signal(signal.SIGSTOP)
+    until(lambda: stands_still(child.process.pid))
+    if not here():
+        child.process.send_signal(signal.SIGCONT)
+        return False
+    return True
+
+
+def stands_still(pid: int) -> bool:
+    """Whether each of its threads is stopped."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
+    return {task.read_text().rpartition(")")[2].split()[0] for task in tasks} == {"T"}
+
+
+def _is_noted(noted: Path, spool: Spool) -> bool:
+    """Whether the note is of the last segment."""
+    last = max(name.counter for _, name in spool.segments())
+    return bool(json.loads(noted.read_text())["counter"] == last)
+
+
 def test_a_recovered_take_counts_segments_that_the_archive_has_taken_already(spool: Spool) -> None:
     with Child(spool, SMALL) as child:
         noted = child.directory / "last_screen.json"
         until(lambda: len(list(spool.segments(child.directory))) > 1)
         # Noted just after the rename: the archive takes a segment long after that.
-        until(lambda: noted.stat().st_mtime >= max(p.stat().st_mtime for p, _ in spool.segments()))
+        until(lambda: stopped_where(child, lambda: _is_noted(noted, spool)))
         child.process.kill()
         child.process.wait()
     for part in spool.parts(child.directory):

@@ -187,8 +187,8 @@ def test_what_another_host_recorded_is_in_no_gap_of_a_take_that_died_before_it_b
     monkeypatch.setattr(view, "claim", with_what_the_other_recorded)
     interrupted(spool)
     with supervising(spool, view, policy=PATIENT) as supervisor:
-        view.want(SMALL, session=SESSION)
-        child = until(lambda: supervisor.children.get(SESSION), every=0.002)
+        view.want(f"{SMALL}?freezes_after=0", session=SESSION)  # its first picture never comes
+        child = until(lambda: supervisor.children.get(SESSION))
         os.kill(child, signal.SIGKILL)
         folder = spool.take_directory(SESSION, 2)
         closed = until(lambda: spool.closed(folder).get("screen"))

@@ -62,8 +62,7 @@ def terminal(shown: Display, title: str) -> Iterator[None]:
     """A terminal that has the keyboard and draws what is typed."""
     before = _named(shown, title)
     with program(shown, "xterm", "-geometry", "30x10+0+0", "-T", title, "-e", "cat"):
-        until(lambda: _named(shown, title) - before)
-        window = (_named(shown, title) - before).pop()
+        window = until(lambda: _named(shown, title) - before).pop()
         shown.run("xdotool", "windowfocus", "--sync", str(window))
         yield
 
@@ -235,7 +234,7 @@ def test_buttons_and_at_most_ten_moves_a_second(tmp_path: Path) -> None:
         shown.run("xdotool", "mousemove", "200", "100", "click", "3")
         time.sleep(0.3)
     moves = [line["t"] for line in lines(spool, "move")]
-    assert 2 <= len(moves) < 40
+    assert 2 <= len(moves) <= (moves[-1] - moves[0]) // 99_000 + 2
     # The last one is where the pointer came to rest, told before the click.
     assert min(later - earlier for earlier, later in itertools.pairwise(moves[:-1])) >= 99_000
     assert [(line["button"], line["down"]) for line in lines(spool, "button")] == [(3, True), (3, False)]
@@ -324,7 +323,7 @@ def test_a_killed_recorder_loses_about_a_second_of_input(tmp_path: Path) -> None
     with (
         display() as shown,
         terminal(shown, "shell"),
-        Child(spool, f"x11://{shown.name}", settings=slow) as child,
+        Child(spool, f"x11://{shown.name}", settings=slow, session=WHOLE) as child,
     ):
         until(lambda: child.heard("recording"))
         shown.run("xdotool", "key", "Return")

@@ -8,6 +8,7 @@ import pytest
 
 from recorder.planes import NO_ROWS, Planes, joined
 from recorder.sources.x11 import X11Source
+from tests.waiting import until
 
 from .displays import display, program
 
@@ -86,7 +87,8 @@ def test_a_display_read_where_it_changed_is_the_display(tmp_path: Path) -> None:
                 assert content(planes.of(picture)) == content(whole)
                 seen += source.changed_rows is not None
         assert seen > 10
-        assert source.wait(1)
+        until(lambda: shown.ask("xwininfo", "-root", "-children").count("0 children."))
+        until(lambda: source.wait(1))
         # The programs are gone and nothing moves: what was read in pieces is what a fresh reader sees.
         while source.wait(0.5):
             pieced = source.grab(1_200_000).copy()
