@@ -23,6 +23,11 @@ def free_port() -> int:
     raise RuntimeError(f"All {EACH} ports of this test process are in use.")
 
 
+def own_number() -> int:
+    """A number below `BLOCKS` that is this process' own as its ports are: for what is named in the kernel."""
+    return (free_port() - FIRST) // EACH
+
+
 @cache
 def _turn(pid: int) -> Iterator[int]:
     """This process' ports, round and round; one that was forked from it has others, hence the `pid`."""
