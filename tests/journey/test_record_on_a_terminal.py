@@ -61,7 +61,9 @@ def test_a_recording_is_watched_and_ended_by_ctrl_c(
 ) -> None:
     terminal = Terminal(*RECORD, env=stack)
     try:
-        line = re.compile(r"\r\x1b\[K0:\d\d:\d\d  \d+\.\d fps  [1-9]?\d\.\d MB  recording: .* chunks anchored")
+        line = re.compile(
+            r"\r\x1b\[K0:\d\d:\d\d  \d+\.\d fps  [1-9]?\d\.\d MB  recording: .* chunks anchored"
+        )
         until_shown(terminal, lambda: line.search(terminal.shown), world)
         terminal.command.send_signal(signal.SIGINT)
         until_shown(terminal, lambda: terminal.command.poll() is not None, world)

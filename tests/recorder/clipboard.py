@@ -52,7 +52,7 @@ def owned(display: str) -> bool:
 
 def told(child: Child, kind: str = "clip") -> list[dict[str, Any]]:
     """What the input track, as far as it is written, tells of the clipboard, or of what else."""
-    written = [path for path in child.directory.iterdir() if "_input_" in path.name]
+    written = sorted(path for path in child.directory.iterdir() if "_input_" in path.name)
     try:
         # What is still being written is given its name at its end, perhaps at this moment.
         texts = [path.read_text() for path in written]

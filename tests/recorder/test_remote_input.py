@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def child_of(server: Server, spool: Spool, *, kind: str = "rdp") -> Child:
     return Child(spool, source, settings=SHARP, access={"secret": secret, "allowed": ALLOWED})
 
 
+# No key repeats itself because who presses it has no time to let it go.
+NO_REPEAT = """
+import xcffib, xcffib.xproto
+x, mode, off = xcffib.Connection(), xcffib.xproto.KB.AutoRepeatMode, xcffib.xproto.AutoRepeatMode.Off
+x.core.ChangeKeyboardControl(mode, [off], is_checked=True).check()
+"""
+
+
 class PrivateDisplay:
     """The display of a recording's RDP client, as somebody sees it who may."""
 
@@ -35,6 +44,7 @@ class PrivateDisplay:
         facts = [one.decode() for one in read(Path(f"/proc/{client}/environ")).split(b"\0")]
         wanted = ("DISPLAY=", "XAUTHORITY=")
         self.env = dict(os.environ) | dict(one.split("=", 1) for one in facts if one.startswith(wanted))
+        self.run(sys.executable, "-c", NO_REPEAT)
 
     def run(self, *argv: str) -> tuple[int, int]:
         """When a program was started on it and when it was done, CLOCK_MONOTONIC nanoseconds."""

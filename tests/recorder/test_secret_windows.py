@@ -17,7 +17,7 @@ from tests.waiting import until
 
 from .clipboard import told
 from .displays import Display, display, program
-from .test_input import SHARP, lines, pressed, recorded, terminal
+from .test_input import SHARP, lines, pressed, recorded, terminal, told_openly
 
 ACTIVE = "_NET_ACTIVE_WINDOW"
 
@@ -48,15 +48,15 @@ def test_a_password_for_a_screen_locker_is_hidden_under_a_window_manager(tmp_pat
     with display() as shown, program(shown, "openbox", "--sm-disable"):
         until(lambda: "window id" in shown.ask("xprop", "-root", "_NET_SUPPORTING_WM_CHECK"), "it manages")
         with terminal(shown, "shell"), recorded(shown, spool, settings=full) as child:
-            shown.run("xdotool", "type", "ls")
-            until(lambda: len(pressed(child)) == len("ls"))
+            told_openly(child, lambda: shown.run("xdotool", "type", "ls"), "ls")
+            before = len(pressed(child))
             with locker(shown, focus=focus):
                 shown.run("xdotool", "type", "secret")
-                until(lambda: len(pressed(child)) == len("lssecret"))
+                until(lambda: len(pressed(child)) == before + len("secret"))
             until(lambda: [window for window in told(child, "window") if window["class"] == "XTerm"])
-            shown.run("xdotool", "type", "id")
-            until(lambda: len(pressed(child)) == len("lssecretid"))
-    assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••", *"id"]
+            told_openly(child, lambda: shown.run("xdotool", "type", "id"), "id")
+    down = [line["key"] for line in lines(spool, "key") if line["down"]]
+    assert down[before : before + len("secret")] == [*"••••••"]
     seen = [(window["class"], window.get("secret", False)) for window in lines(spool, "window")]
     assert seen == [("i3lock", True), ("XTerm", False)]
 
@@ -69,27 +69,27 @@ def test_a_password_for_the_window_with_the_focus_is_hidden_whichever_is_called_
         (window,) = shown.ask("xdotool", "search", "--onlyvisible", "--name", "shell").split()
         shown.run("xprop", "-root", "-f", ACTIVE, "32x", "-set", ACTIVE, window)
         with recorded(shown, spool, settings=replace(SHARP, input="full")) as child:
-            shown.run("xdotool", "type", "ls")
-            until(lambda: len(pressed(child)) == len("ls"))
+            told_openly(child, lambda: shown.run("xdotool", "type", "ls"), "ls")
+            before = len(pressed(child))
             with locker(shown, focus=True, managed=True):
                 shown.run("xdotool", "type", "secret")
-                until(lambda: len(pressed(child)) == len("lssecret"))
-    assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••"]
+                until(lambda: len(pressed(child)) == before + len("secret"))
+    assert [line["key"] for line in lines(spool, "key") if line["down"]][before:] == [*"••••••"]
 
 
 def test_a_password_that_was_typed_while_the_recorder_had_no_time_to_look_is_hidden(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     full = replace(SHARP, input="full")
     with display() as shown, terminal(shown, "shell"), recorded(shown, spool, settings=full) as child:
-        shown.run("xdotool", "type", "ls")
-        until(lambda: len(pressed(child)) == len("ls"))
+        told_openly(child, lambda: shown.run("xdotool", "type", "ls"), "ls")
+        before = len(pressed(child))
         child.process.send_signal(signal.SIGSTOP)
         with locker(shown, focus=True):
             shown.run("xdotool", "type", "secret")
             time.sleep(1.5)
         child.process.send_signal(signal.SIGCONT)
-        until(lambda: len(pressed(child)) == len("lssecret"))
-    assert [line["key"] for line in lines(spool, "key") if line["down"]] == [*"ls", *"••••••"]
+        until(lambda: len(pressed(child)) == before + len("secret"))
+    assert [line["key"] for line in lines(spool, "key") if line["down"]][before:] == [*"••••••"]
 
 
 @pytest.mark.parametrize(
