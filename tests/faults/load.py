@@ -118,7 +118,7 @@ class Engine:
         """How many chunks are stored or further."""
         return Chunk.objects.filter(state__in=(State.STORED, State.ANCHORED)).count()
 
-    def await_progress(self, *, seconds: float = 60) -> None:
+    def await_progress(self) -> None:
         """More is stored than now: a fault before that would show a false zero."""
         before = self.progress()
 
@@ -126,7 +126,7 @@ class Engine:
             self.ground.hasten()
             return self.progress() > before or self._idle()
 
-        until(goes_on, seconds=seconds, every=0.02)
+        until(goes_on, every=0.02)
 
     def _idle(self) -> bool:
         return not Chunk.objects.exclude(state=State.ANCHORED).exclude(quarantined_at__isnull=False).exists()

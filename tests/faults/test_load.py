@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from lucid_sessions.recordings.models import Chunk
+from lucid_sessions.recordings.models import Chunk, Session
 from tests.faults.ground import DRAIN_SECONDS, FULL, Ground, trials
 from tests.faults.load import PREFORK, THREADS, Engine, children_of, finish, kill_group, running
 from tests.waiting import PATIENCE, until
@@ -103,30 +103,48 @@ def test_what_a_pool_process_leaves_when_it_dies_or_ends_goes_on_at_once(ground:
     slow = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e"]
     with running(ground, *PREFORK, before=[*slow, "inject=fsync:delay_enter=30000"]) as engine:
         (worker,) = children_of(engine.workers[0].pid)
-        _kill_the_one_at_work(engine, worker)
-        session = engine.feed(segments=16)
-        stored = Chunk.objects.filter(session=session, blob__gt="")
-        until(stored.exists, every=0.02)
-        os.kill(worker, signal.SIGTERM)
-        assert engine.workers[0].wait(PATIENCE) == 0
+        _kill_the_ones_at_work(engine, worker)
+        session, pool = _halted_at_work(engine, worker)
         left = Chunk.objects.filter(session=session, blob="")
-        assert left.count() > 8, "the worker did not work off its lot first"
+        before = left.count()
+        os.kill(worker, signal.SIGTERM)
+        until(lambda: "Warm shutdown" in (ground.home / "worker.log").read_text(), every=0.02)
+        _signal_all(pool, signal.SIGCONT)
+        assert engine.workers[0].wait(PATIENCE) == 0
+        assert left.count() >= before - len(pool), "each ended the one that it had begun, and no more"
         assert not left.filter(token__gt="").exists()
         assert not left.filter(hinted_at__isnull=False).exists()
 
 
-def _kill_the_one_at_work(engine: Engine, worker: int) -> None:
-    """What it held is free long before its lease is over, and is stored."""
-    session = engine.feed()
+def _halted_at_work(engine: Engine, worker: int) -> tuple[Session, list[int]]:
+    """A session of which much is not stored yet and part of that is held by the pool, which stands still."""
+    while True:
+        session = engine.feed(segments=16)
+        until(Chunk.objects.filter(session=session, blob__gt="").exists, every=0.02)
+        pool = children_of(worker)
+        _signal_all(pool, signal.SIGSTOP)
+        left = Chunk.objects.filter(session=session, blob="")
+        if left.count() > 8 and left.filter(token__gt="").exists():
+            return session, pool
+        # We looked too late: they went on meanwhile.
+        _signal_all(pool, signal.SIGCONT)
+
+
+def _kill_the_ones_at_work(engine: Engine, worker: int) -> None:
+    """What they held is free long before its lease is over, and is stored."""
+    session, pool = _halted_at_work(engine, worker)
     held = Chunk.objects.filter(session=session, token__gt="")
-    until(held.exists, every=0.02)
-    for process in children_of(worker):
-        os.kill(process, signal.SIGKILL)
     over = held.order_by("lease_until").values_list("lease_until", flat=True).first()
     assert over is not None
+    _signal_all(pool, signal.SIGKILL)
     until(lambda: not held.filter(lease_until__gte=over).exists(), every=0.02)
     assert timezone.now() < over
     until(lambda: not Chunk.objects.filter(session=session, blob="").exists(), every=0.05)
+
+
+def _signal_all(processes: list[int], number: signal.Signals) -> None:
+    for process in processes:
+        os.kill(process, number)
 
 
 def _flushall(engine: Engine) -> None:
