@@ -74,11 +74,17 @@ def _attached(child: int, arguments: list[str]) -> subprocess.Popen[bytes]:
     command = ["strace", "-f", "-qq", "-p", str(child), *arguments]
     tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + PATIENCE
-    while "TracerPid:\t0\n" in Path(f"/proc/{child}/status").read_text():
+    # It sleeps once it is done with attaching: the child is its own a moment before it is stopped.
+    while _status(child, "TracerPid") == "0" or _status(tracer.pid, "State") != "S":
         if tracer.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"strace could not attach: {tracer.stderr and tracer.stderr.read()!r}")
         time.sleep(0.002)
     return tracer
+
+
+def _status(process: int, name: str) -> str:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{name}:"))
 
 
 def _ended(child: int) -> int:

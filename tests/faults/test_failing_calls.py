@@ -15,6 +15,7 @@ import pytest
 
 from lucid_sessions.recordings.models import Chunk
 from tests.faults.ground import Ground, trials
+from tests.faults.load import kill_group
 from tests.faults.test_clocks import LOOP
 from tests.programs import lacking, needed
 from tests.tasks.workers import environment
@@ -67,14 +68,26 @@ class Loop:
         assert self.process.stdout.readline() == b"ready\n"
         self.starts += 1
 
-    def tell(self, command: str) -> None:
-        """Told to libfiu in the process; one that has ended is started anew."""
+    def go_on(self) -> "subprocess.Popen[bytes]":
+        """The process; one that has ended is started anew."""
         assert self.process is not None
         if self.process.poll() is not None:
             self._end()
             self.start()
-        options = ["-f", f"{self.ground.home}/fiu", "-c", command, str(self.process.pid)]
-        subprocess.run([self.control, *options], check=True, capture_output=True, timeout=PATIENCE)
+        return self.process
+
+    def tell(self, command: str) -> None:
+        """Told to libfiu in the process; a new one is told when it ends over that."""
+        while True:
+            process = self.go_on()
+            options = ["-f", f"{self.ground.home}/fiu", "-c", command, str(process.pid)]
+            told = subprocess.Popen([self.control, *options], start_new_session=True)
+            until(lambda told=told, process=process: told.poll() is not None or process.poll() is not None)  # type: ignore[misc]
+            if told.poll() == 0:
+                return
+            # Nobody reads what it writes any more.
+            kill_group(told)
+            assert process.poll() is not None, f"{command}: {told.returncode}"
 
     def _end(self) -> None:
         assert self.process is not None
@@ -113,6 +126,8 @@ def test_file_calls_that_fail_at_random_cost_nothing_but_time(ground: Ground, lo
         ground.strike(session)
         ground.note_recoveries()
     assert " waits" in (ground.home / "loop.log").read_text(), "calls failed, and it says so"
+    # What failed last may end it only now.
+    until(lambda: loop.go_on() and ground.has_recovered(), every=0.05)
     ground.finish(inline=False)
 
 

@@ -88,15 +88,9 @@ def test_a_deploy_under_load_loses_and_doubles_nothing(ground: Ground) -> None:
             engine.start_worker(*(THREADS if number % 2 else PREFORK))
             engine.start_beat()
             # Each deploy is measured by itself: from the signal until all that it met is sealed.
-            until(lambda: _recovered(ground), seconds=DRAIN_SECONDS, every=0.05)
+            until(ground.has_recovered, seconds=DRAIN_SECONDS, every=0.05)
             ground.remember_checkpoint()
         finish(engine)
-
-
-def _recovered(ground: Ground) -> bool:
-    ground.hasten()
-    ground.note_recoveries()
-    return not ground.struck
 
 
 def test_what_a_pool_process_leaves_when_it_dies_or_ends_goes_on_at_once(ground: Ground, strace: str) -> None:
@@ -236,5 +230,5 @@ def test_a_locked_database_is_waited_for(ground: Ground) -> None:
             ground.strike(session)
             # Every other lock comes at once after the one before; from the other half all must recover.
             if number % 2:
-                until(lambda: _recovered(ground), seconds=DRAIN_SECONDS, every=0.05)
+                until(ground.has_recovered, seconds=DRAIN_SECONDS, every=0.05)
         finish(engine)

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import NotPrimaryError, PyMongoError
 
 from lucid_sessions.recordings import intake, sessions
 from lucid_sessions.recordings.lifecycle import Status
@@ -56,11 +56,18 @@ class Server:
 
     def step_down(self, *, seconds: int = 2) -> None:
         """For so long it takes no writes and is not elected again, and it closes what wrote."""
+        until(lambda: self._steps_down(seconds))
+
+    def _steps_down(self, seconds: int) -> bool:
+        """False when it was too busy to."""
         with self._client() as client:
             try:
                 client.admin.command("replSetStepDown", seconds, force=True)
+            except NotPrimaryError:  # any more
+                return True
             except PyMongoError:
-                return
+                return False
+        return True
 
     def is_primary(self) -> bool:
         try:
@@ -79,7 +86,7 @@ def _processes() -> list[int]:
 
 def _command(pid: int) -> str:
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_text()
+        command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
     except OSError:
         return ""
     return command if "mongod\0" in command.split("--", 1)[0] else ""
