@@ -159,9 +159,7 @@ class Site:
 
     def _client(self) -> "MongoClient[dict[str, Any]]":
         socket = f"mongodb://{quote(str(self.home / 'mongodb-27017.sock'), safe='')}"
-        return MongoClient(
-            socket, directConnection=True, serverSelectionTimeoutMS=2000, uuidRepresentation="standard"
-        )
+        return MongoClient(socket, directConnection=True, uuidRepresentation="standard")
 
     def _start_stores(self) -> None:
         (self.home / "db").mkdir()

@@ -95,7 +95,7 @@ class Standing:
     def answer(self, name: str, path: str) -> tuple[int, str]:
         """The status and body of a service's own address."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=8) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=60) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as refusal:
             return refusal.code, refusal.read().decode()

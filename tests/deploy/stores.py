@@ -77,11 +77,11 @@ class Store:
 
     def client(self) -> "MongoClient[dict[str, Any]]":
         """A client by the URL that the application gets."""
-        return MongoClient(self.url, serverSelectionTimeoutMS=5000)
+        return MongoClient(self.url)
 
     def stranger(self) -> "MongoClient[dict[str, Any]]":
         """A client without an account."""
-        return MongoClient("127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=200)
+        return MongoClient("127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=5000)
 
     def answers(self) -> bool:
         """What the container's health check asks."""

@@ -3,7 +3,6 @@
 import json
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from tests.deploy.parts import DEPLOY, services, tool
 from tests.deploy.serving import await_ready, started
 from tests.ports import free_port
 from tests.recordings.receiver import Receiver, receiving
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +68,7 @@ def _post(address: str, name: str, severity: str) -> None:
 
 
 def test_a_critical_alert_is_delivered_and_silences_its_warning(
-    alertmanager: str, receiver: Receiver, tmp_path: Path
+    alertmanager: str, receiver: Receiver
 ) -> None:
     _post(alertmanager, "StorageSpaceCritical", "critical")
 
@@ -77,10 +76,9 @@ def test_a_critical_alert_is_delivered_and_silences_its_warning(
         states = {one["labels"]["alertname"]: one["status"] for one in _ask(f"{alertmanager}/api/v2/alerts")}
         return bool(states["StorageSpaceLow"]["state"] == "suppressed")
 
-    with started("sleep", "60", log=tmp_path / "log") as minute:
-        await_ready(lambda: bool(receiver.requests), program=minute, log=tmp_path / "log")
-        _post(alertmanager, "StorageSpaceLow", "warning")
-        await_ready(is_silent, program=minute, log=tmp_path / "log")
+    until(lambda: receiver.requests, "the alert is delivered")
+    _post(alertmanager, "StorageSpaceLow", "warning")
+    until(is_silent, "the warning is silent")
     (alert,) = json.loads(receiver.requests[0][2])["alerts"]
     assert alert["labels"]["alertname"] == "StorageSpaceCritical"
 

@@ -103,14 +103,18 @@ def prometheus(
 
 
 def test_every_service_is_up_for_prometheus(prometheus: Prometheus) -> None:
-    up = {one["metric"]["job"]: one["value"][1] for one in prometheus.series("up")}
-    assert up == dict.fromkeys((*PORTS, "prometheus"), "1")
+    def up() -> dict[str, str]:
+        return {one["metric"]["job"]: one["value"][1] for one in prometheus.series("up")}
+
+    # Here and below: what does not answer within its half second is down until it is asked again.
+    until(lambda: up() == dict.fromkeys((*PORTS, "prometheus"), "1"), "all are up")
 
 
 def test_every_panel_has_data_after_a_recording(prometheus: Prometheus) -> None:
     wanted = [text for text in _panels() if not any(name in text for name in RARE)]
     assert len(wanted) > 12
-    assert [text for text in wanted if not prometheus.series(text)] == []
+    for text in wanted:
+        until(lambda text=text: prometheus.series(text), text)  # type: ignore[misc]
 
 
 def test_panels_of_what_has_not_happened_are_asked_without_an_error(prometheus: Prometheus) -> None:
@@ -144,4 +148,4 @@ def test_the_figures_that_alerts_compare_exist(prometheus: Prometheus) -> None:
         *(f'pipeline_stage_duration_seconds_count{{stage="{stage}"}} > 0' for stage in STAGES),
         "api_request_duration_seconds_bucket",
     ):
-        assert prometheus.series(name), name
+        until(lambda name=name: prometheus.series(name), name)  # type: ignore[misc]

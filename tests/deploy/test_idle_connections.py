@@ -40,6 +40,10 @@ def before(live: Live, home: Path) -> Iterator[Front]:
     nginx = tool("nginx", package="nginx-light")
     front = Front(plain=free_port(), secure=free_port(), ports=[live.port])
     main = _copy(home, front=front, flower=free_port())
+    # Each stays idle for as long as the making of all others takes.
+    text = main.read_text()
+    assert text.count("keepalive_timeout 65s;") == 1
+    main.write_text(text.replace("keepalive_timeout 65s;", "keepalive_timeout 3600s;"))
     checked = run(nginx, "-t", "-c", main)
     assert checked.returncode == 0, said(checked)
     log = home / "nginx.log"

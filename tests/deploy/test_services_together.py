@@ -14,7 +14,7 @@ from tests.deploy.parts import ONE_AT_A_TIME, PORTS
 from tests.deploy.serving import await_ready
 from tests.deploy.stack import SECOND_API, Standing
 from tests.recordings.receiver import receiving
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 # Starting them takes a while: tests on them share one process of pytest-xdist.
 pytestmark = ONE_AT_A_TIME
@@ -38,13 +38,14 @@ def test_every_service_answers_on_its_port(name: str, standing: Standing) -> Non
 
 
 def test_the_metrics_of_the_alerts_are_exported(recorded: dict[str, object], standing: Standing) -> None:
-    figures = standing.answer("pipeline-manager", "/metrics")[1]
     for name in (
         "pipeline_oldest_unanchored_seconds",
         "pipeline_queue_depth",
         "ledger_checkpoint_age_seconds",
     ):
-        assert f"# TYPE {name} gauge" in figures
+        # Asked for in the background.
+        wanted = f"# TYPE {name} gauge"
+        until(lambda wanted=wanted: wanted in standing.answer("pipeline-manager", "/metrics")[1], wanted)  # type: ignore[misc]
     assert 'chunks_processed_total{status="success"}' in standing.answer("session-storage", "/metrics")[1]
 
 
