@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import programs
+
 ROOT = Path(__file__).resolve().parents[2]
 # What would lead a stack under test elsewhere than to its own home.
 FOREIGN = ("REDIS_URL", "MONGODB_URL", "DATABASE_URL", "SECRET_KEY", "ENCRYPTION_PASSWORD", "ENCRYPTION_SALT")
@@ -37,10 +39,7 @@ def _command(process: Path) -> str:
 
 def descendants(pid: int, what: str) -> list[int]:
     """The processes below this one whose command line names it."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    below = [int(one) for thread in threads for one in (thread / "children").read_text().split()]
-    own = [one for one in below if what in _command(Path(f"/proc/{one}"))]
-    return own + [one for child in below for one in descendants(child, what)]
+    return [one for one in programs.descendants(pid) if what in _command(Path(f"/proc/{one}"))]
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

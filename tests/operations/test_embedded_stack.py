@@ -43,12 +43,11 @@ def asked(port: int, path: str) -> tuple[int, bytes]:
 
 
 def test_it_becomes_ready_with_database_redis_and_storage(stack: Started) -> None:
-    until(lambda: asked(stack.port, "/health/ready")[0] == 200, "ready")
-    assert json.loads(asked(stack.port, "/health/ready")[1])["checks"] == {
-        "database": True,
-        "redis": True,
-        "storage": True,
-    }
+    def told() -> dict[str, bool] | None:
+        status, body = asked(stack.port, "/health/ready")
+        return json.loads(body)["checks"] if status == 200 else None
+
+    assert until(told, "ready") == {"database": True, "redis": True, "storage": True}
 
 
 def test_it_says_which_redis_and_where_the_password_is(stack: Started) -> None:

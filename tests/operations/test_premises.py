@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lucid_sessions.operations.premises import Occupied, check_port, held
+from tests.ports import free_port
 
 
 def test_a_second_stack_in_the_same_home_is_told_who_has_it(tmp_path: Path) -> None:
@@ -30,10 +31,10 @@ def test_a_home_that_cannot_be_written_is_named_with_the_fix(tmp_path: Path) -> 
 
 
 def test_a_port_in_use_is_named_with_the_fix() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with pytest.raises(Occupied, match=f"Port {port} is in use.*make run PORT="):
-            check_port("127.0.0.1", port)
+    port = free_port()
+    refused = pytest.raises(Occupied, match=f"Port {port} is in use.*make run PORT=")
+    with socket.create_server(("127.0.0.1", port)), refused:
+        check_port("127.0.0.1", port)
     check_port("127.0.0.1", port)
 
 
