@@ -17,6 +17,8 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 5.0
 HEALTHY_SECONDS = 10.0
 LOG_BYTES = 16 * 1024 * 1024
+# What was killed is gone within milliseconds, or when the kernel lets it: nobody waits for ever.
+DYING_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class Child:
         if self._running:
             self._sweep()
             self._running.wait()
+            _await_end_of_group(self._running.pid)
             self._running = None
 
     def _sweep(self) -> None:
@@ -136,6 +139,20 @@ class Child:
             return ""
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _await_end_of_group(group: int) -> None:
+    """Return once none of its processes is left; what was killed takes a moment to die."""
+    deadline = time.monotonic() + DYING_SECONDS
+    while time.monotonic() < deadline:
+        # The first process of a container inherits those whose parents are gone.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-group, os.WNOHANG)
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):
+            return
+        time.sleep(0.005)
 
 
 def _fresh(log: Path) -> IO[bytes]:
