@@ -89,6 +89,11 @@ class Child:
         return self._wait > 2 * FIRST_WAIT and not lasted
 
     @property
+    def wait(self) -> float:
+        """Seconds from its end to its next start."""
+        return self._wait
+
+    @property
     def restart_in(self) -> float:
         """Seconds until `restart_when_due` starts it again."""
         return max(0.0, self._due - time.monotonic())

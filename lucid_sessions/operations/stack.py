@@ -148,4 +148,4 @@ def hold_signals() -> None:
 def _obituary(child: Child, status: int) -> str:
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     see = f" See {child.log}." if child.log else ""
-    return f"{child.program.name} {how}; it starts again in {child.restart_in:.1f} s.{see}"
+    return f"{child.program.name} {how}; it starts again in {child.wait:.1f} s.{see}"
