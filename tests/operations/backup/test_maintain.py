@@ -51,12 +51,15 @@ import os
 from django.db import connections
 from lucid_sessions.operations import upkeep
 connections.close_all()
+looked, told = os.pipe()
 writer = os.fork()
 if not writer:
     code = 1
     try:
         for number in range(3):
             record(f"meanwhile {number}")
+            # It goes on when its parent has looked, at least once for each.
+            os.read(looked, 1)
         code = 0
     finally:
         os._exit(code)
@@ -64,7 +67,8 @@ rounds = 0
 while (ended := os.waitpid(writer, os.WNOHANG)) == (0, 0):
     assert not upkeep.maintain(installation()).wrong
     rounds += 1
-assert rounds and not ended[1], (rounds, ended)"""
+    os.write(told, b".")
+assert rounds >= 3 and not ended[1], (rounds, ended)"""
     )
     assert "15 blobs in the store, 15 named by rows" in site.manage("maintain").out
     assert site.manage("verify", "--all").out.count("intact, complete") == 6
