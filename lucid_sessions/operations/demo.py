@@ -19,7 +19,7 @@ SOURCE = "synthetic://1280x720"
 SECONDS = 10.0
 CONFIG = {"resolution": "1280x720", "frame_rate": 30, "maximum_seconds": SECONDS}
 # Beyond this something is broken, and waiting longer would hide it.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 EVERY_SECONDS = 0.2
 
 

@@ -1,13 +1,14 @@
 """Which Redis the embedded stack takes, and how it runs its own."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
 from lucid_sessions.errors import Refused
-from lucid_sessions.operations import private_redis
+from lucid_sessions.operations import embedded, private_redis
 from lucid_sessions.operations.children import Program
 from lucid_sessions.operations.private_redis import Redis, choose
 from lucid_sessions.operations.stack import Stack
@@ -72,6 +73,14 @@ def test_it_is_ours_alone_keeps_every_message_and_writes_them_down(tmp_path: Pat
             stranger.ping()
     assert kept == WANTED
     assert (tmp_path / "redis" / "redis.conf").stat().st_mode & 0o077 == 0
+
+
+def test_one_that_is_long_in_loading_what_it_wrote_down_is_waited_for(tmp_path: Path) -> None:
+    chosen = choose(tmp_path, environment={}, find=nowhere)
+    slow = replace(chosen, command=("sh", "-c", 'sleep 12 && exec "$@"', "sh", *chosen.command))
+    with served(tmp_path, slow) as stack:
+        embedded.start(stack, slow)
+        assert private_redis.answers(slow.url)
 
 
 def test_a_redis_that_is_not_there_does_not_answer(tmp_path: Path) -> None:
