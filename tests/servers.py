@@ -32,6 +32,7 @@ from tests.waiting import PATIENCE
 STOP_SECONDS = 15
 # What a member of a replica set says of its state.
 PRIMARY, SECONDARY = 1, 2
+ALREADY_INITIATED = 23
 
 
 @contextlib.contextmanager
@@ -185,6 +186,7 @@ def _wait_until(ready: Callable[[], bool], *, check_running: Callable[[], object
 
 def _become_primary(ports: list[int], *, check_running: Callable[[], object]) -> None:
     from pymongo import MongoClient
+    from pymongo.errors import AutoReconnect, OperationFailure
 
     client: MongoClient[dict[str, Any]] = MongoClient("127.0.0.1", ports[0], directConnection=True)
     with client:
@@ -192,12 +194,22 @@ def _become_primary(ports: list[int], *, check_running: Callable[[], object]) ->
         _wait_until(lambda: all(_listens(port) for port in ports), check_running=check_running)
         # A dead primary is replaced after two seconds instead of ten.
         chosen = {"_id": "rs0", "members": members, "settings": {"electionTimeoutMillis": 2000}}
-        client.admin.command("replSetInitiate", chosen)
+
+        def initiated() -> bool:
+            try:
+                client.admin.command("replSetInitiate", chosen)
+            except OperationFailure as error:  # the others may not be up to an answer yet
+                return error.code == ALREADY_INITIATED
+            return True
 
         def all_serve() -> bool:
-            states = [one["state"] for one in client.admin.command("replSetGetStatus")["members"]]
-            return sorted(states) == [PRIMARY] + [SECONDARY] * (len(ports) - 1)
+            # Who has just stepped down ends connections.
+            with contextlib.suppress(AutoReconnect):
+                states = [one["state"] for one in client.admin.command("replSetGetStatus")["members"]]
+                return sorted(states) == [PRIMARY] + [SECONDARY] * (len(ports) - 1)
+            return False
 
+        _wait_until(initiated, check_running=check_running)
         _wait_until(all_serve, check_running=check_running)
 
 
