@@ -31,6 +31,9 @@ BLOCK = FRAME * CHANNELS * 2  # bytes
 BITS = 96_000
 SETTLING = 12  # blocks from which the clock of the sound is learned: the one that came soonest is right
 OFF_BY = RATE // 20  # samples that sound may stray from the clock before it is put right
+# How late a block comes is not all its fault: only a hole larger than any delay is filled, and only when what
+# came for so long after it was late as well. What waited while this machine had no time comes all at once.
+LATE_BY, LATE_FOR_NS = 4 * OFF_BY, 500_000_000
 LATENCY_MS = 20
 # Seconds. Where nothing is played a monitor sends silence: one that sends nothing hangs, or is suspended.
 # Until the first block it may just be busy; at the end there is no time left to see whether it goes on.
@@ -76,7 +79,7 @@ class AudioTrack:
             return
         if self._next is None:
             self._begin(self._clock(list(self._blocks)))
-        while self._blocks:
+        while self._blocks and not self._is_in_doubt():
             self._place(self._blocks.popleft())
         if self._parec.poll() is not None:
             raise SourceLost("The sound server went away.")
@@ -147,14 +150,24 @@ class AudioTrack:
     def _place(self, block: Block) -> None:
         """Encode a block at its time; a hole in the sound is silence, a surplus is left out."""
         assert self._next is not None  # noqa: S101 -- see look
-        ahead = self._next - self._clock([block])
-        if ahead > OFF_BY:
+        if self._next - self._clock([block]) > OFF_BY:
             return
-        # How late a block comes is not all its fault: only a hole larger than any delay is filled.
-        while ahead < -4 * OFF_BY:
+        for _ in range(self._missing_before([block, *self._blocks]) // FRAME):
             self._encode(bytes(BLOCK))
-            ahead += FRAME
         self._encode(block[1])
+
+    def _is_in_doubt(self) -> bool:
+        """Whether a hole seems to be before the next block, and those that come will tell."""
+        blocks = list(self._blocks)
+        return blocks[-1][0] - blocks[0][0] < LATE_FOR_NS and self._missing_before(blocks) > 0
+
+    def _missing_before(self, blocks: list[Block]) -> int:
+        """Samples that are missing before the first of these; 0 when they may merely be late."""
+        assert self._next is not None  # noqa: S101 -- see look
+        if self._clock(blocks[:1]) - self._next <= LATE_BY:  # as nearly always
+            return 0
+        missing = self._clock(blocks) - self._next
+        return missing if missing > LATE_BY else 0
 
     def _encode(self, content: bytes) -> None:
         samples = np.frombuffer(content, np.int16).reshape(1, -1)

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from tests.waiting import until
 
 from .displays import Display, display
 from .stage import Child, assert_gapless, segments
-from .together import apart
+from .together import apart, came_on
 
 SECOND = 1_000_000
 HEARD = Settings(frame_rate=60, quality="low", segment_seconds=1, cursor=False, sound=True)
@@ -58,8 +59,8 @@ class Speaker:
         # What waits in the pipe while the player starts would be heard first.
         until(lambda: not _waiting(self._program.stdin))
 
-    def beep(self) -> None:
-        self._write(beep(48_000))
+    def beep(self, seconds: float = 0.3) -> None:
+        self._write(beep(48_000, seconds))
 
     def close(self) -> None:
         self._program.kill()
@@ -71,9 +72,9 @@ class Speaker:
         self._program.stdin.flush()
 
 
-def beep(rate: int) -> bytes:
-    """1 kHz for 300 ms, 16 bits, stereo."""
-    tone = np.sin(np.arange(rate * 3 // 10) * 2 * np.pi * 1000 / rate) * 20_000
+def beep(rate: int, seconds: float = 0.3) -> bytes:
+    """1 kHz, 16 bits, stereo."""
+    tone = np.sin(np.arange(round(rate * seconds)) * 2 * np.pi * 1000 / rate) * 20_000
     return tone.astype(np.int16).repeat(2).tobytes()
 
 
@@ -200,6 +201,28 @@ def test_a_sound_server_that_goes_on_after_it_froze_is_heard_again(tmp_path: Pat
     assert gap.from_us in [name.end_us for name in heard if name.epoch == 1]
     again_us = min(name.start_us for name in heard if name.epoch == 2)
     assert 0 <= again_us - gap.to_us < SECOND * 1024 / 48_000  # a packet at most
+
+
+def test_what_is_played_while_the_recorder_stands_still_is_recorded(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with hearing(spool) as (child, sound), closing(Speaker(sound)) as speaker:
+        playing = Thread(target=speaker.beep, args=[4.0])
+        playing.start()
+        time.sleep(1)
+        child.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        child.process.send_signal(signal.SIGCONT)
+        playing.join()
+        time.sleep(1)
+        assert child.end() == 0
+    seen, heard = (segments(spool, child.directory, track=track) for track in ("screen", "audio"))
+    assert_gapless([name for _, name in heard])
+    out = tmp_path / "out.mp4"
+    write_mp4(
+        out, (path.read_bytes() for path, _ in seen), sound=Sound([path.read_bytes() for path, _ in heard])
+    )
+    _, beeps = came_on(out)
+    assert len(beeps) == 1  # it is interrupted for no longer than 0.6 s
 
 
 def test_sound_that_cannot_be_heard_is_a_gap_and_the_screen_goes_on(
