@@ -7,7 +7,6 @@ asks again.
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -31,13 +30,11 @@ from .installation import installation
 from .intake import Intake
 from .lifecycle import LIVE, Desired, Status
 from .models import Chunk, RecorderHost, Session, SessionKey, Take
+from .silence import LEASE, Listener
 from .spool_files import MOST_TAKES, adopted_takes
 
 log = structlog.get_logger(__name__)
 
-# A host that was silent for this long has lost its takes to whoever asks.
-LEASE = timedelta(seconds=30)
-FURTHEST = timedelta(minutes=5)
 # In a session's storage configuration: `when_full` is `spool` (go on while there is any room) or this.
 FAIL_CLOSED = "fail_closed"
 RUNNING = {
@@ -53,6 +50,7 @@ class DatabaseView:
     spool: Spool
     intake: Intake
     host: str = field(default_factory=lambda: str(settings.HOST_NAME))
+    others: Listener = field(default_factory=Listener)
     _complete: set[UUID] = field(default_factory=set)  # sessions with a key for each of their tracks
 
     def wanted(self) -> Sequence[Wanted]:
@@ -64,10 +62,11 @@ class DatabaseView:
             take.session_id: take
             for take in Take.objects.filter(session__in=[s.pk for s in live], ended_at__isnull=True)
         }
+        self.others.looked()
         found = []
         for session in live:
             take = takes.get(session.pk)
-            if take is None or self._is_mine(take) or _is_silent(take):
+            if take is None or self._is_mine(take) or self.others.is_silent(take):
                 number = take.number if take is not None and self._is_mine(take) else None
                 found.append(self._wanted(session, number))
         return [one for one in found if one is not None]
@@ -169,7 +168,7 @@ class DatabaseView:
         if self._is_mine(take):
             closed = self.spool.closed(self.spool.take_directory(take.session_id, take.number)).get("screen")
             return self._end(take, reason=closed.reason if closed else "its recorder died")
-        if not _is_silent(take):
+        if not self.others.is_silent(take):
             return False
         return self._end(take, reason="its host was silent", lease_until=take.lease_until)
 
@@ -280,12 +279,6 @@ def _without(tracks: frozenset[str], config: Settings) -> Settings:
     if "audio" in tracks:
         config = replace(config, sound=False)
     return replace(config, poster_width=None) if "thumb" in tracks else config
-
-
-def _is_silent(take: Take) -> bool:
-    """True when its host has not renewed the take; a lease far ahead was written under another clock."""
-    now = timezone.now()
-    return not now < take.lease_until < now + FURTHEST
 
 
 def _note_server(session: UUID, take: int, facts: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Desired, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, RecorderHost, Session, Take
+from lucid_sessions.recordings.silence import Listener
 from lucid_sessions.recordings.verification import verify
 from recorder.clock import boot_id
 from recorder.continuation import account_for_the_end
@@ -26,6 +28,7 @@ from recorder.take import Stamp
 from tests import factories
 from tests.factories import SEGMENT_US
 from tests.recordings import archived
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,6 +88,33 @@ def test_a_silent_host_and_one_whose_clock_ran_ahead_are_followed(
     tenure = b.claim(session.pk)
     assert tenure is not None
     assert tenure.take == 2
+
+
+def test_who_could_not_look_gives_the_others_time_to_be_heard(
+    a: DatabaseView, b: DatabaseView, session: Session
+) -> None:
+    b.others = Listener(patience=0.5)
+    a.claim(session.pk)
+    b.wanted()
+    # The database was away, or all machines stood still: nobody could renew a lease, and b looks first.
+    time.sleep(1.0)
+    _silence(session)
+    assert session.pk not in {one.session for one in b.wanted()}
+    assert b.claim(session.pk) is None
+    a.beat()
+    assert b.claim(session.pk) is None
+
+
+def test_who_stays_silent_after_a_standstill_is_followed(
+    a: DatabaseView, b: DatabaseView, session: Session
+) -> None:
+    b.others = Listener(patience=0.5)
+    a.claim(session.pk)
+    b.wanted()
+    time.sleep(1.0)
+    _silence(session)
+    until(lambda: session.pk in {one.session for one in b.wanted()}, "the silent host is followed")
+    assert b.claim(session.pk) is not None
 
 
 def test_a_take_that_is_followed_says_why_it_ended(a: DatabaseView, session: Session) -> None:
