@@ -1,6 +1,9 @@
 """An attempt to send a webhook is over in time, whatever the name server or the receiver do."""
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from lucid_sessions.recordings.webhooks import sending
+from tests.operations.processes import ROOT
 from tests.waiting import is_over_within
 
 # How long a receiver goes on if nobody hangs up, and what is short enough to know that it was hung up on.
@@ -58,6 +62,31 @@ def after(seconds: float, ask: Callable[..., Any]) -> Callable[..., Any]:
         return ask(*args, **kwargs)
 
     return later
+
+
+SENDER = """
+import sys
+from lucid_sessions.recordings.webhooks import sending
+print(sending.post(sys.argv[1], b"{}", headers={}, allowed=["127.0.0.0/8"], within=6.0).status)
+"""
+
+
+def test_the_time_in_which_we_stood_still_is_not_the_receivers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        command = [sys.executable, "-c", SENDER, url]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as sender:
+            taken, _ = server.accept()
+            with taken:
+                taken.recv(4096)
+                sender.send_signal(signal.SIGSTOP)
+                taken.sendall(b"HTTP/1.1 204 No ")
+                time.sleep(7.0)
+                sender.send_signal(signal.SIGCONT)
+                time.sleep(0.5)
+                taken.sendall(b"Content\r\n\r\n")
+                said, _ = sender.communicate()
+    assert said == "204\n"
 
 
 def test_a_slow_look_up_leaves_no_time_to_connect(monkeypatch: Any) -> None:

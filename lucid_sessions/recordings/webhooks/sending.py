@@ -18,11 +18,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lucid_sessions.errors import Refused
+from lucid_sessions.patience import Patience
 from recorder.addresses import Address, as_it_is, is_of_a_cloud
 
 CONNECT_SECONDS = 5.0
 # From the look-up to the last byte: what drips an answer byte by byte is cut off then.
 WHOLE_SECONDS = 15.0
+WATCHED_EVERY = 0.1
 READ_BYTES = 4096
 LONGEST_URL = 500
 
@@ -123,16 +125,10 @@ def post(
     """What the endpoint answered. NotDelivered when it did not, Refused when it may not be asked."""
     began = time.monotonic()
     target = parse(url, allowed=allowed)
-    address = _looked_up(target, allowed=allowed)
-    left = began + within - time.monotonic()
-    if left <= 0:
-        raise NotDelivered(f"no answer within {within:g} s")
-    connection = _Pinned(target, address, seconds=left)
-    # Each read has a limit of its own; this is the one for all of them together.
-    cut = threading.Timer(left, connection.cut)
-    cut.daemon = True
-    cut.start()
+    connection, over = _Pinned(target, Patience(within)), threading.Event()
+    threading.Thread(target=_watch, args=(connection, over), daemon=True).start()
     try:
+        connection.address = _looked_up(target, allowed=allowed)
         connection.putrequest("POST", target.path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"Host": target.authority, "Content-Length": str(len(body)), **headers}.items():
             connection.putheader(name, value)
@@ -142,14 +138,21 @@ def post(
         # An answer that was cut off may look like a short one that is whole.
         connection.require_whole()
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-        late = time.monotonic() - began >= within
-        why = f"no answer within {within:g} s" if late else _in_words(error)
+        why = f"no answer within {within:g} s" if connection.is_cut else _in_words(error)
         raise NotDelivered(why) from error
     finally:
-        cut.cancel()
+        over.set()
         connection.close()
     took = int((time.monotonic() - began) * 1000)
     return Answer(response.status, took, _seconds(response.getheader("Retry-After")))
+
+
+def _watch(connection: "_Pinned", over: threading.Event) -> None:
+    """Cut the connection off when its time is over, unless it is over before."""
+    while not over.wait(WATCHED_EVERY):
+        if connection.patience.is_over():
+            connection.cut()
+            return
 
 
 def _looked_up(target: Target, *, allowed: Sequence[str]) -> str:
@@ -166,33 +169,45 @@ def _looked_up(target: Target, *, allowed: Sequence[str]) -> str:
 
 
 class _Pinned(http.client.HTTPConnection):
-    """A connection to the address that was checked; the certificate is that of the name."""
+    """A connection to the address that was checked; the certificate is that of the name.
 
-    def __init__(self, target: Target, address: str, *, seconds: float) -> None:
-        super().__init__(target.host, target.port, timeout=seconds)
-        self._target, self._address, self._seconds = target, address, seconds
-        self._is_cut = False
+    Its reads have no limit of their own: whoever began it cuts it off.
+    """
+
+    def __init__(self, target: Target, patience: Patience) -> None:
+        super().__init__(target.host, target.port)
+        self.patience, self.address = patience, ""
+        self.is_cut = False
+        self._target = target
+        self._line: Any = None
 
     def connect(self) -> None:
         """Connect, and with https prove who is there."""
-        place = (self._address, self._target.port)
-        self.sock: Any = socket.create_connection(place, min(CONNECT_SECONDS, self._seconds))
-        if self._target.scheme == "https":
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self._target.host)
-        self.sock.settimeout(self._seconds)
-        # While it connected there was nothing yet that could be cut off.
         self.require_whole()
+        seconds = min(CONNECT_SECONDS, max(self.patience.left, WATCHED_EVERY))
+        line: Any = socket.create_connection((self.address, self._target.port), seconds)
+        secure = self._target.scheme == "https"
+        if secure:
+            line = ssl.create_default_context().wrap_socket(
+                line, server_hostname=self._target.host, do_handshake_on_connect=False
+            )
+        line.settimeout(None)
+        self.sock = self._line = line
+        # Until now there was nothing that could be cut off.
+        self.require_whole()
+        if secure:
+            line.do_handshake()
 
     def require_whole(self) -> None:
         """TimeoutError when it was cut off: what was read ends there, or nothing may be read any more."""
-        if self._is_cut:
+        if self.is_cut:
             raise TimeoutError
 
     def cut(self) -> None:
         """Whatever waits for this connection waits no longer."""
-        self._is_cut = True
+        self.is_cut = True
         with suppress(OSError, AttributeError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+            self._line.shutdown(socket.SHUT_RDWR)
 
 
 def _in_words(error: Exception) -> str:
