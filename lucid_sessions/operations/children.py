@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from lucid_sessions.patience import Patience
+
 LEASH = Path(__file__).with_name("leash.py")
 # Waits between restarts: doubling from the first to the longest, and from the first again after good health.
 FIRST_WAIT = 0.5
@@ -19,6 +21,7 @@ HEALTHY_SECONDS = 10.0
 LOG_BYTES = 16 * 1024 * 1024
 # What was killed is gone within milliseconds, or when the kernel lets it: nobody waits for ever.
 DYING_SECONDS = 10.0
+STOPPED_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Child:
     restarts: int = 0
     _running: "subprocess.Popen[bytes] | None" = None
     _began: float = 0.0
+    _seen: float = 0.0
     _wait: float = FIRST_WAIT
     _due: float = field(default=0.0)
 
@@ -69,15 +73,18 @@ class Child:
                 cwd=self.program.directory,
                 start_new_session=True,
             )
-        self._began = time.monotonic()
+        self._began = self._seen = time.monotonic()
 
     def ended(self) -> int | None:
         """Its exit status (negative: the signal that ended it), once; None while it runs or waits."""
-        if self._running is None or (status := self._running.poll()) is None:
+        if self._running is None:
+            return None
+        if (status := self._running.poll()) is None:
+            self._seen = time.monotonic()
             return None
         self._sweep()
         self._running = None
-        if time.monotonic() - self._began > HEALTHY_SECONDS:
+        if self._lasted:
             self._wait = FIRST_WAIT
         self._due = time.monotonic() + self._wait
         return status
@@ -85,8 +92,12 @@ class Child:
     @property
     def keeps_ending(self) -> bool:
         """True from its second restart in a row on, until it has run for a while."""
-        lasted = self._running is not None and time.monotonic() - self._began > HEALTHY_SECONDS
-        return self._wait > 2 * FIRST_WAIT and not lasted
+        return self._wait > 2 * FIRST_WAIT and not (self._running is not None and self._lasted)
+
+    @property
+    def _lasted(self) -> bool:
+        """Whether it was seen to run for a while: when we find it ended, that may be long ago."""
+        return self._seen - self._began > HEALTHY_SECONDS
 
     @property
     def wait(self) -> float:
@@ -113,14 +124,16 @@ class Child:
             self._running.terminate()
 
     def wait_stopped(self) -> bool:
-        """True when it stopped by itself within its bound; else it, and what it started, was killed."""
+        """True when it stopped by itself within its bound; else it, and what it started, was killed.
+
+        Time in which we stood still it may have had as little as we.
+        """
         if self._running is None:
             return True
-        try:
-            self._running.wait(self.program.stop_seconds)
-            in_time = True
-        except subprocess.TimeoutExpired:
-            in_time = False
+        patience = Patience(self.program.stop_seconds)
+        while self._running.poll() is None and not patience.is_over():
+            time.sleep(STOPPED_LOOK_SECONDS)
+        in_time = self._running.poll() is not None
         self.kill()
         return in_time
 

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from lucid_sessions.errors import Retryable
+from lucid_sessions.patience import Patience
 
 from .children import Child, Program
 
@@ -91,7 +92,7 @@ class Stack:
 
     def wait_until(self, ready: Callable[[], bool], *, what: str, seconds: float) -> None:
         """Return once `ready()`; Retryable when that takes too long, or when a program keeps ending."""
-        deadline = time.monotonic() + seconds
+        patience = Patience(seconds)
         while not ready():
             self.tend()
             for child in self.children:
@@ -99,7 +100,7 @@ class Stack:
                     raise Retryable(
                         f"{child.program.name} keeps ending: {child.last_words()}. See {child.log}."
                     )
-            if time.monotonic() > deadline:
+            if patience.is_over():
                 raise Retryable(f"{what} did not answer within {seconds:.0f} s.")
             time.sleep(TICK_SECONDS / 4)
 

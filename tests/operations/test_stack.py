@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lucid_sessions.errors import Retryable
-from lucid_sessions.operations.children import Program
+from lucid_sessions.operations.children import HEALTHY_SECONDS, Program
 from lucid_sessions.operations.stack import KEEP_ENDING, Stack
 from tests.operations.processes import ROOT, of_home
 from tests.waiting import PATIENCE, until
@@ -85,6 +86,62 @@ def test_a_program_that_dies_is_started_again_after_a_growing_wait(tmp_path: Pat
     waits = [line.split("again in ")[1].split(" s")[0] for line in said]
     assert waits == ["0.5", "1.0", "2.0"]
     assert all(line.startswith("frail ended with status 7") for line in said)
+
+
+def test_one_that_ended_while_nobody_looked_has_not_lasted_until_then(tmp_path: Path) -> None:
+    said: list[str] = []
+    frail = program(tmp_path, "frail", "raise SystemExit(7)")
+    with Stack([frail], logs=tmp_path, say=said.append) as stack:
+        stack.start()
+        tended(stack, lambda: len(said) == 3)
+        tended(stack, lambda: stack.child("frail").restarts == 3)
+        time.sleep(HEALTHY_SECONDS + 1)
+        assert stack.keep_ending == ["frail"]
+        tended(stack, lambda: len(said) == 4)
+    assert "again in 4.0 s" in said[3]
+
+
+LEISURELY = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), sys.exit(0)))
+open(sys.argv[1], "w").write("ready")
+time.sleep(600)
+"""
+STOPPING = """
+import os, sys
+from pathlib import Path
+from lucid_sessions.operations.children import Program
+from lucid_sessions.operations.stack import Stack
+home, command = Path(sys.argv[1]), (sys.executable, "-c", *sys.argv[2:])
+leisurely = Program("leisurely", command, dict(os.environ), home, stop_seconds=6.0)
+with Stack([leisurely], logs=home, say=print) as stack:
+    stack.start()
+    print(stack.child("leisurely").pid, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_what_stood_still_with_us_has_its_time_to_stop(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    command = [sys.executable, "-c", STOPPING, str(tmp_path), LEISURELY, str(ready)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as supervisor:
+        assert supervisor.stdout is not None
+        child = int(supervisor.stdout.readline())
+        until(lambda: ready.exists() and bool(ready.read_text()), "the program runs")
+        os.killpg(child, signal.SIGSTOP)
+        assert supervisor.stdin is not None
+        supervisor.stdin.write("\n")
+        supervisor.stdin.flush()
+        time.sleep(0.5)
+        supervisor.send_signal(signal.SIGSTOP)
+        time.sleep(7)
+        supervisor.send_signal(signal.SIGCONT)
+        time.sleep(0.5)
+        os.killpg(child, signal.SIGCONT)
+        said = supervisor.stdout.read()
+    assert said == ""
 
 
 def test_a_killed_program_is_reported_by_its_signal(tmp_path: Path) -> None:
