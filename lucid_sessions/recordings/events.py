@@ -55,6 +55,17 @@ class News:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Foretold:
+    """An event that is written down before what it tells of is done."""
+
+    event: UUID
+    kind: str
+    key: str
+    at: datetime
+    facts: dict[str, Any]
+
+
 def wanted() -> bool:
     """False while nobody is to be told anything, so that nothing needs to be written down."""
     return WebhookEndpoint.objects.filter(enabled__in=[True]).exists()
@@ -81,24 +92,27 @@ def note_if_wanted(kind: str, key: str, *, facts: dict[str, Any]) -> None:
         note(kind, key, facts=facts)
 
 
-def foretell(kind: str, chunk: Chunk, reason: str) -> UUID | None:
+def foretell(kind: str, chunk: Chunk, reason: str) -> Foretold | None:
     """Call it before the write that quarantines a chunk, and `came` after it; None: nobody wants to know."""
     if not wanted():
         return None
     facts: dict[str, Any] = {"session": str(chunk.session_id), "chunk": str(chunk.pk)}
     facts |= {"track": chunk.track, "sequence": chunk.sequence, "reason": reason[:500]}
-    return note(kind, f"{chunk.pk} {chunk.fence}", facts=facts, happened=False)
+    key, at = f"{chunk.pk} {chunk.fence}", timezone.now()
+    return Foretold(note(kind, key, facts=facts, at=at, happened=False), kind, key, at, facts)
 
 
-def came(event: UUID | None, *, true: bool) -> None:
+def came(foretold: Foretold | None, *, true: bool) -> None:
     """What was foretold has happened, or has not."""
-    if event is None:
-        return
+    if foretold is not None and not _came(foretold.event, true=true) and true:
+        # Who stood still in between was taken for dead, and what was foretold was forgotten.
+        note(foretold.kind, foretold.key, facts=foretold.facts, at=foretold.at)
+
+
+def _came(event: UUID, *, true: bool) -> bool:
+    """False when it was settled before."""
     rows = WebhookEvent.objects.filter(pk=event, happened=False)
-    if true:
-        rows.update(happened=True)
-    else:
-        rows.delete()
+    return bool(rows.update(happened=True) if true else rows.delete()[0])
 
 
 def settle_foretold() -> None:
@@ -106,7 +120,7 @@ def settle_foretold() -> None:
     doubtful = WebhookEvent.objects.filter(spread=False, happened=False, at__lt=timezone.now() - DOUBT)
     for event in doubtful[:PAGE]:
         there = Chunk.objects.filter(pk=event.facts.get("chunk"), quarantined_at__isnull=False)
-        came(event.pk, true=there.exists())
+        _came(event.pk, true=there.exists())
 
 
 def look(*, page: int = PAGE) -> int:

@@ -290,6 +290,25 @@ def test_what_was_foretold_and_left_in_doubt_is_found_out(world: Installation, r
     assert WebhookEvent.objects.count() == 1
 
 
+def test_what_comes_after_a_standstill_is_told_though_it_was_no_more_expected(
+    world: Installation, receiver: Receiver
+) -> None:
+    told(receiver, "chunk.quarantined")
+    chunk = Chunk.objects.filter(session=recorded_session(world)).first()
+    assert chunk is not None
+    Session.objects.update(news=False)
+    foretold = events.foretell(events.QUARANTINED, chunk, "why")
+    # Its process stands still; others look what came of it.
+    WebhookEvent.objects.update(at=timezone.now() - timedelta(minutes=2))
+    deliveries.tick()
+    assert WebhookEvent.objects.count() == 0
+    Chunk.objects.filter(pk=chunk.pk).update(quarantined_at=timezone.now())
+    for _ in range(2):
+        events.came(foretold, true=True)
+        deliveries.tick()
+    assert kinds(receiver) == ["chunk.quarantined"]
+
+
 def test_warnings_and_refusals_are_told_once(world: Installation, receiver: Receiver, settings: Any) -> None:
     told(receiver, "quota.warning", "retention.warning", "recording.refused")
     session = sealed_session(world)
