@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from recorder.clock import boot_ms
 from recorder.errors import RecorderError, SourceAway, SourceLost, SourceOver, Trouble
 from recorder.importing import FileImport
 from recorder.live import LiveRecording
@@ -96,7 +97,7 @@ def _record(orders: Orders, mailbox: Mailbox, *, reporter: Reporter) -> Outcome:
             outcome, end_us = _finish(recording, _run(recording, mailbox, orders=orders))
             outcome = replace(outcome, reason=outcome.reason + _doubt(source))
             facts = recording.facts()
-        facts["end_us"] = end_us
+        facts |= {"end_us": end_us, "ended_boot_ms": boot_ms()}
         outcome = replace(outcome, reason=without_password(outcome.reason, orders.access.secret))
         outcome = _close(take, outcome, end_us=end_us)
     reporter.tell(outcome.ending, reason=outcome.reason, **facts, **({"lost": True} if outcome.lost else {}))

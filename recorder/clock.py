@@ -14,6 +14,11 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def boot_ms() -> int:
+    """Milliseconds since this boot, those of sleep too: a moment that other processes here can place."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
 def us_of(ticks: int, timescale: int = TICKS) -> int:
     """Microseconds of a tick, rounded down: equal ticks give equal names."""
     return ticks * 1_000_000 // timescale

@@ -7,6 +7,7 @@ asks again.
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -18,6 +19,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused, Tampered
+from recorder.clock import boot_ms
 from recorder.names import COUNTER_BITS
 from recorder.settings import Settings
 from recorder.sources import RECONNECTED
@@ -207,7 +209,7 @@ class DatabaseView:
             for row in Take.objects.filter(session=session, number=take, ended_at__isnull=True):
                 self._end(row, reason=event.reason)
             if self._is_newest(session, take):
-                self._over(session, reason=event.reason if event.kind == "failed" else "")
+                self._over(session, reason=event.reason if event.kind == "failed" else "", at=_when(event))
         if event.reason:
             log.info("recorder", session=str(session), take=take, kind=event.kind, reason=event.reason)
 
@@ -259,17 +261,24 @@ class DatabaseView:
         rows = Take.objects.filter(pk=take.pk, ended_at__isnull=True, **still)
         return rows.update(ended_at=timezone.now(), reason=reason) == 1
 
-    def _over(self, session: UUID, *, reason: str) -> None:
+    def _over(self, session: UUID, *, reason: str, at: datetime | None = None) -> None:
         for take in Take.objects.filter(session=session, ended_at__isnull=True):
             self._take_over(take)
         changes = {"reason": reason} if reason else {}
         Session.objects.filter(pk=session, status__in=LIVE).update(
             status=Status.PROCESSING,
             desired=Desired.STOP,
-            ended_at=timezone.now(),
+            ended_at=at or timezone.now(),
             **CHANGED,
             **changes,
         )
+
+
+def _when(event: Event) -> datetime:
+    """When it was over as wished: to hear of it, and to be heard by the database, may have taken a while."""
+    now, told = timezone.now(), event.facts.get("ended_boot_ms")
+    late_ms = max(0, boot_ms() - told) if event.kind == "ended" and told else 0
+    return now - timedelta(milliseconds=late_ms)
 
 
 def _without(tracks: frozenset[str], config: Settings) -> Settings:

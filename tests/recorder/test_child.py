@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from recorder.clock import boot_ms
 from recorder.errors import SpoolBusy
 from recorder.orders import Missing
 from recorder.recovery import recover, unclosed
@@ -38,6 +39,7 @@ def files(child: Child) -> set[str]:
 
 
 def test_a_stopped_recording_begins_at_zero_has_no_hole_and_is_closed(spool: Spool) -> None:
+    began_ms = boot_ms()
     with Child(spool, SMALL) as child:
         until(lambda: child.frames() > 8)
         assert child.end("stop") == 0
@@ -47,7 +49,10 @@ def test_a_stopped_recording_begins_at_zero_has_no_hole_and_is_closed(spool: Spo
     closed = spool.closed(child.directory)["screen"]
     assert (closed.last_counter, closed.reason, closed.ending) == (len(found), "stopped", "ended")
     assert closed.end_us == found[-1].end_us
-    assert child.heard("ended")["facts"]["end_us"] == closed.end_us
+    said = child.heard("ended")["facts"]
+    assert said["end_us"] == closed.end_us
+    # After its last picture, and before now.
+    assert 0 <= boot_ms() - said["ended_boot_ms"] <= boot_ms() - began_ms
     assert ".part" not in files(child)
 
 

@@ -19,7 +19,7 @@ from lucid_sessions.recordings.lifecycle import Desired, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, RecorderHost, Session, Take
 from lucid_sessions.recordings.silence import Listener
 from lucid_sessions.recordings.verification import verify
-from recorder.clock import boot_id
+from recorder.clock import boot_id, boot_ms
 from recorder.continuation import account_for_the_end
 from recorder.names import ClosedMarker
 from recorder.recovery import recover
@@ -167,6 +167,19 @@ def test_a_host_that_was_followed_moves_the_session_no_more(
     session.refresh_from_db()
     assert (session.status, session.desired, session.reason) == before
     assert Take.objects.get(session=session, number=2).ended_at is None
+
+
+def test_a_session_ended_when_its_recorder_says_however_late_that_is_heard(
+    a: DatabaseView, session: Session
+) -> None:
+    a.claim(session.pk)
+    Session.objects.update(started_at=timezone.now() - timedelta(minutes=3))
+    over = timezone.now() - timedelta(minutes=1)
+    a.report(session.pk, 1, Event("ended", "stopped", {"frames": 9, "ended_boot_ms": boot_ms() - 60_000}))
+    session.refresh_from_db()
+    assert session.ended_at is not None
+    assert abs(session.ended_at - over) < timedelta(seconds=30)
+    assert session.statistics == {"frames": 9, "take": 1, "dropped_earlier": 0}
 
 
 def test_what_earlier_takes_dropped_is_not_forgotten_nor_counted_twice(
