@@ -40,8 +40,9 @@ class BearerAuthentication(JWTAuthentication):
         known = _known.get(key)
         if known is not None and known[0] > time.monotonic():
             return known[1], known[2]
+        asked = time.monotonic()
         user, auth = self._looked_up(raw)
-        _remember(key, user, auth)
+        _remember(key, user, auth, asked=asked)
         return user, auth
 
     def get_raw_token(self, header: bytes) -> bytes | None:
@@ -62,18 +63,19 @@ class BearerAuthentication(JWTAuthentication):
         return self.get_user(token), token
 
 
-def _remember(key: bytes, user: Any, auth: Any) -> None:
-    seconds = settings.LUCID_TOKEN_CACHE_SECONDS
+def _remember(key: bytes, user: Any, auth: Any, *, asked: float) -> None:
+    # From when it was asked: on a machine that stood still the answer is old when it is read.
+    until, now = asked + settings.LUCID_TOKEN_CACHE_SECONDS, time.monotonic()
     if isinstance(auth, dict) or hasattr(auth, "payload"):
-        seconds = min(seconds, auth["exp"] - time.time())
-    if seconds <= 0:
+        until = min(until, now + auth["exp"] - time.time())
+    if until <= now:
         return
     # What each request asks of the user is looked up once, and stays with the object.
     user.get_all_permissions()
     sees_all(user)
     if len(_known) >= MOST_KNOWN:
         _known.clear()
-    _known[key] = (time.monotonic() + seconds, user, auth)
+    _known[key] = (until, user, auth)
 
 
 def forget_all() -> None:

@@ -1,8 +1,10 @@
 """What a process remembers is never older than what it shows it for, and never shown to the wrong user."""
 
+import time
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from lucid_sessions.recordings.installation import Installation
 
@@ -35,6 +37,29 @@ def test_what_one_user_has_seen_another_does_not(operator: Any) -> None:
     stranger = client_of(person("session_viewer"))
     assert stranger.get(address).status_code == 404
     assert stranger.get(URL).json()["items"] == []
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_token_is_believed_from_when_it_was_asked_for(settings: Any) -> None:
+    settings.LUCID_TOKEN_CACHE_SECONDS = 4.0
+
+    def after_a_standstill(execute: Any, *query: Any) -> Any:
+        answer = execute(*query)
+        time.sleep(5.0)
+        return answer
+
+    fresh = client_of(user := person("session_viewer"))
+    with connection.execute_wrapper(once(after_a_standstill)):
+        assert fresh.get(URL).status_code == 200
+    user.is_active = False
+    user.save()
+    assert fresh.get(URL).status_code == 401
+
+
+def once(wrapper: Any) -> Any:
+    """The wrapper around the first query, and nothing around the others."""
+    rest = [wrapper]
+    return lambda execute, *query: rest.pop()(execute, *query) if rest else execute(*query)
 
 
 def test_a_remembered_page_costs_one_query(operator: Any, django_assert_num_queries: Any) -> None:
