@@ -3,6 +3,7 @@
 Until somebody says so, its sessions wait: a host that is merely cut off finishes its work when it returns.
 """
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,10 +12,12 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused
+from lucid_sessions.patience import Patience
 
 from . import shredding
 from .lifecycle import ARCHIVED, STAGES, State, Status
 from .models import Chunk, RecorderHost, Session, Take
+from .silence import PATIENCE_SECONDS
 
 # A recorder says every few seconds that it lives; nobody's clock is this far ahead.
 SILENT = timedelta(seconds=30)
@@ -52,6 +55,16 @@ def declare(spool: str) -> GivenUp:
     )
     wait_no_more([spool])
     return done
+
+
+def listen(spool: str) -> None:
+    """Return as soon as the host of that spool was heard from, or after a while in which it could have been.
+
+    Until just now it may have stood still, or the database, so that nobody could be heard from.
+    """
+    patience = Patience(PATIENCE_SECONDS)
+    while not lives(spool) and not patience.is_over():
+        time.sleep(0.2)
 
 
 def lives(spool: str) -> bool:

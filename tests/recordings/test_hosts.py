@@ -3,11 +3,15 @@
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused
@@ -103,6 +107,27 @@ def test_who_could_not_look_gives_the_others_time_to_be_heard(
     assert b.claim(session.pk) is None
     a.beat()
     assert b.claim(session.pk) is None
+
+
+def test_a_host_that_stood_still_is_listened_to_before_it_is_given_up(
+    a: DatabaseView, session: Session
+) -> None:
+    a.claim(session.pk)
+    _silence(session)
+    with ThreadPoolExecutor(1) as beside:
+        beating = beside.submit(_beat_soon, a)
+        said = StringIO()
+        with pytest.raises(SystemExit):
+            call_command("lost_host", a.spool.identity, stderr=said)
+        beating.result()
+    assert "it is not lost" in said.getvalue()
+    assert Take.objects.get(session=session).ended_at is None
+
+
+def _beat_soon(host: DatabaseView) -> None:
+    time.sleep(1.0)
+    host.beat()
+    connection.close()
 
 
 def test_who_stays_silent_after_a_standstill_is_followed(

@@ -17,6 +17,7 @@ class Command(Base):
         parser.add_argument("spool", help="the eight digits in the spool's file `id`, and on its takes")
 
     def run(self, options: dict[str, Any]) -> int:
+        lost_hosts.listen(options["spool"])
         given_up = lost_hosts.declare(options["spool"])
         self.tell(
             f"Spool {options['spool']} is given up: {given_up.chunks} chunks are named as missing, "

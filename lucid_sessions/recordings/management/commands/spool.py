@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from lucid_sessions.errors import Refused
-from lucid_sessions.recordings import adoption, hints
+from lucid_sessions.recordings import adoption, hints, lost_hosts
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import CHECK_FAILED, DONE
 from lucid_sessions.recordings.management.command import Command as Base
@@ -38,6 +38,7 @@ class Command(Base):
         if not spool:
             raise Refused("Say which: `manage.py spool list` shows them.")
         hints.connect()
+        lost_hosts.listen(spool)
         done = adoption.adopt(installation(), spool)
         self.tell(
             f"Spool {spool} is adopted: {done.segments} segments, {done.markers} markers, "
