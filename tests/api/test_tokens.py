@@ -1,8 +1,10 @@
 """Signing in, refreshing, signing out: a refresh token works once."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from lucid_sessions.access import tokens
@@ -52,6 +54,15 @@ def test_a_wrong_password_is_401_with_a_problem_document() -> None:
     assert answer["Content-Type"] == "application/problem+json"
     assert answer["WWW-Authenticate"].startswith("Bearer")
     assert answer.json()["code"] == "LUCID_ERR_1001"
+
+
+def test_a_refresh_token_works_once_also_for_one_who_stood_still_past_its_end() -> None:
+    person("session_viewer")
+    first = sign_in()
+    assert refresh(first["refresh"]).status_code == 200
+    # This one found it good while it was, and goes on a minute after its end.
+    RevokedToken.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
+    assert refresh(first["refresh"]).status_code == 401
 
 
 def test_a_refresh_token_works_once() -> None:
