@@ -5,14 +5,20 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from lucid_sessions.patience import Patience
+
 Answer = TypeVar("Answer")
+
+
+WATCHED_EVERY = 0.1
+LONGEST_STEP = 0.5
 
 
 class Watched(Generic[Answer]):
     """The latest answer of a question that may hang.
 
     At most one thread asks at a time. A question that has hung for `patience` seconds counts as answered
-    by `otherwise`, and so does one that was never answered.
+    by `otherwise`, and so does one that was never answered. Time in which we stood still is not counted.
     """
 
     def __init__(
@@ -33,7 +39,8 @@ class Watched(Generic[Answer]):
         self._lock = threading.Lock()
         self._answer = otherwise
         self._due = -1e9
-        self._asked = -1e9
+        self._question = 0
+        self._is_watched = self._hangs = False
         self._done = threading.Event()
         self._done.set()
 
@@ -43,7 +50,8 @@ class Watched(Generic[Answer]):
             now = time.monotonic()
             if not self._done.is_set() or now < self._due:
                 return
-            self._asked = now
+            self._question += 1
+            self._is_watched = self._hangs = False
             self._done.clear()
         try:
             threading.Thread(target=self._look, name="watched", daemon=True).start()
@@ -53,10 +61,30 @@ class Watched(Generic[Answer]):
     def latest(self, *, within: float) -> Answer:
         """The answer, after waiting at most `within` seconds for a fresh one."""
         self.begin()
-        self._done.wait(max(0.0, within))
+        if not self._done.wait(max(0.0, within)):
+            self._watch()
         with self._lock:
-            hanging = not self._done.is_set() and time.monotonic() - self._asked > self._patience
-            return self._otherwise if hanging else self._answer
+            return self._otherwise if self._hangs else self._answer
+
+    def _watch(self) -> None:
+        """From now on somebody counts how long this question takes."""
+        with self._lock:
+            if self._is_watched or self._done.is_set():
+                return
+            self._is_watched = True
+            watcher = threading.Thread(target=self._count, args=(self._question,), daemon=True)
+        try:
+            watcher.start()
+        except RuntimeError:  # no room for one more just now
+            self._hangs = True
+
+    def _count(self, question: int) -> None:
+        patience = Patience(self._patience, longest_step=LONGEST_STEP)
+        while not self._done.wait(WATCHED_EVERY) and question == self._question:
+            if patience.is_over():
+                with self._lock:
+                    self._hangs = question == self._question and not self._done.is_set()
+                return
 
     def _look(self) -> None:
         began = time.monotonic()
@@ -68,6 +96,6 @@ class Watched(Generic[Answer]):
 
     def _note(self, answer: Answer, *, took: float) -> None:
         with self._lock:
-            self._answer = answer
+            self._answer, self._hangs = answer, False
             self._due = time.monotonic() + max(self._fresh, self._rest * took)
             self._done.set()

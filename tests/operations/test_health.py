@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -23,6 +26,7 @@ from lucid_sessions.operations.background import Watched
 from lucid_sessions.operations.children import Child, Program
 from lucid_sessions.operations.health import Health
 from lucid_sessions.operations.stack import KEEP_ENDING
+from tests.operations.processes import ROOT
 from tests.waiting import until
 
 # The specification names the database by its kind.
@@ -31,6 +35,41 @@ STORE = "mongodb" if settings.MONGO else "database"
 
 def service(**checks: Callable[[], bool]) -> Health:
     return Health(checks, service="chunk-processor")
+
+
+ASKER = """
+import os, sys, time
+from lucid_sessions.operations.background import Watched
+thing = Watched(lambda: sys.stdin.readline() == "well\\n", otherwise=False, fresh=0.0)
+assert thing.latest(within=300.0)
+thing.latest(within=0.0)  # this question is not answered any more
+print("asked", flush=True)
+last = time.monotonic()
+while time.monotonic() - last < 1.0:
+    last = time.monotonic()
+    time.sleep(0.02)
+print(thing.latest(within=0.0), flush=True)
+while thing.latest(within=0.0):
+    time.sleep(0.02)
+print("hangs", flush=True)
+os._exit(0)
+"""
+
+
+def test_a_standstill_of_our_own_makes_nobody_hang() -> None:
+    command = [sys.executable, "-c", ASKER]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as asker:
+        assert asker.stdin is not None
+        assert asker.stdout is not None
+        asker.stdin.write("well\n")
+        asker.stdin.flush()
+        assert asker.stdout.readline() == "asked\n"
+        asker.send_signal(signal.SIGSTOP)
+        time.sleep(3.0)
+        asker.send_signal(signal.SIGCONT)
+        assert asker.stdout.read().split() == ["True", "hangs"]
 
 
 def test_health_names_the_service_and_the_time() -> None:
