@@ -4,9 +4,12 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from uuid import uuid4
 
 import pytest
@@ -42,6 +45,38 @@ class Later:
         self.passed += passes
 
 
+@dataclass
+class Here:
+    """A recording of a stream in this process, which does as it is told by `say`."""
+
+    source: RtspSource
+    mailbox: Mailbox
+    take: Take
+    recording: StreamRecording
+    _orders: TextIO
+
+    def say(self, word: str) -> None:
+        print(word, file=self._orders)
+
+
+@contextmanager
+def recording_here(film: Path, spool: Spool, lines: list[bytes]) -> Iterator[Here]:
+    reading, writing = os.pipe()
+    with (
+        sending(film) as (port, _),
+        open(reading) as said,  # noqa: PTH123 -- a pipe's ends
+        open(writing, "w", buffering=1) as say,  # noqa: PTH123
+    ):
+        orders = Orders(uuid4(), 1, str(spool.root), f"rtsp://127.0.0.1:{port}/live", ONE_SECOND, "here")
+        source = open_source(orders.source, orders.settings, access=ACCESS)
+        assert isinstance(source, RtspSource)
+        with closing(source):
+            mailbox, take = Mailbox(said, on_stop=lambda: None), Take(spool, orders.session, take=1)
+            reporter = Reporter(lines.append, on_broken=lambda: None)
+            recording = StreamRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
+            yield Here(source, mailbox, take, recording, say)
+
+
 def test_a_stream_that_is_paused_before_it_began_waits_and_begins_when_it_goes_on(
     tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,22 +88,10 @@ def test_a_stream_that_is_paused_before_it_began_waits_and_begins_when_it_goes_o
         kinds: list[Any] = [json.loads(line)["kind"] for line in list(lines)]
         return [kind for kind in kinds if kind != "heartbeat"]
 
-    reading, writing = os.pipe()
-    with (
-        sending(film) as (port, _),
-        open(reading) as said,  # noqa: PTH123 -- a pipe's ends
-        open(writing, "w", buffering=1) as say,  # noqa: PTH123
-    ):
-        orders = Orders(uuid4(), 1, str(spool.root), f"rtsp://127.0.0.1:{port}/live", ONE_SECOND, "here")
-        source = open_source(orders.source, orders.settings, access=ACCESS)
-        assert isinstance(source, RtspSource)
-        mailbox = Mailbox(said, on_stop=lambda: None)
-        print("pause", file=say)
-        until(lambda: mailbox.command == "pause")
-        reporter = Reporter(lines.append, on_broken=lambda: None)
-        take = Take(spool, orders.session, take=1)
-        recording = StreamRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
-        thread = threading.Thread(target=lambda: ended.append(recording.run()))
+    with recording_here(film, spool, lines) as here:
+        here.say("pause")
+        until(lambda: here.mailbox.command == "pause")
+        thread = threading.Thread(target=lambda: ended.append(here.recording.run()))
         thread.start()
         until(lambda: told() == ["paused"])
         for _ in range(2):
@@ -77,15 +100,14 @@ def test_a_stream_that_is_paused_before_it_began_waits_and_begins_when_it_goes_o
             # It has gone round, and found that it is later.
             until(lambda beats=beats: (not clock.passes and len(lines) > beats) or not thread.is_alive())
         assert (told(), thread.is_alive()) == (["paused"], True)
-        print("resume", file=say)
+        here.say("resume")
         until(lambda: list(spool.segments()))
-        print("stop", file=say)
+        here.say("stop")
         thread.join(PATIENCE)
-        take.close(recording.finish(), reason="stopped", ending="ended")
-        source.close()
+        here.take.close(here.recording.finish(), reason="stopped", ending="ended")
     assert (ended, told()) == (["stopped"], ["paused", "recording"])
-    assert segments(spool, take.directory)[0][1].start_us == 0
-    assert spool.gaps(take.directory) == []
+    assert segments(spool, here.take.directory)[0][1].start_us == 0
+    assert spool.gaps(here.take.directory) == []
 
 
 def test_a_take_that_is_paused_before_it_went_on_tells_what_was_missing_and_what_was_paused(
@@ -126,33 +148,23 @@ def test_what_came_in_a_pause_is_not_recorded_because_a_stop_ends_it(
 ) -> None:
     spool, clock = Spool(tmp_path / "spool"), Later()
     monkeypatch.setattr(streaming, "time", clock)
-    reading, writing = os.pipe()
-    with (
-        sending(film) as (port, _),
-        open(reading) as said,  # noqa: PTH123 -- a pipe's ends
-        open(writing, "w", buffering=1) as say,  # noqa: PTH123
-    ):
-        orders = Orders(uuid4(), 1, str(spool.root), f"rtsp://127.0.0.1:{port}/live", ONE_SECOND, "here")
-        source = open_source(orders.source, orders.settings, access=ACCESS)
-        assert isinstance(source, RtspSource)
-        mailbox, take = Mailbox(said, on_stop=lambda: None), Take(spool, orders.session, take=1)
-        reporter = Reporter(lambda _: None, on_broken=lambda: None)
-        recording = StreamRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
-        print("pause", file=say)
-        until(lambda: mailbox.command == "pause")
+    with recording_here(film, spool, []) as here:
+        here.say("pause")
+        until(lambda: here.mailbox.command == "pause")
 
         def stop_behind_a_key_frame(_seconds: float) -> None:
             until(
                 lambda: [
-                    one for *_, one in list(source._waiting) if one.stream.type == "video" and one.is_keyframe
+                    one
+                    for *_, one in list(here.source._waiting)
+                    if one.stream.type == "video" and one.is_keyframe
                 ]
             )
-            mailbox.stop("stopped", ending="ended")
+            here.mailbox.stop("stopped", ending="ended")
 
         monkeypatch.setattr(clock, "sleep", stop_behind_a_key_frame)
-        assert recording.run() == "stopped"
-        assert recording.finish() == 0
-        source.close()
+        assert here.recording.run() == "stopped"
+        assert here.recording.finish() == 0
     assert list(spool.segments()) == []
 
 
@@ -160,31 +172,18 @@ def test_a_stream_that_sends_no_key_frame_after_a_pause_is_lost_and_tried_again(
     tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = Spool(tmp_path / "spool")
-    reading, writing = os.pipe()
-    with (
-        sending(film) as (port, _),
-        open(reading) as said,  # noqa: PTH123 -- a pipe's ends
-        open(writing, "w", buffering=1) as say,  # noqa: PTH123
-        ThreadPoolExecutor() as pool,
-    ):
-        orders = Orders(uuid4(), 1, str(spool.root), f"rtsp://127.0.0.1:{port}/live", ONE_SECOND, "here")
-        source = open_source(orders.source, orders.settings, access=ACCESS)
-        assert isinstance(source, RtspSource)
-        mailbox, take = Mailbox(said, on_stop=lambda: None), Take(spool, orders.session, take=1)
-        reporter = Reporter(lambda _: None, on_broken=lambda: None)
-        recording = StreamRecording(take, orders, source=source, mailbox=mailbox, reporter=reporter)
-        ran = pool.submit(recording.run)
+    with recording_here(film, spool, []) as here, ThreadPoolExecutor() as pool:
+        ran = pool.submit(here.recording.run)
         until(lambda: list(spool.segments()))
-        print("pause", file=say)
-        until(lambda: paused_since(take.directory))
+        here.say("pause")
+        until(lambda: paused_since(here.take.directory))
         monkeypatch.setattr(streaming, "FIRST_PICTURE_WITHIN", 0.1)  # an epoch begins half a second after one
-        print("resume", file=say)
+        here.say("resume")
         try:
             with pytest.raises(SourceLost, match="No key frame"):
                 ran.result(PATIENCE)
         finally:
-            print("stop", file=say)
-        take.close(recording.finish(), reason="lost", ending="interrupted")
-        source.close()
-    (gap,) = [gap for gap in spool.gaps(take.directory) if gap.track == "screen"]
-    assert (gap.reason, gap.to_us) == ("paused", spool.closed(take.directory)["screen"].end_us)
+            here.say("stop")
+        here.take.close(here.recording.finish(), reason="lost", ending="interrupted")
+    (gap,) = [gap for gap in spool.gaps(here.take.directory) if gap.track == "screen"]
+    assert (gap.reason, gap.to_us) == ("paused", spool.closed(here.take.directory)["screen"].end_us)

@@ -3,11 +3,13 @@
 import json
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import call_command
@@ -15,13 +17,12 @@ from django.db import connection
 from django.utils import timezone
 
 from lucid_sessions.errors import Refused
-from lucid_sessions.recordings import intake, lost_hosts, reconcile, scrub, sessions, shredding
+from lucid_sessions.recordings import intake, lost_hosts, reconcile, scrub, sessions, shredding, silence
 from lucid_sessions.recordings.completeness import NEVER_CLOSED
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Desired, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, RecorderHost, Session, Take
-from lucid_sessions.recordings.silence import Listener
 from lucid_sessions.recordings.verification import verify
 from recorder.clock import boot_id, boot_ms
 from recorder.continuation import account_for_the_end
@@ -32,7 +33,6 @@ from recorder.take import Stamp
 from tests import factories
 from tests.factories import SEGMENT_US
 from tests.recordings import archived
-from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -94,18 +94,29 @@ def test_a_silent_host_and_one_whose_clock_ran_ahead_are_followed(
     assert tenure.take == 2
 
 
+@pytest.fixture
+def pass_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Hosts count the time in which they listen by a clock that goes on when it is told."""
+    clock = SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(silence, "time", clock)
+    return lambda seconds: setattr(clock, "now", clock.now + seconds)
+
+
 def test_who_could_not_look_gives_the_others_time_to_be_heard(
-    a: DatabaseView, b: DatabaseView, session: Session
+    a: DatabaseView, b: DatabaseView, session: Session, pass_seconds: Callable[[float], None]
 ) -> None:
-    b.others = Listener(patience=0.5)
     a.claim(session.pk)
     b.wanted()
     # The database was away, or all machines stood still: nobody could renew a lease, and b looks first.
-    time.sleep(1.0)
+    pass_seconds(silence.PATIENCE_SECONDS + 1)
     _silence(session)
     assert session.pk not in {one.session for one in b.wanted()}
     assert b.claim(session.pk) is None
     a.beat()
+    pass_seconds(silence.PATIENCE_SECONDS - 1)
+    assert b.claim(session.pk) is None
+    pass_seconds(2)
     assert b.claim(session.pk) is None
 
 
@@ -131,14 +142,17 @@ def _beat_soon(host: DatabaseView) -> None:
 
 
 def test_who_stays_silent_after_a_standstill_is_followed(
-    a: DatabaseView, b: DatabaseView, session: Session
+    a: DatabaseView, b: DatabaseView, session: Session, pass_seconds: Callable[[float], None]
 ) -> None:
-    b.others = Listener(patience=0.5)
     a.claim(session.pk)
     b.wanted()
-    time.sleep(1.0)
+    pass_seconds(silence.PATIENCE_SECONDS + 1)
     _silence(session)
-    until(lambda: session.pk in {one.session for one in b.wanted()}, "the silent host is followed")
+    wanted = []
+    for seconds in (0, silence.PATIENCE_SECONDS - 1, 2):
+        pass_seconds(seconds)
+        wanted.append(session.pk in {one.session for one in b.wanted()})
+    assert wanted == [False, False, True]
     assert b.claim(session.pk) is not None
 
 
