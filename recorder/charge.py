@@ -14,6 +14,7 @@ from recorder.continuation import account_for_the_end, orders_for
 from recorder.errors import RecorderError
 from recorder.keeper import Keeper, News, describe_exit
 from recorder.recovery import recover
+from recorder.silence import Silence
 from recorder.spool import Spool
 from recorder.take import Progress
 from recorder.view import NO_TAKE, Event, EventKind, NotYet, View, Wanted
@@ -71,7 +72,7 @@ class Charge:
         self._last_words: News | None = None
         self._restarts = self._segments = 0
         self._not_before = self._next_statistics = 0.0
-        self._asked_to_end: float | None = None
+        self._ending: Silence | None = None  # since it was asked to end
         self._refused = False
 
     @property
@@ -103,17 +104,12 @@ class Charge:
         """The supervisor ends: have the child close its take so that another can continue."""
         self._ask("interrupt")
 
-    def excuse(self) -> None:
-        """The supervisor itself was stopped for a while: silence until now means nothing."""
-        if self.keeper is not None:
-            self.keeper.heard = time.monotonic()
-
     def _ask(self, word: str) -> None:
-        if self.keeper is None or self._asked_to_end is not None:
+        if self.keeper is None or self._ending is not None:
             return
         self.keeper.say(word)
         if word in ("stop", "interrupt"):
-            self._asked_to_end = time.monotonic()
+            self._ending = Silence()
 
     def _start(self, wanted: Wanted, room: Callable[[], str | None]) -> None:
         self._not_before = time.monotonic() + 1  # whatever it is that comes to nothing now
@@ -130,7 +126,7 @@ class Charge:
             tenure = None
         if tenure is None:
             return
-        self._refused, self._finished, self._asked_to_end = False, None, None
+        self._refused, self._finished, self._ending = False, None, None
         self._last_words, self._segments = None, 0
         try:
             orders = orders_for(
@@ -196,10 +192,10 @@ class Charge:
 
     def _fault_of(self, keeper: Keeper) -> str:
         """What a recorder does for which it is to be killed; empty for one that does well."""
-        policy = self._desk.policy
-        if self._asked_to_end is None:
-            return "is silent" if keeper.silent_for() > policy.stale_after else ""
-        spent, silent = time.monotonic() - self._asked_to_end, keeper.silent_for()
+        policy, silent = self._desk.policy, keeper.silent_for()
+        if self._ending is None:
+            return "is silent" if silent > policy.stale_after else ""
+        spent = self._ending.seconds()
         is_stuck = min(spent, silent) > policy.stop_within or spent > policy.stop_at_last
         return "does not end" if is_stuck else ""
 

@@ -17,6 +17,7 @@ from threading import Thread
 from typing import Any
 
 from recorder.orders import Orders
+from recorder.silence import Silence
 from recorder.xvfb import forget
 
 # What a child needs to find libraries and displays; passwords in the supervisor's environment stay here.
@@ -61,7 +62,7 @@ class Keeper:
         )
         assert self._child.stdin is not None  # noqa: S101 -- asked for above
         os.set_blocking(self._child.stdin.fileno(), False)
-        self.started = self.heard = time.monotonic()
+        self.started, self._silence = time.monotonic(), Silence()
         self._news: deque[News] = deque()
         self._said: dict[str, str] = {}
         self._reader = Thread(target=self._listen, name=f"child {self._child.pid}", daemon=True)
@@ -92,8 +93,8 @@ class Keeper:
             yield self._news.popleft()
 
     def silent_for(self) -> float:
-        """Seconds since the child was last heard."""
-        return time.monotonic() - self.heard
+        """Seconds since the child was last heard, for whoever asks often."""
+        return self._silence.seconds()
 
     def kill(self) -> None:
         """End it at once."""
@@ -112,7 +113,7 @@ class Keeper:
     def _listen(self) -> None:
         assert self._child.stdout is not None  # noqa: S101 -- asked for in __init__
         for line in self._child.stdout:
-            self.heard = time.monotonic()
+            self._silence.broken()
             with contextlib.suppress(ValueError, TypeError):
                 self._news.append(News(**json.loads(line)))
 

@@ -38,7 +38,6 @@ ASK_EVERY = 0.4
 BEAT_EVERY = 2.0
 RESERVE_EVERY = 30.0
 LAST_REPORTS_WITHIN = 3.0
-STALLED_AFTER = 2.0
 
 
 class Supervisor:
@@ -82,18 +81,13 @@ class Supervisor:
         busy = f"Another recorder supervisor works on the spool {self._spool.root}. Stop it first."
         with Lock(self._spool.root / "supervisor.lock", busy=busy):
             self._unclosed = set(unclosed(self._spool))
-            last = time.monotonic()
             while not self._stopping:
-                self._step(stalled=time.monotonic() - last > STALLED_AFTER)
-                last = time.monotonic()
+                self._step()
                 time.sleep(STEP)
             self._close()
 
-    def _step(self, *, stalled: bool) -> None:
+    def _step(self) -> None:
         now = time.monotonic()
-        if stalled:
-            for charge in self._charges.values():
-                charge.excuse()
         if now >= self._next_beat:
             self._next_beat = now + BEAT_EVERY
             self._beat()

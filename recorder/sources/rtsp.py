@@ -23,6 +23,7 @@ from av.error import ExitError, FFmpegError, HTTPUnauthorizedError
 from av.video.codeccontext import VideoCodecContext
 
 from recorder.errors import BadSource, RecorderError, SourceAway, SourceLost
+from recorder.silence import Silence
 from recorder.sources.file import MediaStream, sound_stream, timescale_of
 from recorder.sources.reach import Endpoint, resolve
 from recorder.sources.reorder import with_decode_times
@@ -58,7 +59,7 @@ class RtspSource:
         self._waiting: deque[Arrival] = deque()
         self._trouble: RecorderError | None = None
         self._reason = "ended the stream"
-        self._heard = time.monotonic()
+        self._silence = Silence()
         self._over = Event()
         self._thread = Thread(target=self._follow, name="rtsp", daemon=True)
         self._thread.start()
@@ -80,7 +81,7 @@ class RtspSource:
             yield self._waiting.popleft()
         if self._trouble is not None:
             raise self._trouble
-        if time.monotonic() - self._heard > ANSWER_WITHIN:  # the library is more patient
+        if self._silence.seconds() > ANSWER_WITHIN:
             raise SourceLost(f"{self._target.place} {SILENT}.")
 
     def end(self) -> None:
@@ -100,7 +101,7 @@ class RtspSource:
                 if len(self._waiting) > MOST_WAITING:
                     self._reason = "sends faster than can be recorded here"
                     break
-                self._heard = time.monotonic()
+                self._silence.broken()
                 came_ns: Any = packet.opaque
                 self._waiting.append((came_ns, media, packet))
         finally:
@@ -188,7 +189,8 @@ def _open(target: Target, endpoint: Endpoint, *, secret: str) -> InputContainer:
             "r",
             format="rtsp",
             options=options,
-            timeout=(ANSWER_WITHIN, ANSWER_WITHIN),
+            # Once it is open we wait ourselves: the library counts time in which nobody could look.
+            timeout=(ANSWER_WITHIN, None),
         )
     except HTTPUnauthorizedError as error:
         raise BadSource(

@@ -11,6 +11,7 @@ import pytest
 from recorder import stream_sound
 from recorder.child import without_password
 from recorder.names import GapMarker, SegmentName
+from recorder.sources.rtsp import ANSWER_WITHIN
 from recorder.spool import Spool
 from tests.waiting import stalls, until
 
@@ -101,6 +102,24 @@ def test_what_was_sent_while_the_recorder_had_no_time_is_recorded_as_ever(tmp_pa
     sent = packet_hashes(film)
     first = sent.index(kept[0])
     assert kept == sent[first : first + len(kept)]
+
+
+def test_a_recorder_that_stood_still_with_the_stream_does_not_blame_it(tmp_path: Path, film: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with sending(film) as (port, server), child_of(port, spool) as child:
+        until(lambda: len(seen(spool)) >= 2)
+        server.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)  # what was on its way has come
+        child.process.send_signal(signal.SIGSTOP)
+        time.sleep(ANSWER_WITHIN + 1)
+        child.process.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        server.send_signal(signal.SIGCONT)
+        before = len(seen(spool))
+        until(lambda: len(seen(spool)) >= before + 3 or child.process.poll() is not None)
+        assert child.end() == 0
+    assert child.heard("interrupted") is None
+    assert all("hangs" not in gap.reason for gap in spool.gaps(child.directory))
 
 
 @pytest.mark.parametrize("later", [3600, -3600], ids=["an hour on", "an hour back"])

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -127,6 +128,26 @@ def test_a_frozen_child_is_noticed_killed_and_replaced(spool: Spool, view: Memor
         view.desire(session, "stop")
         until(lambda: view.last(session, "ended"))
     assert "of silence" in spool.gaps(takes(spool, session)[1])[0].reason
+
+
+def test_a_supervisor_that_stood_still_with_its_child_does_not_blame_it(spool: Spool) -> None:
+    """Both stand still, as on a machine that was paused, while the supervisor renews its lease."""
+    session = uuid4()
+    argv = [sys.executable, "-m", "tests.recorder.host", str(spool.root), str(session), SMALL, "stands still"]
+    host = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    with host, ExitStack() as at_last:
+        at_last.callback(host.kill)
+        pid = int(host.stdout.readline())
+        until(lambda: Path(f"/proc/{host.pid}/stat").read_text().split(")")[1].split()[0] == "T")
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(Policy().stale_after + 1)
+        os.kill(host.pid, signal.SIGCONT)
+        time.sleep(1)
+        os.kill(pid, signal.SIGCONT)
+        before = len(names(spool, session))
+        until(lambda: len(names(spool, session)) >= before + 4)
+    until(lambda: is_gone(pid))
+    assert len(takes(spool, session)) == 1
 
 
 def test_a_child_that_does_not_end_is_killed_and_its_take_closed(
