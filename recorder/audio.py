@@ -17,7 +17,7 @@ from av.container import OutputContainer
 
 from recorder.clock import Timeline, ticks_of, us_of
 from recorder.errors import SourceLost
-from recorder.sources.watchdog import UNWATCHED
+from recorder.silence import UNWATCHED
 from recorder.take import Take
 from recorder.track import TrackWriter
 from recorder.xvfb import WITH_US

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from recorder.errors import SourceLost
+from recorder.silence import UNWATCHED
 
 QUIET = 3.0  # seconds of silence after which the server is asked for something
 ANSWER = 3.5  # seconds that it has for that
-UNWATCHED = 2.0  # a stretch in which nobody looked (a pause, a stopped process) says nothing about the server
 
 
 class Watchdog:

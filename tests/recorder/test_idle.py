@@ -1,8 +1,10 @@
 """A desktop on which nothing happens is not recorded for ever, when that is wanted."""
 
 import itertools
+import os
+import signal
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from recorder.settings import Settings
 from recorder.spool import Spool
 from tests.waiting import until
 
+from . import test_vnc as vnc
 from .displays import display, program
+from .remote import xvnc
 from .stage import WHOLE, Child, shown_at
 
 SECOND = 1_000_000
@@ -76,6 +80,26 @@ def test_a_desktop_that_somebody_uses_goes_on_though_nothing_is_to_be_seen(
             assert child.heard("ended") is None
         assert child.end(None) == 0
     assert child.heard("ended")["reason"] == "nothing happened for 5 s"  # type: ignore[index]
+
+
+def test_a_recorder_that_stood_still_with_the_desktop_does_not_call_it_idle(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    with (
+        xvnc(tmp_path) as server,
+        Child(spool, vnc.address(server), settings=USED, access=asdict(vnc.ACCESS)) as child,
+    ):
+        until(lambda: child.heard("recording"))
+        server.freeze()
+        child.process.send_signal(signal.SIGSTOP)
+        time.sleep(6)
+        child.process.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        os.kill(server.process.pid, signal.SIGCONT)
+        server.paint(0x204080)
+        used = time.monotonic()
+        assert child.end(None) == 0
+    assert child.heard("ended")["reason"] == "nothing happened for 5 s"  # type: ignore[index]
+    assert time.monotonic() - used > 5
 
 
 def test_a_title_that_changes_by_itself_is_nothing(tmp_path: Path) -> None:
