@@ -15,6 +15,8 @@ SHARE = (
 UNMEASURED = 0.25  # cores that a session counts for until it has been measured
 MEASURED_AFTER = 5.0  # seconds from when on a session's own figure counts
 MEMORY = 20.0  # seconds that its figure looks back
+# Seconds: so long nobody looks only where the machine stood still, its sessions too. That tells of none.
+UNSEEN = 6.0
 TICKS = os.sysconf("SC_CLK_TCK")
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
 
@@ -41,6 +43,9 @@ class _Use:
         """The processor seconds used so far; the recent counts most."""
         passed = now - self.at
         if passed <= 0:
+            return
+        if passed > UNSEEN:
+            self.began, self.at, self.seconds = self.began + passed, now, seconds
             return
         recent = max(0.0, seconds - self.seconds) / passed
         # In the beginning all that is known counts alike; later the last twenty seconds do.

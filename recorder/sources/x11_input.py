@@ -250,7 +250,10 @@ class _Clipboard:
                 self._ask("TARGETS", event.time)
             else:
                 facts = self._text(event.property) if text else self._offered(event.property)
-                yield time.monotonic_ns(), {"k": "clip", **facts}
+                now_ns = time.monotonic_ns()
+                # We asked with the time of the copy, and are answered with it.
+                copied_ns = monotonic_ns(event.time, heard_ns=now_ns)
+                yield now_ns if copied_ns is None else copied_ns, {"k": "clip", **facts}
 
     def _ask(self, target: str, at: int) -> None:
         names = (self._atoms[name] for name in ("CLIPBOARD", target, "LUCID_CLIP"))

@@ -60,6 +60,24 @@ def test_sessions_that_were_measured_count_for_what_they_use() -> None:
         idle.wait()
 
 
+def test_a_machine_that_stood_still_is_not_taken_for_one_with_little_to_do() -> None:
+    busy = subprocess.Popen([sys.executable, "-c", BUSY])
+    try:
+        session, budget = uuid4(), Budget(1.0)
+        began = time.monotonic()
+        while time.monotonic() < began + 7:
+            budget.look({session: busy.pid})
+            time.sleep(1)
+        used = budget.load(1).used
+        assert used > 0
+        busy.send_signal(signal.SIGSTOP)  # with all else; the clock went on for half a minute
+        budget.look({session: busy.pid}, now=time.monotonic() + 30)
+        assert budget.load(1).used == used
+    finally:
+        busy.kill()
+        busy.wait()
+
+
 def test_a_host_that_is_fully_used_refuses_says_so_and_takes_it_when_there_is_room(tmp_path: Path) -> None:
     view = MemoryView()
     told: list[Load] = []

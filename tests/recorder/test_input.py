@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -288,6 +289,19 @@ def test_the_clipboard_is_told_by_length_and_hash(tmp_path: Path) -> None:
     (copied,) = lines(spool, "clip")
     assert (copied["length"], copied["sha256"]) == (len(COPIED), sha256(COPIED).hexdigest())
     assert not [path for path, _ in spool.segments() if b"horse" in path.read_bytes()]
+
+
+def test_what_was_copied_while_the_recorder_had_no_time_is_told_at_its_time(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    with display() as shown, recorded(shown, spool) as child, copying(shown.name, COPIED) as copy:
+        child.process.send_signal(signal.SIGSTOP)
+        copy()
+        time.sleep(2)
+        shown.run("xdotool", "key", "Return")
+        child.process.send_signal(signal.SIGCONT)
+        until(lambda: told(child) and told(child, "key"))
+    (copied,) = lines(spool, "clip")
+    assert copied["t"] + 1_500_000 < lines(spool, "key")[0]["t"]
 
 
 def test_a_text_that_is_not_handed_out_is_still_told_to_be_one(tmp_path: Path) -> None:
