@@ -7,11 +7,9 @@ of the input means that the supervisor is gone: the child closes its recording a
 from __future__ import annotations
 
 import ctypes
-import faulthandler
 import os
 import resource
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from recorder.clock import boot_ms
+from recorder.end_limit import EndLimit
 from recorder.errors import RecorderError, SourceAway, SourceLost, SourceOver, Trouble
 from recorder.importing import FileImport
 from recorder.live import LiveRecording
@@ -35,8 +34,8 @@ from recorder.spool import Spool
 from recorder.streaming import StreamRecording
 from recorder.take import Take
 
-# Seconds for closing after a stop, and again after each picture that is still encoded; then the child ends
-# itself and its `.part` is recovered.
+# Seconds for closing after a stop, even when a source hangs in a system call, and again after each picture
+# that is still encoded; then the child ends itself and its `.part` is recovered.
 STOP_WITHIN = 15
 LAST_WORDS_WITHIN = 3
 OPEN_WITHIN = 60
@@ -74,7 +73,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the target's password
     lines = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 -- lives as long as we do
     orders = Orders.from_json(lines.readline())
-    mailbox = Mailbox(lines, on_stop=_limit_the_end)
+    mailbox = Mailbox(lines, on_stop=EndLimit(STOP_WITHIN).begin_anew)
     signal.signal(signal.SIGTERM, lambda *_: mailbox.stop("stopped by a signal", ending="interrupted"))
     outcome = _record(orders, mailbox, reporter=_reporter(mailbox))
     return EXIT_FAILED if outcome.ending == "failed" else 0
@@ -206,11 +205,6 @@ def _reporter(mailbox: Mailbox) -> Reporter:
 def _die_with_parent() -> None:
     """A backstop to the end of input: SIGTERM when the supervisor's thread ends, however it ends."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _limit_the_end() -> None:
-    """From now on the end may take a bounded time, even when a source hangs in a system call."""
-    faulthandler.dump_traceback_later(STOP_WITHIN, exit=True, file=sys.stderr)
 
 
 if __name__ == "__main__":
