@@ -20,6 +20,7 @@ import xcffib.xproto
 from recorder.errors import BadSource, RecorderError, SourceAway, SourceLost
 from recorder.keys import InputPolicy
 from recorder.pulse import PrivateSound
+from recorder.silence import Silence
 from recorder.sources import certificate
 from recorder.sources.certificate import Certificate, check_certificate
 from recorder.sources.rdp_client import HEARD, UNHEARD, client, forget_gone
@@ -150,8 +151,8 @@ class RdpSource:
 
     def _wait_for_window(self) -> int:
         """The client opens its window when it is logged on."""
-        until = time.monotonic() + LOG_ON_WITHIN
-        while time.monotonic() < until:
+        waited = Silence()
+        while waited.seconds() < LOG_ON_WITHIN:
             if self._client.poll() is not None:
                 raise self._client_ended(connected=False)
             if window := _largest_window(self._x, self._root):

@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from recorder.names import GapMarker, read_marker
 from recorder.settings import Settings
 from recorder.sources import open_source
 from recorder.sources.certificate import Certificate
+from recorder.sources.rdp import LOG_ON_WITHIN
 from recorder.sources.rdp_client import client
 from recorder.sources.rdp_exit import why_ended
 from recorder.sources.reach import Endpoint
@@ -43,7 +44,7 @@ from .remote import (
     xorgxrdp,
     xrdp,
 )
-from .stage import MemoryView, pictures, segments, supervising
+from .stage import Child, MemoryView, pictures, segments, supervising
 
 ACCESS = Access(PASSWORD, ALLOWED)
 SHARP = Settings(frame_rate=10, quality="ultra", segment_seconds=0.5, cursor=False, width=800, height=600)
@@ -283,6 +284,25 @@ def test_a_server_that_stays_away_ends_the_session_after_a_bounded_number_of_att
 
 
 @pytest.mark.usefixtures("either")
+def test_a_logon_has_the_time_that_the_recorder_had(tmp_path: Path, desk: Server) -> None:
+    spool = Spool(tmp_path / "spool")
+    with Child(spool, address(desk), settings=SHARP, access=asdict(ACCESS)) as child:
+        until(lambda: any("freerdp" in _program(pid) for pid in descendants(child.process.pid)), every=0.005)
+        time.sleep(0.1)  # now its window is waited for
+        child.process.send_signal(signal.SIGSTOP)
+        time.sleep(LOG_ON_WITHIN + 1)
+        child.process.send_signal(signal.SIGCONT)
+        until(lambda: child.heard("recording") or child.heard("failed"))
+        assert child.heard("failed") is None
+        assert child.end() == 0
+
+
+def _program(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text()
+    return ""
+
+
 def test_a_wrong_password_fails_at_once_and_is_not_tried_again(tmp_path: Path, desk: Server) -> None:
     spool, view = Spool(tmp_path / "spool"), MemoryView(secret="Wrong-4711")
     with supervising(spool, view, policy=POLICY):
