@@ -10,9 +10,10 @@ UNWATCHED = 2.0
 
 
 class Silence:
-    """Seconds without a word. Ask often: of a stretch in which nobody asked, two seconds count at most."""
+    """Seconds without a word. Ask often: a stretch in which nobody asked counts as `longest_step` at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, longest_step: float = UNWATCHED) -> None:
+        self._longest_step = longest_step
         self._since = self._asked = time.monotonic()
 
     def broken(self) -> None:
@@ -22,7 +23,7 @@ class Silence:
     def seconds(self) -> float:
         """How long it has lasted."""
         now = time.monotonic()
-        held_up = now - self._asked - UNWATCHED
+        held_up = now - self._asked - self._longest_step
         if held_up > 0:
             self._since = min(now, self._since + held_up)
         self._asked = now
