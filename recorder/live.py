@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # Seconds: the longest wait before commands are looked at again. Each look costs, most of all where others are
 # served too: what it touches has left the caches by then.
 NAP = 0.2
+# Who did not look for so long has a picture of before for all of it, whatever the desktop showed meanwhile.
+UNSEEN_US = 5_000_000
+UNSEEN = "nobody could look: the recorder or its machine stood still"
 
 
 class LiveRecording:
@@ -45,7 +48,7 @@ class LiveRecording:
         self._idle = Idle(orders.settings.idle_seconds)
         quiet = orders.settings.quiet_segment_seconds
         self._quiet, self._stirred = Idle(orders.settings.segment_seconds if quiet else None), 0
-        self._next_beat_ns = self._began_us = self._told_segments = 0
+        self._next_beat_ns = self._began_us = self._looked_us = self._told_segments = 0
         self._recording = False
         self._lost: SourceLost | None = None
 
@@ -81,6 +84,8 @@ class LiveRecording:
         if self._take.timeline is None:
             return self._missing.from_us if self._missing else 0
         now_us = self._timeline.now_us()
+        if self._lost is None or self._lost.heard_ns is None:  # else it is in doubt for longer
+            self._look(now_us)
         end_us = self._segmenter.close(now_us)
         self._companions.close(end_us)
         if self._missing is not None:
@@ -88,6 +93,13 @@ class LiveRecording:
             return max(us_of(ticks_of(now_us)), end_us)
         self._doubt(end_us)
         return end_us
+
+    def _look(self, now_us: int) -> None:
+        """Say so when nobody has looked for a while: nobody knows what was to be seen."""
+        from_us, self._looked_us = self._looked_us, now_us
+        if self._recording and now_us - from_us > UNSEEN_US:
+            times = us_of(ticks_of(from_us)), us_of(ticks_of(now_us))
+            self._take.gap(TRACK, times[0], to_us=times[1], reason=UNSEEN, uncertain=True)
 
     def _doubt(self, end_us: int) -> None:
         """What was recorded while the source said nothing may not be what it showed."""
@@ -102,7 +114,7 @@ class LiveRecording:
         self._source.grab(0)  # the first grab is slow: not on the timeline
         timeline = self._timeline = Timeline.starting_now() if origin is None else Timeline.since(origin)
         self._take.begin(timeline, host=self._orders.host)
-        self._began_us = 0 if origin is None else timeline.now_us()
+        self._began_us = self._looked_us = 0 if origin is None else timeline.now_us()
         if self._mailbox.command != "stop":
             self._record(self._began_us)
         return timeline
@@ -111,6 +123,7 @@ class LiveRecording:
         while self._mailbox.command != "stop":
             if self.trouble:
                 raise self.trouble
+            self._look(self._timeline.now_us())
             self._companions.look(self._timeline.now_us())
             self._note_use(self._timeline.now_us())
             self._beat()

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from recorder.clock import boot_ms
 from recorder.errors import SpoolBusy
+from recorder.live import UNSEEN, UNSEEN_US
 from recorder.orders import Missing
 from recorder.recovery import recover, unclosed
 from recorder.settings import Settings
@@ -143,6 +145,29 @@ def test_a_child_that_nobody_reads_goes_on_recording(spool: Spool) -> None:
         seen = child.frames()
         until(lambda: child.frames() > seen)
         assert child.end("stop") == 0
+
+
+@pytest.mark.parametrize("word", [None, "stop"], ids=["and goes on", "and is stopped meanwhile"])
+def test_of_a_stretch_in_which_the_recorder_stood_still_nobody_knows_what_was_shown(
+    spool: Spool, word: str | None
+) -> None:
+    with Child(spool, SMALL) as child:
+        until(lambda: child.frames())
+        child.process.send_signal(signal.SIGSTOP)
+        until(lambda: stands_still(child.process.pid))
+        time.sleep(UNSEEN_US / 1_000_000 + 0.5)
+        if word is not None:
+            child.say(word)
+        seen = child.frames()
+        child.process.send_signal(signal.SIGCONT)
+        until(lambda: word is not None or child.frames() > seen)
+        assert child.end("stop" if word is None else None) == 0
+    (gap,) = spool.gaps(child.directory)
+    assert (gap.track, gap.reason, gap.uncertain) == ("screen", UNSEEN, True)
+    assert gap.to_us - gap.from_us > UNSEEN_US
+    found = names(child)
+    assert_gapless(found)
+    assert found[0].start_us <= gap.from_us < gap.to_us <= found[-1].end_us
 
 
 def test_a_take_has_one_recorder_only(spool: Spool) -> None:
