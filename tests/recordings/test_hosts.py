@@ -95,22 +95,26 @@ def test_a_silent_host_and_one_whose_clock_ran_ahead_are_followed(
 
 
 @pytest.fixture
-def pass_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Hosts count the time in which they listen by a clock that goes on when it is told."""
+def pass_seconds(
+    a: DatabaseView, b: DatabaseView, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[float], None]:
+    """Lets time pass after a standstill, by the clock that hosts listen by.
+
+    The database was away, or all machines stood still: nobody could renew a lease, and b looks first.
+    """
     clock = SimpleNamespace(now=0.0)
     clock.monotonic = lambda: clock.now
     monkeypatch.setattr(silence, "time", clock)
+    a.claim(session.pk)
+    b.wanted()
+    clock.now += silence.PATIENCE_SECONDS + 1
+    _silence(session)
     return lambda seconds: setattr(clock, "now", clock.now + seconds)
 
 
 def test_who_could_not_look_gives_the_others_time_to_be_heard(
     a: DatabaseView, b: DatabaseView, session: Session, pass_seconds: Callable[[float], None]
 ) -> None:
-    a.claim(session.pk)
-    b.wanted()
-    # The database was away, or all machines stood still: nobody could renew a lease, and b looks first.
-    pass_seconds(silence.PATIENCE_SECONDS + 1)
-    _silence(session)
     assert session.pk not in {one.session for one in b.wanted()}
     assert b.claim(session.pk) is None
     a.beat()
@@ -142,12 +146,8 @@ def _beat_soon(host: DatabaseView) -> None:
 
 
 def test_who_stays_silent_after_a_standstill_is_followed(
-    a: DatabaseView, b: DatabaseView, session: Session, pass_seconds: Callable[[float], None]
+    b: DatabaseView, session: Session, pass_seconds: Callable[[float], None]
 ) -> None:
-    a.claim(session.pk)
-    b.wanted()
-    pass_seconds(silence.PATIENCE_SECONDS + 1)
-    _silence(session)
     wanted = []
     for seconds in (0, silence.PATIENCE_SECONDS - 1, 2):
         pass_seconds(seconds)
