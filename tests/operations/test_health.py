@@ -43,11 +43,12 @@ from lucid_sessions.operations.background import Watched
 thing = Watched(lambda: sys.stdin.readline() == "well\\n", otherwise=False, fresh=0.0)
 assert thing.latest(within=300.0)
 thing.latest(within=0.0)  # this question is not answered any more
+now = time.monotonic()  # before they know, and each moment read once: no standstill falls between two
 print("asked", flush=True)
-last = time.monotonic()
-while time.monotonic() - last < 1.0:
-    last = time.monotonic()
+last = now
+while now - last < 1.0:
     time.sleep(0.02)
+    last, now = now, time.monotonic()
 print(thing.latest(within=0.0), flush=True)
 while thing.latest(within=0.0):
     time.sleep(0.02)
