@@ -27,7 +27,6 @@ NEEDED = {"x11": "display", "vnc": "host", "rtsp": "host", "rdp": "host"}
 RDP_REFUSED = "An RDP desktop is given as `rdp_config`, instead of a source."
 FILE_REFUSED = "Files of the host are not opened for clients. Run `manage.py import_video FILE` there."
 PRIORITIES = ("low", "normal", "high")
-RETENTION_DAYS = 90
 # SMALLEST_SIDE to LARGEST_SIDE, as digits.
 SIDE = "(1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|[1-7][0-9]{3}|80[0-9]{2}|81[0-8][0-9]|819[0-2])"
 RESOLUTION = f"^{SIDE}x{SIDE}$"
@@ -221,7 +220,13 @@ def recording_defaults() -> dict[str, Any]:
 class StorageConfig(Strict):
     """How long and how much is kept. Retention reads it; a legal hold goes before it."""
 
-    retention_days = serializers.IntegerField(min_value=1, max_value=3650, required=False)
+    retention_days = serializers.IntegerField(
+        min_value=1,
+        max_value=3650,
+        required=False,
+        help_text="Answered as it counts now: where nothing was said, policies say it, or else it is 90. "
+        "What was started goes sooner only by who may delete it.",
+    )
     max_size_gb = serializers.FloatField(
         min_value=0.001, max_value=1_000_000, allow_null=True, required=False
     )
@@ -241,9 +246,8 @@ class StorageConfig(Strict):
 
 
 def storage_defaults() -> dict[str, Any]:
-    """What is kept when the owner says nothing."""
+    """What is kept when the owner says nothing; how long, `retention` says."""
     return {
-        "retention_days": RETENTION_DAYS,
         "max_size_gb": None,
         "backup_enabled": True,
         "encryption_enabled": True,

@@ -15,11 +15,13 @@ from django.http import HttpResponse
 
 from lucid_sessions.access.memory import Memory
 
+from .. import retention
 from ..models import Chunk, Session
 from .configuration import recording_defaults, source_of, storage_defaults
 
 _names: Memory[str] = Memory()
 _texts: Memory[str] = Memory()
+_policies: Memory[retention.Policies] = Memory()
 SESSION_COLUMNS = (
     *("id", "name", "description", "status", "reason", "source", "recording_config", "storage_config"),
     *("project", "environment", "tags", "priority", "processing_paused", "sealed_revision", "sealed_record"),
@@ -36,8 +38,11 @@ CHUNK_COLUMNS = (
 CHUNK_TIMES = ("quarantined_at", "next_attempt_at", "created_at", "stored_at", "anchored_at", "verified_at")
 
 
-def session_body(row: Mapping[str, Any], *, owner: str | None) -> dict[str, Any]:
-    """One session from its columns. What was never said is shown as the installation's default."""
+def session_body(
+    row: Mapping[str, Any], *, owner: str | None, policies: retention.Policies
+) -> dict[str, Any]:
+    """One session from its columns. What was never said is shown as the policies, or defaults, have it."""
+    kept = {"retention_days": _days(row, policies)}
     return {
         "id": str(row["id"]),
         "name": row["name"],
@@ -46,7 +51,7 @@ def session_body(row: Mapping[str, Any], *, owner: str | None) -> dict[str, Any]
         "reason": row["reason"],
         "source": source_of(row["source"]),
         "recording_config": recording_defaults() | row["recording_config"],
-        "storage_config": storage_defaults() | row["storage_config"],
+        "storage_config": storage_defaults() | row["storage_config"] | kept,
         "metadata": {
             "project": row["project"],
             "environment": row["environment"],
@@ -62,6 +67,16 @@ def session_body(row: Mapping[str, Any], *, owner: str | None) -> dict[str, Any]
         "started_at": moment(row["started_at"]),
         "ended_at": moment(row["ended_at"]),
     }
+
+
+def _days(row: Mapping[str, Any], policies: retention.Policies) -> int:
+    """How long it is kept, whatever says so."""
+    said = {name: row[name] for name in ("storage_config", "tags", "environment", "project")}
+    return retention.rule_for(Session(**said), policies).days
+
+
+def _known_policies() -> retention.Policies:
+    return _policies.or_ask("all", retention.known_policies)
 
 
 def chunk_body(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,25 +95,27 @@ def chunk_body(row: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def session_texts(keys: Sequence[tuple[str, int]]) -> list[str]:
+def session_texts(keys: Sequence[tuple[str, int]], *, reader: Any) -> list[str]:
     """The JSON of many sessions, of which only ids, as hexadecimal digits, and versions were read.
 
-    Every change raises the version, so a text that was made for one is good as long as that stands.
+    Every change raises the version, so a text that was made for one is good as long as that stands; what
+    policies say is in it as long as it is remembered. `reader` mostly asks for his own: his name is known.
     """
     texts = _texts.recall_all(keys)
     unknown = [pk for (pk, _), text in zip(keys, texts, strict=True) if text is None]
     if unknown:
-        made = _rendered(unknown)
+        made = _rendered(unknown, reader=reader)
         texts = [text or made.get(pk) for (pk, _), text in zip(keys, texts, strict=True)]
     return [text for text in texts if text is not None]
 
 
-def _rendered(ids: list[str]) -> dict[str, str]:
+def _rendered(ids: list[str], *, reader: Any) -> dict[str, str]:
     rows = list(Session.objects.filter(pk__in=map(UUID, ids)).order_by().values(*SESSION_COLUMNS))
-    names = owner_names({row["owner_id"] for row in rows if row["owner_id"]})
-    texts = {}
+    names = owner_names({row["owner_id"] for row in rows} - {None, reader.pk})
+    names[reader.pk] = reader.get_username()
+    texts, policies = {}, _known_policies()
     for row in rows:
-        text = json_text(session_body(row, owner=names.get(row["owner_id"])))
+        text = json_text(session_body(row, owner=names.get(row["owner_id"]), policies=policies))
         texts[row["id"].hex] = _texts.note((row["id"].hex, row["version"]), text)
     return texts
 
@@ -116,7 +133,8 @@ def owner_names(ids: set[Any]) -> dict[Any, str]:
 def one_session(session: Session) -> dict[str, Any]:
     """The body of a session that is at hand."""
     row = {name: getattr(session, name) for name in SESSION_COLUMNS}
-    return session_body(row, owner=owner_names({session.owner_id} - {None}).get(session.owner_id))
+    owner = owner_names({session.owner_id} - {None}).get(session.owner_id)
+    return session_body(row, owner=owner, policies=_known_policies())
 
 
 def one_chunk(chunk: Chunk) -> dict[str, Any]:

@@ -108,7 +108,8 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         if page is None:
             rows = self.filter_queryset(self.get_queryset())
             page = self.paginate_queryset(rendering.columns(rows, known.NEWEST))
-        return paginator.of_texts(rendering.session_texts([known.key_of(row) for row in page]))
+        keys = [known.key_of(row) for row in page]
+        return paginator.of_texts(rendering.session_texts(keys, reader=request.user))
 
     @extend_schema(
         request=NewSession,
@@ -153,7 +154,8 @@ class Sessions(Witnessed, GenericViewSet[Session]):
     def retrieve(self, request: Request, session_id: UUID) -> HttpResponse:
         """Look at one session. Its ETag goes into If-Match of changes, and into If-None-Match."""
         version = known.version_of(request.user, session_id)
-        texts = rendering.session_texts([(session_id.hex, version)]) if version is not None else []
+        keys = [(session_id.hex, version)] if version is not None else []
+        texts = rendering.session_texts(keys, reader=request.user)
         if version is None or not texts:
             raise no_such_session(session_id)
         tag = {"ETag": f'"{version}"'}
