@@ -1,15 +1,15 @@
 """What OPTIONS, Accept and bodies lead to by itself: DRF loads it while its views are still being defined."""
 
-import json
 import re
-from io import BytesIO
+from itertools import chain
 from typing import Any
 
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.metadata import BaseMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
+from rest_framework.utils import json
 
 from .problems import MEDIA_TYPE
 
@@ -40,16 +40,18 @@ class Usual(DefaultContentNegotiation):
 
 # How half of a surrogate pair is written.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+# No body that is meant has a tenth of it; where Python gives up depends on who looks at it.
+DEEPEST = 50
 
 
 class Json(JSONParser):
-    """JSON bodies; one that is nested more deeply than Python goes cannot be read."""
+    """JSON bodies, each name in them once, and nested no more deeply than any that is meant."""
 
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        """The body; ParseError for what is no JSON."""
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:  # noqa: ARG002
+        """The body; ParseError for what is no JSON, ValidationError for a name that is given twice."""
         raw = stream.read()
         try:
-            body = super().parse(BytesIO(raw), media_type, parser_context)
+            body = json.loads(raw.decode(), object_pairs_hook=_each_once)
             if _HALF.search(raw):
                 # What two halves make was put together; one that is alone could be kept and sent nowhere.
                 json.dumps(body, ensure_ascii=False).encode()
@@ -57,6 +59,34 @@ class Json(JSONParser):
             raise ParseError(
                 f"JSON parse error - {error.object[error.start]!r} alone is no character"
             ) from error
+        except ValueError as error:
+            raise ParseError(f"JSON parse error - {error}") from error
         except RecursionError as error:
-            raise ParseError("JSON parse error - nested too deeply") from error
+            raise ParseError(TOO_DEEP) from error
+        if _is_deep(body):
+            raise ParseError(TOO_DEEP)
         return body
+
+
+TOO_DEEP = f"JSON parse error - nested too deeply: more than {DEEPEST} levels"
+
+
+def _each_once(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object. Which of two fields of one name was meant nobody can tell."""
+    body: dict[str, Any] = {}
+    for name, value in fields:
+        if name in body:
+            told = name[:100].encode(errors="replace").decode()  # it may be half of a surrogate pair
+            raise ValidationError({told: "is given more than once."})
+        body[name] = value
+    return body
+
+
+def _is_deep(body: Any) -> bool:
+    level = [body]
+    for _ in range(DEEPEST):
+        inside = (
+            one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)
+        )
+        level = list(chain.from_iterable(inside))
+    return any(isinstance(one, dict | list) for one in level)
