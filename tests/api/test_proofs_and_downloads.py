@@ -114,7 +114,9 @@ def test_media_are_what_was_recorded(world: Installation, auditor: Any) -> None:
 
 def test_the_ledger_is_read_and_checked_over_http(world: Installation, auditor: Any) -> None:
     sealed_session(world)
-    text = auditor.get(f"{URL}/ledger/checkpoint").content.decode()
+    answer = auditor.get(f"{URL}/ledger/checkpoint", HTTP_ACCEPT="text/plain")
+    assert answer["Content-Type"].startswith("text/plain")
+    text = answer.content.decode()
     newest = archive.open_checkpoint(text, world.keys.log_vkey)
     for index in range(newest.size):
         record = auditor.get(f"{URL}/ledger/records/{index}").json()

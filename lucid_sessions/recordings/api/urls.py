@@ -17,6 +17,7 @@ from .links import Links
 from .machines import Tokens
 from .pipeline import Pipeline
 from .playback import Playback
+from .ranges import Whatever
 from .sessions import Sessions
 from .tokens import Flower, Refresh, SignIn, SignOut
 from .webhooks import Webhooks
@@ -70,10 +71,11 @@ _media = [
     path("jobs/<uuid:job_id>/cancel", Jobs.as_view({"post": "cancel"}), name="job-cancel"),
     path("jobs/<uuid:job_id>/result", Jobs.as_view({"get": "result"}), name="job-result"),
 ]
+_NOT_JSON: Any = {"content_negotiation_class": Whatever}
 _ledger = [
     path(f"{ONE}/proof", Ledger.as_view({"get": "session"}), name="proof"),
     path(f"{CHUNK}/proof", Ledger.as_view({"get": "chunk"}), name="chunk-proof"),
-    path("ledger/checkpoint", Ledger.as_view({"get": "checkpoint"}), name="checkpoint"),
+    path("ledger/checkpoint", Ledger.as_view({"get": "checkpoint"}, **_NOT_JSON), name="checkpoint"),
     path("ledger/records/<int:index>", Ledger.as_view({"get": "record"}), name="record"),
     path("ledger/consistency", Ledger.as_view({"get": "consistency"}), name="consistency"),
 ]
