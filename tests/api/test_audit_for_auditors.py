@@ -262,6 +262,17 @@ def test_a_reason_that_got_lost_on_the_way_is_asked_for_again(world: Installatio
     assert seen("outcome") == ["refused"]
 
 
+@pytest.mark.parametrize("sent", ["%00", "%00x", "%E2%80%8B", "%C2%AD%E2%81%A0", "%01"])
+def test_a_reason_that_nobody_can_read_is_none(
+    world: Installation, auditor: Any, settings: Any, sent: str
+) -> None:
+    settings.LUCID_REASON_REQUIRED = ["session.viewed"]
+    one = f"{URL}/sessions/{sealed_session(world, segments=1).pk}"
+    for answer in (auditor.get(one, HTTP_X_REASON=sent), auditor.get(f"{one}?reason={sent}")):
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "X-Reason")
+    assert set(seen("outcome", "why")) == {("refused", "")}
+
+
 def test_another_reason_within_the_minute_is_another_event(world: Installation, auditor: Any) -> None:
     one = f"{URL}/sessions/{sealed_session(world, segments=1).pk}"
     for why in ("case 7", "case 8", "case 8"):

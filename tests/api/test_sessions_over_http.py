@@ -77,6 +77,8 @@ def test_what_is_given_comes_back_as_it_was_given(operator: Any) -> None:
     ("given", "field", "says"),
     [
         ({"name": ""}, "name", "blank"),
+        ({"name": "\u200b"}, "name", "can be seen"),
+        ({"metadata": {"tags": ["\u2060\u00ad\u202e\u3164"]}}, "metadata.tags", "can be seen"),
         ({"nmae": "x"}, "nmae", "not known here"),
         ({"status": "completed"}, "status", "not known here"),
         ({"source": {}}, "source.kind", "required"),

@@ -17,6 +17,7 @@ from lucid_sessions.access.models import AuditEvent
 
 from .problems import INVALID, MEDIA_TYPE, STORAGE, Problem, document
 from .rates import Rates, headers_of
+from .strict import VISIBLE
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +42,8 @@ class Witnessed(APIView):
         self.perform_authentication(request)
         super().initial(request, *args, **kwargs)
         deed = self.deed()
-        if deed and request.headers.get(reasons.HEADER, "-").strip() == "":
-            # What is no ASCII is handed over by the server as nothing at all.
-            raise Problem(INVALID, f"{reasons.HEADER}: came empty. {ENCODED}")
+        if deed:
+            _require_readable_reason(request)
         if deed not in settings.LUCID_REASON_REQUIRED:
             return
         body = request.data if isinstance(request.data, dict) else {}
@@ -128,6 +128,14 @@ def tell(request: Request, *, why: str = "", made: Any = "", facts: Any = None) 
         inner._lucid_why = why
 
 
+def _require_readable_reason(request: Request) -> None:
+    if request.headers.get(reasons.HEADER, "-").strip() == "":
+        # What is no ASCII is handed over by the server as nothing at all.
+        raise Problem(INVALID, f"{reasons.HEADER}: came empty. {ENCODED}")
+    if (why := said(request)) and not VISIBLE.fullmatch(why):
+        raise Problem(INVALID, f"{reasons.HEADER}: has a NUL in it, or nothing to be seen. Say why in words.")
+
+
 def said(request: Request) -> str:
     """Why, as the request says it: in X-Reason, percent-encoded or not, or else in `?reason=`."""
     header = request.headers.get(reasons.HEADER, "")
@@ -137,7 +145,8 @@ def said(request: Request) -> str:
 
 
 def _why(request: Request) -> str:
-    return getattr(request._request, "_lucid_why", "") or said(request)
+    told = getattr(request._request, "_lucid_why", "") or said(request)
+    return told if VISIBLE.fullmatch(told) else ""
 
 
 def _unaudited(request: Request) -> JsonResponse:
