@@ -98,3 +98,14 @@ def test_a_tag_without_its_quotes_is_told_what_it_lacks(admin: Any, addresses: d
         assert (answer.status_code, answer.json()["code"]) == (412, "LUCID_ERR_1009")
         assert "in quotes" in answer.json()["detail"]
         assert "another" not in answer.json()["detail"]
+
+
+def test_a_tag_that_was_weakened_on_the_way_is_told_so(admin: Any, addresses: dict[str, str]) -> None:
+    tag = admin.get(addresses["session"])["ETag"]
+    for wanted in (f"W/{tag}", f'"other", W/{tag}'):
+        answer = admin.patch(addresses["session"], {"description": "d"}, format="json", HTTP_IF_MATCH=wanted)
+        assert (answer.status_code, answer.json()["code"]) == (412, "LUCID_ERR_1009")
+        assert "without W/" in answer.json()["detail"]
+        assert "another" not in answer.json()["detail"]
+    older = admin.patch(addresses["session"], {"description": "d"}, format="json", HTTP_IF_MATCH='W/"0"')
+    assert "another changed it" in older.json()["detail"]

@@ -58,5 +58,12 @@ def _require(request: Request, tag: str, *, what: str, seen: Callable[[str], str
         raise Problem(
             CHANGED, f"{what}, but If-Match: {wanted} is no ETag. They are in quotes: send them too."
         )
-    if tags != ["*"] and tag not in map(seen, tags):
-        raise Problem(CHANGED, f"{what}, not {wanted}: another changed it meanwhile. Read it again.")
+    if tags == ["*"] or tag in map(seen, tags):
+        return
+    if tag in (seen(one.removeprefix("W/")) for one in tags):
+        raise Problem(
+            CHANGED,
+            f"{what}, but If-Match: {wanted} is weak: a proxy on the way, which compresses, has made it so. "
+            "Send it without W/.",
+        )
+    raise Problem(CHANGED, f"{what}, not {wanted}: another changed it meanwhile. Read it again.")
