@@ -111,6 +111,17 @@ def test_what_is_deleted_does_not_change_any_more(manager: Any) -> None:
     assert Session.objects.get().name == "n"
 
 
+def test_what_is_being_deleted_is_not_played_and_does_not_grow(world: Installation, manager: Any) -> None:
+    address = f"{URL}/{sealed_session(world).pk}"
+    tag = manager.get(f"{address}/playback.m3u8")["ETag"]
+    assert manager.delete(f"{address}?reason=r").status_code == 202
+    # What shreds it may come later; a player must neither begin nor wait for more.
+    for known in ({}, {"HTTP_IF_NONE_MATCH": tag}, {"HTTP_IF_NONE_MATCH": "*"}):
+        played = manager.get(f"{address}/playback.m3u8", **known)
+        assert (played.status_code, played.json()["code"]) == (409, "LUCID_ERR_3009"), known
+    assert manager.get(f"{address}/filmstrip").json()["growing"] is False
+
+
 def test_what_is_held_is_not_deleted_until_another_person_releases_it(
     world: Installation, manager: Any
 ) -> None:

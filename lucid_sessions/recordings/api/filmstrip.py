@@ -20,6 +20,7 @@ from .. import playback
 from ..filmstrip import Frame, filmstrip
 from ..lifecycle import ENDED
 from ..models import Chunk, Session
+from ..tombstones import GONE
 from . import ranges
 from .documents import CONFIGURATION_ERRORS, ONE_SESSION_ERRORS, Described, problem
 from .ownership import chunk_of, session_of
@@ -88,7 +89,7 @@ class Filmstrip(Witnessed, ViewSet):
         session = session_of(request.user, session_id)
         part = asked(Wanted, request.query_params)
         frames = [_body(session, frame) for frame in filmstrip(session, **part)]
-        growing = session.status not in ENDED
+        growing = session.status not in (*ENDED, *GONE)
         return Response(FilmstripBody({"session": session.pk, "growing": growing, "frames": frames}).data)
 
 

@@ -65,6 +65,8 @@ class Playback(Witnessed, ViewSet):
         track = request.query_params.get("track")
         if track not in (None, *PLAYABLE):
             raise Problem(INVALID, f"track: {track!r} is not played: {' or '.join(PLAYABLE)}.")
+        with refused_as(SEALED):
+            playback.must_be_kept(session)
         headers = {"Cache-Control": UNCACHED, "ETag": f'"{playback.version_of(session)}"'}
         if known := nothing_new(request, headers):
             return known
