@@ -12,10 +12,13 @@ from django.utils.cache import patch_vary_headers
 
 API = "/api/"
 METHODS = "GET, POST, PUT, PATCH, DELETE"
-SENT = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Range, X-Reason, X-Request-ID"
+SENT = (
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Range, X-Reason, "
+    "X-Request-ID"
+)
 SEEN = (
-    *("Content-Disposition", "Content-Range", "ETag", "Idempotent-Replayed", "Location", "RateLimit"),
-    *("RateLimit-Policy", "Retry-After", "X-Request-ID"),
+    *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Idempotent-Replayed", "Link"),
+    *("Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
 )
 MAX_AGE_SECONDS = "600"
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 URL = "/api/v1"
 NEW = {"name": "n", "source": {"kind": "synthetic"}}
 # What a program can make use of; the rest is for browsers and proxies.
-TOLD = {*cors.SEEN, "Accept-Ranges", "WWW-Authenticate"}
+TOLD = {*cors.SEEN, "Accept-Ranges", "Link", "WWW-Authenticate"}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,15 @@ def check(document: Any, answer: Any, status: int, *may_lack: str) -> None:
             assert re.search(schema["pattern"], answer[name]), (name, answer[name])
 
 
+def test_what_the_document_names_is_for_pages_of_other_sites_too(document: Any) -> None:
+    operations = [one for item in document["paths"].values() for one in item.values()]
+    given = [one for operation in operations for one in operation.get("parameters", [])]
+    sent = {one["name"] for one in given if one["in"] == "header"}
+    # Media are resumable by If-Range.
+    assert sent | {"If-Range"} <= set(cors.SENT.split(", "))
+    assert set(document["components"]["headers"]) <= set(cors.SEEN)
+
+
 def test_sessions_have_the_headers_that_are_named(document: Any, admin: Any) -> None:
     made = admin.post(f"{URL}/sessions", NEW, format="json", HTTP_IDEMPOTENCY_KEY="k")
     check(document, made, 201, "Idempotent-Replayed")
@@ -83,7 +92,8 @@ def test_sessions_have_the_headers_that_are_named(document: Any, admin: Any) -> 
 def test_recordings_have_the_headers_that_are_named(document: Any, admin: Any, world: Installation) -> None:
     session = sealed_session(world, segments=1)
     one, chunk = f"{URL}/sessions/{session.pk}", session.chunks.get().pk
-    for address in (f"{one}/chunks/{chunk}/media", f"{one}/segments/{chunk}.mp4"):
+    kinds = ("chunks/{}/media", "chunks/{}/download", "segments/{}.mp4")
+    for address in (f"{one}/{kind.format(chunk)}" for kind in kinds):
         check(document, admin.get(address), 200)
         check(document, admin.get(address, HTTP_RANGE="bytes=0-9"), 206)
     check(document, admin.get(f"{one}/segments/{chunk}.mp4", HTTP_RANGE="bytes=999999-"), 416)

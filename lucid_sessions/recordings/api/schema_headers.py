@@ -20,6 +20,7 @@ REASON = {
 JOBS_ASKED_FOR = {"jobs_export", "jobs_evidence", "jobs_verify"}
 WAITED_FOR = {("jobs_retrieve", "200"), *((name, "202") for name in JOBS_ASKED_FOR)}
 DOWNLOADS = {"audit_export"}
+PROVEN = "chunks_download"
 LOCATED = {"sessions_create", *JOBS_ASKED_FOR}
 SHOWN_ONCE = {"tokens_create", "webhooks_create"}
 VERSIONED = {"SessionBody", "EndpointBody", "MadeEndpoint"}
@@ -44,6 +45,7 @@ HEADERS = {
     "Accept-Ranges": _header("Parts can be asked for by Range.", always=True, const="bytes"),
     "Content-Range": _header("Which bytes, of how many.", always=True),
     "Content-Disposition": _header("The file's name.", always=True),
+    "Link": _header("Where its proof is: `describedby`.", always=True),
     "WWW-Authenticate": _header("What to sign in with."),
 }
 
@@ -81,6 +83,8 @@ def _names(operation: Json, facts: Json, status: str) -> Iterator[str]:
         yield "Idempotent-Replayed"
     if well and ("link" in asked or name in DOWNLOADS):
         yield "Content-Disposition"
+    if name == PROVEN and status in ("200", "206", "304", "416"):
+        yield "Link"
     if "If-None-Match" in asked and status in ("200", "304"):
         yield "ETag"
     if "Range" in asked and status in ("200", "206", "416"):
