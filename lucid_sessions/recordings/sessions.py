@@ -186,10 +186,11 @@ def resolution(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def start(session: Session) -> Session:
+def start(session: Session, *, seen: int | None = None) -> Session:
     """The session has its keys and waits for a recorder.
 
     Refused when it was started before, Retryable while there is no room, or while keys cannot be written.
+    `seen`, here and below: only from this version, or else Refused.
     """
     try:
         admit(session.project)
@@ -203,35 +204,37 @@ def start(session: Session) -> Session:
     if new := session.status == Status.CREATED:
         complete_keys(session)  # before any recorder may take it: what it records must be openable
     try:
-        return _move(session, (Status.CREATED,), status=Status.STARTING, desired=Desired.RECORD)
+        return _move(session, (Status.CREATED,), seen, status=Status.STARTING, desired=Desired.RECORD)
     except Refused:
         if new and session.status in GONE:  # deleted meanwhile, when there was nothing to shred yet
             _forget_keys(session)
         raise
 
 
-def pause(session: Session) -> Session:
+def pause(session: Session, *, seen: int | None = None) -> Session:
     """The recorder closes the running segment and waits; the pause becomes a gap with its reason."""
-    return _move(session, (Status.STARTING, Status.RECORDING), desired=Desired.PAUSE)
+    return _move(session, (Status.STARTING, Status.RECORDING), seen, desired=Desired.PAUSE)
 
 
-def resume(session: Session) -> Session:
+def resume(session: Session, *, seen: int | None = None) -> Session:
     """Recording goes on in a new epoch."""
-    return _move(session, (Status.STARTING, Status.PAUSED, Status.RECORDING), desired=Desired.RECORD)
+    return _move(session, (Status.STARTING, Status.PAUSED, Status.RECORDING), seen, desired=Desired.RECORD)
 
 
-def stop(session: Session) -> Session:
+def stop(session: Session, *, seen: int | None = None) -> Session:
     """The recorder closes the tail; a session that no recorder has taken yet just ends. Twice is once."""
     session.refresh_from_db()
     if session.desired == Desired.STOP or session.status in ENDED:
         return session
     live = (Status.STARTING, Status.RECORDING, Status.PAUSED)
-    return _move(session, live, status=Status.STOPPING, desired=Desired.STOP)
+    return _move(session, live, seen, status=Status.STOPPING, desired=Desired.STOP)
 
 
-def _move(session: Session, sources: tuple[Status, ...], **changes: Any) -> Session:
-    """The session after one conditional update; Refused when it is in none of `sources`."""
+def _move(session: Session, sources: tuple[Status, ...], seen: int | None, **changes: Any) -> Session:
+    """The session after one conditional update; Refused when it is in none of `sources`, or not as `seen`."""
     rows = Session.objects.filter(pk=session.pk, status__in=sources)
+    if seen is not None:
+        rows = rows.filter(version=seen)
     won = rows.update(**CHANGED, **changes)
     session.refresh_from_db()
     if not won:

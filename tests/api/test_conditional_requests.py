@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lucid_sessions.access.models import WebhookEndpoint
-from lucid_sessions.recordings import jobs
+from lucid_sessions.recordings import jobs, sessions
 from lucid_sessions.recordings.installation import Installation
 
 from .archive_of_one import sealed_session
@@ -15,6 +15,7 @@ from .people import client_of, person
 pytestmark = pytest.mark.django_db
 
 URL = "/api/v1"
+NEW = {"name": "n", "source": {"kind": "synthetic"}}
 
 FILES = ("segment", "download", "media", "result")
 
@@ -109,3 +110,34 @@ def test_a_tag_that_was_weakened_on_the_way_is_told_so(admin: Any, addresses: di
         assert "another" not in answer.json()["detail"]
     older = admin.patch(addresses["session"], {"description": "d"}, format="json", HTTP_IF_MATCH='W/"0"')
     assert "another changed it" in older.json()["detail"]
+
+
+def test_a_session_is_steered_only_as_it_was_seen(world: Installation, admin: Any) -> None:
+    assert world.spool.identity
+    made = admin.post(f"{URL}/sessions", NEW, format="json")
+    address, seen = f"{URL}/sessions/{made.json()['id']}", made["ETag"]
+    changed = admin.patch(address, {"recording_config": {"input": "full"}}, format="json")
+    for verb in ("start", "stop", "pause", "resume"):
+        late = admin.post(f"{address}/{verb}", HTTP_IF_MATCH=seen)
+        assert (late.status_code, late.json()["code"]) == (412, "LUCID_ERR_1009"), verb
+    assert admin.get(address).json()["status"] == "created"
+    started = admin.post(f"{address}/start", HTTP_IF_MATCH=changed["ETag"])
+    assert (started.status_code, started.json()["status"]) == (200, "starting")
+    assert admin.post(f"{address}/stop", HTTP_IF_MATCH="*").status_code == 200
+
+
+def test_what_another_changes_while_it_is_started_stays_for_who_named_its_version(
+    world: Installation, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert world.spool.identity
+    stock = sessions.complete_keys
+
+    def meanwhile(session: Any) -> None:
+        admin.patch(f"{URL}/sessions/{session.pk}", {"recording_config": {"input": "full"}}, format="json")
+        stock(session)
+
+    monkeypatch.setattr(sessions, "complete_keys", meanwhile)
+    for named, status in ((True, 412), (False, 200)):
+        made = admin.post(f"{URL}/sessions", NEW, format="json")
+        header = {"HTTP_IF_MATCH": made["ETag"]} if named else {"HTTP_IF_MATCH": "*"}
+        assert admin.post(f"{URL}/sessions/{made.json()['id']}/start", **header).status_code == status

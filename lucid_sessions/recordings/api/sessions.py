@@ -46,7 +46,11 @@ from .replays import once
 from .strict import VISIBLE_TEXT
 from .witnessed import Witnessed, event_beside, tell, written
 
-_VERB = extend_schema(request=None, responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED})
+_VERB = extend_schema(
+    request=None,
+    parameters=[IF_MATCH],
+    responses={200: SessionBody, **ONE_SESSION_ERRORS, **ACCEPTED, **IF_MATCH_ERRORS},
+)
 _REASON = OpenApiParameter(
     "reason",
     {"type": "string", "minLength": 1, "maxLength": 500, "pattern": VISIBLE_TEXT},
@@ -231,11 +235,15 @@ class Sessions(Witnessed, GenericViewSet[Session]):
         """Go on after a pause."""
         return self._told(request, session_id, sessions.resume)
 
-    def _told(self, request: Request, pk: UUID, act: Callable[[Session], Session]) -> Response:
+    def _told(self, request: Request, pk: UUID, act: Callable[..., Session]) -> Response:
         session = session_of(request.user, pk)
-        with refused_as(NOT_IN_STATE):
-            session = act(session)
-        return _shown(session)
+        require_match(request, session)
+        seen = session.version if request.headers.get("If-Match", "*").strip() != "*" else None
+        try:
+            return _shown(act(session, seen=seen))
+        except Refused as error:
+            require_match(request, session)  # it may have changed since, and is at hand as it is now
+            raise Problem(NOT_IN_STATE, str(error)) from error
 
 
 def _shown(session: Session, *, status: int = 200) -> Response:
