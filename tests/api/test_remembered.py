@@ -4,8 +4,8 @@ import time
 from typing import Any
 
 import pytest
-from django.db import connection
 
+from lucid_sessions.access.authentication import BearerAuthentication
 from lucid_sessions.recordings.installation import Installation
 
 from .people import client_of, person
@@ -40,26 +40,24 @@ def test_what_one_user_has_seen_another_does_not(operator: Any) -> None:
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_token_is_believed_from_when_it_was_asked_for(settings: Any) -> None:
+def test_a_token_is_believed_from_when_it_was_asked_for(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.LUCID_TOKEN_CACHE_SECONDS = 4.0
+    look_up = BearerAuthentication._looked_up
 
-    def after_a_standstill(execute: Any, *query: Any) -> Any:
-        answer = execute(*query)
+    def before_a_standstill(self: Any, raw: bytes) -> Any:
+        answer = look_up(self, raw)
         time.sleep(5.0)
         return answer
 
     fresh = client_of(user := person("session_viewer"))
-    with connection.execute_wrapper(once(after_a_standstill)):
+    with monkeypatch.context() as standing:
+        standing.setattr(BearerAuthentication, "_looked_up", before_a_standstill)
         assert fresh.get(URL).status_code == 200
     user.is_active = False
     user.save()
     assert fresh.get(URL).status_code == 401
-
-
-def once(wrapper: Any) -> Any:
-    """The wrapper around the first query, and nothing around the others."""
-    rest = [wrapper]
-    return lambda execute, *query: rest.pop()(execute, *query) if rest else execute(*query)
 
 
 def test_a_remembered_page_costs_one_query(operator: Any, django_assert_num_queries: Any) -> None:
