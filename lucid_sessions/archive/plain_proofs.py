@@ -84,6 +84,8 @@ def merkle_root(leaves):
 
 def root_from_proof(leaf, index, size, proof):
     """The root that an inclusion proof leads to (RFC 9162, 2.1.3.2); None when it has no such shape."""
+    if not 0 <= index < size:
+        return None  # with other bits above those that the proof uses, one leaf would stand in many places
     node, last = leaf, size - 1
     for sibling in proof:
         if last == 0:

@@ -12,7 +12,7 @@ verifier key that you were given by another way: the one inside the bundle prove
 Exit code: 0 everything holds, 1 something does not, 2 wrong usage.
 """
 
-import base64
+import base64  # noqa: F401 - plain_note's
 import hashlib
 import json
 import struct
@@ -22,7 +22,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-# In a bundle's verify.py what is imported here stands in the place of this import.
+# In a bundle's verify.py what is imported here stands in the place of these imports.
+from lucid_sessions.archive.plain_note import Failure, key_of, must, open_checkpoint
 from lucid_sessions.archive.plain_proofs import ed25519_holds, leaf_hash, merkle_root, root_from_proof
 
 FIXED = struct.Struct(">8sBBBBI16s32sQQQQ8s8s8s")
@@ -32,27 +33,28 @@ HEADER, TAG, SIGNATURE = 232, 16, 64
 LARGEST_CHUNK, LARGEST_JSON, EXPANSION = (64 << 20) + 344, 16 << 20, 8
 PIECE = 1 << 20
 NOT_SHOWN = "NOT SHOWN:"
-OF_SHAPE = (ValueError, TypeError, KeyError, AttributeError, RuntimeError)
+OF_SHAPE = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError)
 UNREADABLE = (*OF_SHAPE, EOFError, OSError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
 # --- The bundle ------------------------------------------------------------------------------------------
-class Failure(Exception):
-    """Something in the bundle does not hold."""
-
-
-def must(holds, problem):
-    """Go on only if it holds."""
-    if not holds:
-        raise Failure(problem)
-
-
 class Bundle:
     """A directory or zip file, read by name; what it may be made of costs no more memory than it should."""
 
     def __init__(self, place):
         self.zip = zipfile.ZipFile(place) if zipfile.is_zipfile(place) else None
         self.root = Path(place)
+
+    def names(self):
+        """The name of every member, each once."""
+        found = [path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if not path.is_dir()]
+        if self.zip:
+            found = [info.filename for info in self.zip.infolist() if not info.is_dir()]
+        seen = set()
+        for name in found:
+            must(name not in seen, name + " is in the bundle twice")
+            seen.add(name)
+        return sorted(seen)
 
     def read(self, name, most=LARGEST_CHUNK):
         """The bytes of one member, which has no more than so many."""
@@ -89,30 +91,6 @@ class Bundle:
             return path.open("rb"), path.stat().st_size
         except (KeyError, OSError):
             raise Failure(name + " is missing from the bundle") from None
-
-
-def key_of(vkey):
-    """Origin, key hash and key of a verifier key; ValueError for what is none."""
-    origin, key_hash, encoded = vkey.strip().split("+", 2)
-    key = base64.b64decode(encoded, validate=True)
-    if len(key) != 33:
-        raise ValueError(vkey)
-    return origin, key_hash, key
-
-
-def open_checkpoint(note, vkey):
-    """Size and root of the checkpoint that the log's key signed."""
-    origin, key_hash, key = key_of(vkey)
-    text, _, signatures = note.rpartition("\n\n")
-    for line in signatures.split("\n"):
-        words = line.split(" ")
-        if len(words) == 3 and words[1] == origin:
-            blob = base64.b64decode(words[2])
-            if blob[:4].hex() == key_hash and ed25519_holds(key[1:], blob[4:], (text + "\n").encode()):
-                lines = text.split("\n")
-                must(lines[0] == origin and len(lines) == 3, "the checkpoint is not of this log")
-                return int(lines[1]), base64.b64decode(lines[2])
-    raise Failure("the checkpoint is not signed by the log's key")
 
 
 def check_record(bundle, index, kind, size, root):
@@ -162,6 +140,7 @@ def check(bundle, log_key):
     """Every check on the bundle; yields a line for each thing that holds, or that is not shown by it."""
     manifest = bundle.json("manifest.json")
     must(manifest["format"] == "lucid/1 evidence", "this is not an evidence bundle of version 1")
+    there = bundle.names()
     for name, digest in manifest["files"].items():
         must(bundle.digest(name) == digest, f"{name} is not what the manifest lists")
     size, root = open_checkpoint(bundle.read("checkpoint").decode(), log_key or manifest["log_key"])
@@ -175,6 +154,7 @@ def check(bundle, log_key):
     facts, sealed = check_seal(bundle, manifest["sealed"], manifest["session"], size, root)
     leaves = sealed["leaves"]
     must(anchored.keys() >= set(map(chunk_leaf, leaves)), "a chunk of the seal is in no batch of the log")
+    yield f"session {manifest['session']}"
     yield f"seal, revision {facts['revision']}: {len(leaves)} chunks, root {facts['root']}"
     yield from check_earlier(bundle, manifest, facts, leaves, size, root)
     check_blobs(bundle, leaves, bytes.fromhex(manifest["repository"]), writers, anchored)
@@ -184,15 +164,18 @@ def check(bundle, log_key):
     for gap in sealed["gaps"]:
         span = f"{gap['from_us'] / 1e6:.3f} s to {gap['to_us'] / 1e6:.3f} s"
         yield f"gap, recorded as such: track {gap['track']}, {span}: {gap['reason']}"
-    yield from not_shown(manifest)
+    yield from not_shown(manifest, there)
 
 
-def not_shown(manifest):
+def not_shown(manifest, there):
     """What nobody can see by this bundle alone."""
     yield f"{NOT_SHOWN} whether the log revoked a writer, or sealed this session again, and this was left out"
     for name in sorted(manifest["files"]):
         if name.startswith("media/"):
             yield f"{NOT_SHOWN} {name} is bound by the manifest only, which nobody signed: see README.txt"
+    for name in there:
+        if name not in manifest["files"] and name != "manifest.json":
+            yield f"{NOT_SHOWN} anything of {name}: the manifest does not list it"
 
 
 def check_writers(bundle, manifest, size, root):
@@ -239,6 +222,7 @@ def check_earlier(bundle, manifest, newest, leaves, size, root):
     held = {chunk_leaf(leaf) for leaf in leaves}
     found = {}
     for index in manifest.get("earlier", []):
+        must(index < manifest["sealed"], f"the seal of record {index} is newer than the one called newest")
         facts, body = check_seal(bundle, index, manifest["session"], size, root)
         for leaf in body["leaves"]:
             must(chunk_leaf(leaf) in held, f"{chunk_name(leaf)} is in seal {index} and not in the newest")
@@ -268,6 +252,13 @@ def chunk_name(leaf):
     return f"chunk {leaf['sequence'] & 0xFFFFFFFF} of take {leaf['sequence'] >> 32}, track {leaf['track']}"
 
 
+def say(line):
+    """Print it as one line, whatever a name in it holds, and whatever the terminal can show."""
+    plain = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+    shown = sys.stdout.encoding or "ascii"
+    print(plain.encode(shown, "backslashreplace").decode(shown))
+
+
 def main(arguments):
     """Check what the arguments name; the exit code."""
     log_key = None
@@ -285,11 +276,11 @@ def main(arguments):
         return print(__doc__) or 2
     try:
         for line in check(Bundle(arguments[0] if arguments else Path(__file__).parent), log_key):
-            print(line if line.startswith(NOT_SHOWN) else "ok   " + line)
+            say(line if line.startswith(NOT_SHOWN) else "ok   " + line)
     except Failure as failure:
-        return print("FAIL " + str(failure)) or 1
+        return say("FAIL " + str(failure)) or 1
     except UNREADABLE as error:
-        return print(f"FAIL the bundle cannot be read: {error!r}") or 1
+        return say(f"FAIL the bundle cannot be read: {error!r}") or 1
     if log_key is None:
         print("note the log's key was taken from the bundle: compare it with the one that you were given")
     return 0

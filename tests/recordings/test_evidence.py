@@ -1,13 +1,9 @@
 """The bundle proves a session to someone who has only Python: its verifier imports nothing of ours."""
 
-import hashlib
-import io
 import json
-import resource
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -16,26 +12,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lucid_sessions.archive import LogKey, plain_proofs
 from lucid_sessions.errors import Refused
-from lucid_sessions.recordings import evidence, ledger_rows, reconcile, sealing
+from lucid_sessions.recordings import evidence, reconcile, sealing
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Gap, Session
 from tests import factories
 from tests.archive.independent_reader import Expected, open_chunk
 from tests.recordings.archived import revoke, sealed, shorter_seal, sign
-from tests.waiting import PATIENCE
+from tests.recordings.bundles import keep, name_the_writers, rewrite, verified
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def _name_the_writers(world: Installation) -> None:
-    for writer in world.keys.public["writers"]:
-        ledger_rows.request("writer-added", key=f"writer-added:{writer['key_id']}", facts=writer)
 
 
 @pytest.fixture
 def own_bundle(world: Installation, tmp_path: Path) -> Path:
     """The bundle of a session that is in this test's world."""
-    _name_the_writers(world)
+    name_the_writers(world)
     session = factories.recorded_session(world)
     reconcile.work_inline(world)
     session.refresh_from_db()
@@ -59,44 +50,27 @@ def bundle(made: list[bytes], tmp_path: Path, request: pytest.FixtureRequest) ->
     return place
 
 
-def _verified(
-    place: Path, *arguments: str, most_memory: int | None = None
-) -> subprocess.CompletedProcess[str]:
-    """The verifier as its user runs it: the file from the bundle, in an isolated interpreter."""
-    script = place.parent / "verify.py"
-    script.write_bytes(zipfile.ZipFile(place).read("verify.py"))
-    argv = [sys.executable, "-I", str(script), str(place), *arguments]
-
-    def bound() -> None:
-        if most_memory:
-            resource.setrlimit(resource.RLIMIT_AS, (most_memory, most_memory))
-
-    return subprocess.run(
-        argv, capture_output=True, text=True, timeout=PATIENCE, check=False, preexec_fn=bound
-    )
-
-
 def test_a_bundle_verifies_with_nothing_but_python(bundle: Path, world: Installation) -> None:
-    result = _verified(bundle, "--log-key", world.keys.log_vkey)
+    result = verified(bundle, "--log-key", world.keys.log_vkey)
     assert result.returncode == 0, result.stdout
     assert "3 blobs: hashes, places and signatures hold" in result.stdout
 
 
 def test_the_wrong_log_key_is_refused(bundle: Path) -> None:
     other = LogKey.generate("test.invalid/lucid-sessions")
-    result = _verified(bundle, "--log-key", other.vkey)
+    result = verified(bundle, "--log-key", other.vkey)
     assert (result.returncode, result.stdout) == (1, "FAIL the checkpoint is not signed by the log's key\n")
 
 
 @pytest.mark.parametrize("key", ["", "deadbeef", "name+deadbeef+no base64"])
 def test_what_is_no_key_is_a_wrong_argument_and_says_nothing_of_the_bundle(bundle: Path, key: str) -> None:
-    result = _verified(bundle, "--log-key", key)
+    result = verified(bundle, "--log-key", key)
     assert result.returncode == 2
     assert result.stdout.startswith("--log-key is no verifier key")
 
 
 def test_a_gap_says_of_which_track_it_is(world: Installation, tmp_path: Path) -> None:
-    _name_the_writers(world)
+    name_the_writers(world)
     session = factories.recorded_session(world)
     for track in ("input", "screen"):
         Gap.objects.create(
@@ -111,25 +85,25 @@ def test_a_gap_says_of_which_track_it_is(world: Installation, tmp_path: Path) ->
     reconcile.work_inline(world)
     session.refresh_from_db()
     evidence.write(session, tmp_path / "evidence.zip")
-    told = _verified(tmp_path / "evidence.zip").stdout
+    told = verified(tmp_path / "evidence.zip").stdout
     assert "gap, recorded as such: track input, 8.000 s to 9.500 s: paused" in told
     assert "gap, recorded as such: track screen, 8.000 s to 9.500 s: paused" in told
 
 
 @pytest.mark.parametrize("which", ["blobs/", "bodies/", "records/", "checkpoint", "media/", "keys/"])
 def test_any_changed_file_is_found(bundle: Path, which: str) -> None:
-    _rewrite(bundle, change=lambda name, content: _flipped(content) if name.startswith(which) else content)
-    assert _verified(bundle).returncode == 1
+    rewrite(bundle, change=lambda name, content: _flipped(content) if name.startswith(which) else content)
+    assert verified(bundle).returncode == 1
 
 
 @pytest.mark.parametrize("which", ["blobs/", "bodies/", "records/", "checkpoint"])
 def test_a_changed_file_is_found_even_when_the_manifest_agrees(bundle: Path, which: str) -> None:
-    _rewrite(
+    rewrite(
         bundle,
         change=lambda name, content: _flipped(content) if name.startswith(which) else content,
         agree=True,
     )
-    result = _verified(bundle)
+    result = verified(bundle)
     assert result.returncode == 1
     assert "manifest" not in result.stdout
 
@@ -150,7 +124,7 @@ def test_with_the_keys_anyone_can_decrypt_by_the_published_format(bundle: Path, 
 
 
 def test_it_says_what_it_cannot_show(bundle: Path) -> None:
-    said = [line for line in _verified(bundle).stdout.splitlines() if line.startswith("NOT SHOWN")]
+    said = [line for line in verified(bundle).stdout.splitlines() if line.startswith("NOT SHOWN")]
     assert len(said) == 2
     assert "revoked a writer, or sealed this session again" in said[0]
     assert "media/session.mp4 is bound by the manifest only" in said[1]
@@ -165,9 +139,9 @@ def test_chunks_that_a_writer_signed_after_its_revocation_do_not_count(
     before = Session.objects.get()
     revoke(own, world, size=world.log().size)
     evidence.write(before, tmp_path / "before.zip")
-    assert _verified(tmp_path / "before.zip").returncode == 0
+    assert verified(tmp_path / "before.zip").returncode == 0
     evidence.write(sealed(world, name="after"), tmp_path / "after.zip")
-    result = _verified(tmp_path / "after.zip")
+    result = verified(tmp_path / "after.zip")
     assert result.returncode == 1
     assert "its writer is not one that the log names, or was revoked before" in result.stdout
 
@@ -180,10 +154,10 @@ def test_earlier_seals_are_in_it_and_the_newest_holds_what_they_held(
     factories.file_spool(world)
     sealing.seal(world)
     evidence.write(session, tmp_path / "again.zip")
-    result = _verified(tmp_path / "again.zip")
+    result = verified(tmp_path / "again.zip")
     assert (result.returncode, "1 earlier seals" in result.stdout) == (0, True), result.stdout
-    _rewrite(tmp_path / "again.zip", change=_keep, manifest={"earlier": []})
-    assert "NOT SHOWN: what record 2 sealed before" in _verified(tmp_path / "again.zip").stdout
+    rewrite(tmp_path / "again.zip", change=keep, manifest={"earlier": []})
+    assert "NOT SHOWN: what record 2 sealed before" in verified(tmp_path / "again.zip").stdout
 
 
 def test_a_bundle_of_the_first_releases_is_still_read(bundle: Path) -> None:
@@ -193,8 +167,8 @@ def test_a_bundle_of_the_first_releases_is_still_read(bundle: Path) -> None:
         said = json.loads(content)
         return json.dumps({key: said[key] for key in said if key not in ("revoked", "earlier")}).encode()
 
-    _rewrite(bundle, change=older)
-    assert _verified(bundle).returncode == 0
+    rewrite(bundle, change=older)
+    assert verified(bundle).returncode == 0
 
 
 def test_a_seal_that_leaves_out_what_an_earlier_one_held_is_found(
@@ -203,7 +177,7 @@ def test_a_seal_that_leaves_out_what_an_earlier_one_held_is_found(
     session = Session.objects.get()
     sign(shorter_seal(session, world, without=2), world)
     evidence.write(session, tmp_path / "cut.zip")
-    result = _verified(tmp_path / "cut.zip")
+    result = verified(tmp_path / "cut.zip")
     assert (result.returncode, "chunk 2 of take 1" in result.stdout) == (1, True), result.stdout
 
 
@@ -218,16 +192,16 @@ def test_a_seal_that_leaves_out_what_an_earlier_one_held_is_found(
     ],
 )
 def test_a_record_counts_only_as_what_it_is(bundle: Path, manifest: dict[str, object], why: str) -> None:
-    _rewrite(bundle, change=_keep, manifest=manifest)
-    result = _verified(bundle)
+    rewrite(bundle, change=keep, manifest=manifest)
+    result = verified(bundle)
     assert (result.returncode, why in result.stdout) == (1, True), result.stdout
 
 
 def test_a_member_that_expands_beyond_all_measure_costs_no_memory(bundle: Path) -> None:
     bomb = b"[" + b"[]," * (30 << 20) + b"[]]"
     for name in ("manifest.json", "checkpoint"):
-        _rewrite(bundle, change=lambda one, content, name=name: bomb if one == name else content)
-        result = _verified(bundle, most_memory=400 << 20)
+        rewrite(bundle, change=lambda one, content, name=name: bomb if one == name else content)
+        result = verified(bundle, most_memory=400 << 20)
         assert (result.returncode, result.stderr) == (1, ""), result.stderr[-500:]
 
 
@@ -286,33 +260,3 @@ def _flipped(content: bytes) -> bytes:
     changed = bytearray(content)
     changed[len(changed) // 2] ^= 1
     return bytes(changed)
-
-
-def _keep(_name: str, content: bytes) -> bytes:
-    return content
-
-
-def _rewrite(
-    bundle: Path,
-    *,
-    change: Callable[[str, bytes], bytes],
-    agree: bool = False,
-    manifest: dict[str, object] | None = None,
-) -> None:
-    """The bundle again with its files changed; with `agree` the manifest lists them as they now are.
-
-    What `manifest` says stands in the place of what it said.
-    """
-    with zipfile.ZipFile(bundle) as members:
-        files = {name: change(name, members.read(name)) for name in members.namelist()}
-    if agree:
-        said = json.loads(files["manifest.json"])
-        said["files"] = {name: hashlib.sha256(files[name]).hexdigest() for name in said["files"]}
-        files["manifest.json"] = json.dumps(said).encode()
-    if manifest:
-        files["manifest.json"] = json.dumps({**json.loads(files["manifest.json"]), **manifest}).encode()
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as members:
-        for name, content in files.items():
-            members.writestr(name, content)
-    bundle.write_bytes(out.getvalue())

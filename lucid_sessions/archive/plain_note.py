@@ -1,0 +1,47 @@
+"""The signed note of a checkpoint (C2SP), read as strictly as it is defined: a part of verify.py, too."""
+
+import base64
+import hashlib
+
+from lucid_sessions.archive.plain_proofs import ed25519_holds
+
+
+# --- The checkpoint --------------------------------------------------------------------------------------
+class Failure(Exception):
+    """Something in the bundle does not hold."""
+
+
+def must(holds, problem):
+    """Go on only if it holds."""
+    if not holds:
+        raise Failure(problem)
+
+
+def key_of(vkey):
+    """Origin, key hash and public key of a log's verifier key; ValueError for what is none."""
+    origin, key_hash, encoded = vkey.strip().split("+", 2)
+    key = base64.b64decode(encoded, validate=True)
+    named = hashlib.sha256(origin.encode() + b"\n" + key).digest()[:4].hex()
+    if len(key) != 33 or key[:1] != b"\1" or key_hash != named:
+        raise ValueError(vkey)
+    return origin, key_hash, key[1:]
+
+
+def open_checkpoint(note, vkey):
+    """Size and root of the checkpoint that the log's key signed."""
+    origin, key_hash, public = key_of(vkey)
+    text, _, signatures = note.rpartition("\n\n")
+    must(signatures.endswith("\n"), "the checkpoint is not a signed note")
+    ours = 0
+    for line in signatures[:-1].split("\n"):
+        words = line.split(" ")
+        must(len(words) == 3 and words[0] == "—", "below the checkpoint is a line that is no signature")
+        blob = base64.b64decode(words[2], validate=True)
+        if words[1] == origin and blob[:4].hex() == key_hash:
+            holds = ed25519_holds(public, blob[4:], (text + "\n").encode())
+            must(holds, "a signature of the checkpoint by the log's key does not hold")
+            ours += 1
+    must(ours, "the checkpoint is not signed by the log's key")
+    lines = text.split("\n")
+    must(lines[0] == origin and len(lines) == 3, "the checkpoint is not of this log")
+    return int(lines[1]), base64.b64decode(lines[2])
