@@ -15,9 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import anchoring, jobs, queues, quota, reconcile, scrub, upkeep
+from lucid_sessions.recordings import anchoring, jobs, queues, quota, reconcile, scrub, setbacks, upkeep
 from lucid_sessions.recordings.installation import installation
-from lucid_sessions.recordings.lifecycle import LIVE
+from lucid_sessions.recordings.lifecycle import ARCHIVED, LIVE
 from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session
 from lucid_sessions.recordings.webhooks import deliveries
 
@@ -45,6 +45,7 @@ class Figures(NamedTuple):
     depth: Mapping[str, int] = {}
     gaps: Mapping[str, int] = {}
     dropped: int = 0
+    quarantined: Mapping[str, int] = {}
     oldest_unanchored: float = 0.0
     checkpoint_age: float | None = None
     unvouched: Mapping[str, float] = {}
@@ -113,6 +114,12 @@ def _pipeline(found: Figures) -> Iterator[Metric]:
         "Age of the oldest chunk that is neither anchored nor quarantined",
         value=found.oldest_unanchored,
     )
+    yield _labelled(
+        "chunks_quarantined",
+        "Chunks that a person has to look at: not archived, or archived and bad or lost",
+        "where",
+        found.quarantined,
+    )
     if found.checkpoint_age is not None:
         yield GaugeMetricFamily(
             "ledger_checkpoint_age_seconds", "Age of the newest signed checkpoint", value=found.checkpoint_age
@@ -164,6 +171,7 @@ def look() -> Figures:
             depth=queues.depths(),
             gaps=_gaps(),
             dropped=_dropped(),
+            quarantined=_quarantined(),
             oldest_unanchored=reconcile.oldest_unanchored_seconds(),
             checkpoint_age=_age(newest) if newest else None,
             unvouched=_unvouched(),
@@ -194,6 +202,13 @@ def _storage() -> dict[str, int]:
     """As quota counts it: up to half a minute old, but no sum over every chunk."""
     spooled = Chunk.objects.filter(path__gt="").aggregate(total=Sum("raw_length"))["total"] or 0
     return {"chunks": max(0, quota.stored().used - spooled), "spool": spooled}
+
+
+def _quarantined() -> dict[str, int]:
+    counts = {"pipeline": 0, "archive": 0}
+    for row in setbacks.quarantined().order_by().values("state").annotate(count=Count("pk")):
+        counts["archive" if row["state"] in ARCHIVED else "pipeline"] += row["count"]
+    return counts
 
 
 def _gaps() -> dict[str, int]:

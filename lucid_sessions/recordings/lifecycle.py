@@ -55,6 +55,8 @@ UNFINISHED = (State.RECORDED, State.CAPTURED, State.COMPRESSED, State.ENCRYPTED,
 ARCHIVED = (State.STORED, State.ANCHORED)
 # How a quarantine's reason begins that is about the stored blob, and ends once that is good again.
 BAD_BLOB = "scrub: "
+# How it begins where the blob is good again, and its chunk stays in quarantine all the same.
+UNLOCKED = f"{BAD_BLOB}the blob is good again, but cannot be locked as its legal hold demands: "
 
 _ORDER = {state: place for place, state in enumerate(State)}
 

@@ -35,10 +35,14 @@ class Trouble:
 
 def troubles(*, session: UUID | str | None = None) -> list[Trouble]:
     """Chunks in quarantine, and those that wait after a failed attempt; oldest first, at most a thousand."""
-    rows = Chunk.objects.filter(state__in=UNFINISHED, reason__gt="")
-    if session:
-        rows = rows.filter(session_id=session)
-    return [_trouble(chunk) for chunk in rows.order_by("created_at", "pk")[:MOST_LISTED]]
+    unfinished = Chunk.objects.filter(state__in=UNFINISHED, reason__gt="")
+    archived = setbacks.quarantined().filter(state=State.ANCHORED)
+    found: list[Chunk] = []
+    for rows in (unfinished, archived):
+        mine = rows.filter(session_id=session) if session else rows
+        found += mine.order_by("created_at", "pk")[:MOST_LISTED]
+    found.sort(key=lambda chunk: (chunk.created_at, chunk.pk))
+    return [_trouble(chunk) for chunk in found[:MOST_LISTED]]
 
 
 def _trouble(chunk: Chunk) -> Trouble:

@@ -23,7 +23,7 @@ from lucid_sessions.errors import LucidError, Retryable, Tampered
 
 from . import events, leaves, observation, quota, setbacks
 from .installation import Installation
-from .lifecycle import ARCHIVED, BAD_BLOB
+from .lifecycle import ARCHIVED, BAD_BLOB, UNLOCKED
 from .models import Chunk, Session
 from .proven import ProvenLog
 
@@ -39,8 +39,6 @@ PAGE = 100
 FRESH = timedelta(days=1)
 # More blobs than this do not wait for their locks in turn: the rest comes once some of them are locked.
 WAITING = 10_000
-# How the reason begins of a chunk whose blob is good again, and stays in quarantine all the same.
-UNLOCKED = f"{BAD_BLOB}the blob is good again, but cannot be locked as its legal hold demands: "
 NEVER = datetime.fromtimestamp(0, UTC)
 
 Replica = Callable[[str], bytes | None]

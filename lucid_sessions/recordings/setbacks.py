@@ -19,7 +19,7 @@ from django.utils import timezone
 from lucid_sessions.errors import LucidError, Refused, Tampered
 
 from . import events, hints, leases, observation
-from .lifecycle import UNFINISHED, State, stage_for
+from .lifecycle import UNFINISHED, UNLOCKED, State, stage_for
 from .models import Chunk
 from .presence import Presence
 from .scratch import Recompute
@@ -138,6 +138,8 @@ def _end_leases(held: QuerySet[Chunk]) -> int:
 def next_step(chunk: Chunk) -> str:
     """What a person does about a chunk that does not go on; empty when there is nothing to do."""
     if chunk.quarantined_at is not None:
+        if chunk.state == State.ANCHORED:
+            return _for_its_blob(chunk)
         stage = stage_for(chunk.state)
         option = f" --stage {stage.name}" if stage else ""
         return (
@@ -147,3 +149,13 @@ def next_step(chunk: Chunk) -> str:
     if chunk.next_attempt_at is not None and chunk.next_attempt_at > timezone.now():
         return f"It is tried again by itself at {chunk.next_attempt_at:%H:%M:%S} UTC; remove the cause."
     return ""
+
+
+def _for_its_blob(chunk: Chunk) -> str:
+    """The log names this blob, so nothing can be made anew: its own bytes have to come back."""
+    if chunk.reason.startswith(UNLOCKED):
+        return "It is tried again by itself every minute; remove the cause named in the reason."
+    return (
+        f"Bring the blob back from a backup, under its name {chunk.blob}. "
+        "The next look at it ends the quarantine: manage.py scrub looks now."
+    )

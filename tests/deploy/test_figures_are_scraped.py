@@ -144,6 +144,7 @@ def test_the_figures_that_alerts_compare_exist(prometheus: Prometheus) -> None:
         *("chunk_processing_duration_seconds_bucket", "storage_operations_total", "api_requests_total"),
         "scrub_oldest_unverified_seconds",
         "jobs_oldest_pending_seconds",
+        'chunks_quarantined{where="archive"}',
         'chunks_processed_total{status="success"}',
         *(f'pipeline_stage_duration_seconds_count{{stage="{stage}"}} > 0' for stage in STAGES),
         "api_request_duration_seconds_bucket",

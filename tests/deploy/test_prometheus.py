@@ -25,6 +25,7 @@ METRICS = {
     *("storage_operations_total", "api_requests_total", "pipeline_errors_total", "pipeline_queue_depth"),
     *(
         "pipeline_oldest_unanchored_seconds",
+        "chunks_quarantined",
         "ledger_checkpoint_age_seconds",
         "ledger_unvouched_seconds",
         "api_rate_limit_unavailable_total",

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from lucid_sessions.blobs import FileBlobs
 from lucid_sessions.errors import Retryable
-from lucid_sessions.recordings import observation, quota, scrub, shredding, verification
+from lucid_sessions.operations import gauges
+from lucid_sessions.recordings import observation, quota, requeue, scrub, shredding, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk
 from tests.recordings import archived
@@ -58,6 +59,23 @@ def test_a_flipped_bit_is_found_quarantined_and_told(world: Installation, place:
     assert [one["log_level"] for one in said if one["event"] == "a stored blob is bad"] == ["error"]
     alarms = [one for one in heard if one.stage == "scrub" and one.outcome == "quarantined"]
     assert [one.error_type for one in alarms] == ["Tampered"]
+
+
+def test_what_is_bad_in_the_archive_is_counted_and_listed_with_what_to_do(world: Installation) -> None:
+    """It was "no chunk is in quarantine", or the advice to put back what cannot be made anew."""
+    archived.sealed(world)
+    chunk = Chunk.objects.order_by("sequence").first()
+    path = _path(world, chunk.blob)
+    content = path.read_bytes()
+    path.write_bytes(b"rot")
+    _whole(world)
+    assert gauges.look().quarantined == {"pipeline": 0, "archive": 1}
+    (found,) = requeue.troubles()
+    assert (found.id, found.quarantined, found.stage) == (chunk.pk, True, "")
+    assert f"from a backup, under its name {chunk.blob}" in found.next_step
+    path.write_bytes(content)
+    _whole(world)
+    assert (requeue.troubles(), gauges.look().quarantined["archive"]) == ([], 0)
 
 
 def test_a_lost_a_swapped_and_a_cut_blob_are_found(world: Installation) -> None:

@@ -20,7 +20,9 @@ class Command(Base):
         parser.add_argument("--stage", choices=list(STAGES))
         parser.add_argument("--reason", help="only those whose reason contains this text")
         parser.add_argument("--session", type=session_argument, help=SESSION)
-        parser.add_argument("--list", action="store_true", help="say what waits and why; change nothing")
+        parser.add_argument(
+            "--list", action="store_true", help="say what waits, or is bad, and why; change nothing"
+        )
 
     def run(self, options: dict[str, Any]) -> int:
         session = options["session"]
