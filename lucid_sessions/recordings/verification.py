@@ -21,6 +21,7 @@ from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.ledger import Log
 
 from . import anchoring, leaves, seals
+from .accounted import unaccounted
 from .installation import Installation, identity, installation
 from .leaves import Row
 from .lifecycle import State, Status
@@ -241,10 +242,12 @@ class _Examination:
 
 
 def verify_log(world: Installation | None = None) -> Report:
-    """The report on the whole log: tiles, signature, and that the database has each record as it is."""
+    """The report on the whole log: tiles, signature, that the database has each record as it is, and that
+    of each session which was sealed it has the row, unless the log says that it was shredded."""
+    world = world or installation()
     report = Report(None, sealed=True)
     try:
-        log = ProvenLog(world or installation())
+        log = ProvenLog(world)
         tree = log.tree
         tree.verify()
         report.findings += _rolled_back(log.ledger)
@@ -259,6 +262,7 @@ def verify_log(world: Installation | None = None) -> Report:
             if said != tree.record(number).decode():
                 problem = "is gone from" if said is None else "says another thing in"
                 report.findings.append(Finding(f"record {number}", f"{problem} the database"))
+        report.findings += [Finding(where, problem) for where, problem in unaccounted(world, log)]
     except Tampered as error:
         report.findings.append(Finding("the ledger", str(error)))
     return report

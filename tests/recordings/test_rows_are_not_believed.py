@@ -1,8 +1,10 @@
 """Whoever can write the database and the blob store can neither have a forgery played nor hide a deletion."""
 
+import io
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from lucid_sessions import archive
 from lucid_sessions.blobs import blob_name
@@ -15,13 +17,14 @@ from lucid_sessions.recordings import (
     playback,
     reconcile,
     sealing,
+    shredding,
     verification,
 )
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session
 from lucid_sessions.recordings.proven import ProvenLog
 from tests import factories
-from tests.recordings.archived import revoke
+from tests.recordings.archived import finish, revoke, sealed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -183,3 +186,33 @@ def _insert_writer(writer: archive.Writer) -> None:
     """What a database administrator can do: a row that names a writer, at an index that the log has not."""
     entry = f'{{"kind":"writer-added","public":"{writer.public.hex()}"}}'
     LedgerRecord.objects.create(index=900, kind="writer-added", key="forged", entry=entry, applied=True)
+
+
+@pytest.mark.parametrize("says", ["created", "deleted", ""])
+def test_no_row_takes_a_sealed_session_out_of_sight_of_those_who_verify_all(
+    world: Installation, says: str
+) -> None:
+    """The blobs were gone, and `verify --all` said that everything was intact."""
+    hidden = sealed(world, name="hidden")
+    sealed(world, name="other")
+    shredded = sealed(world, name="shredded")
+    shredding.begin(shredded, cause="shred")
+    finish(shredded, world)
+    pk = hidden.pk
+    for chunk in Chunk.objects.filter(session=hidden):
+        world.blobs.delete(chunk.blob)
+    assert verification.verify_log(world).findings == []
+    if says:
+        Session.objects.filter(pk=pk).update(status=says)
+    else:
+        for rows in Session._meta.related_objects:
+            rows.related_model.objects.filter(session=pk).delete()
+        hidden.delete()
+    (finding,) = verification.verify_log(world).findings
+    out = io.StringIO()
+    with pytest.raises(SystemExit, match="1"):
+        call_command("verify", "--all", stdout=out)
+    why = f"its row says that it is {says}" if says else "its row is gone from the database"
+    assert finding.where == f"session {pk}"
+    assert finding.problem.endswith(why)
+    assert f"session {pk}: is sealed by record" in out.getvalue()
