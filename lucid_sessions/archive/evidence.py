@@ -24,6 +24,10 @@ checkpoint       the log's signed head (C2SP signed note)
 anchors/         what others say of the checkpoint, if there are any:
   NAME.tsr         a time-stamp (RFC 3161):
                    openssl ts -verify -in anchors/NAME.tsr -data checkpoint -CAfile ROOTS-OF-NAME.pem
+                   It counts for what its authority signed while its certificate was valid. When that has
+                   expired, add -attime SECONDS: the time that the stamp says, in seconds since 1970
+                   (openssl ts -reply -in anchors/NAME.tsr -text says it as a date). Without it OpenSSL
+                   asks about today, and fails.
   NAME.cosigned    the checkpoint, cosigned by a witness that saw the log only grow (C2SP tlog-cosignature):
                    python3 verify_anchors.py --witness-key '<the witness's verifier key>'
   evm-N.evm.json   a transaction in chain N (EVM) that carries its digest:

@@ -4,6 +4,8 @@ Anyone can check one with OpenSSL alone:
 
     openssl ts -verify -in NAME.tsr -data checkpoint -CAfile ROOTS.pem
 
+That asks about today. Once the authority's certificate has expired: -attime, with the stamp's own time.
+
 What reads certificates is loaded by whoever stamps or verifies: it was a twentieth of every command's start.
 """
 

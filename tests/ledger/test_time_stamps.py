@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lucid_sessions.archive.evidence import README
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.ledger import Authority
 from tests.authority import serving, stamping
@@ -42,6 +43,22 @@ def test_openssl_alone_believes_the_stamp_and_no_other_bytes(
         argv = ["openssl", "ts", "-verify", "-in", "stamp", "-data", name, "-CAfile", "roots"]
         done = subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=PATIENCE, check=False)
         assert (done.returncode == 0) is holds, done.stderr
+
+
+def test_when_its_certificate_has_expired_openssl_believes_a_stamp_as_of_its_own_time(
+    authority: Authority, stamp: bytes, tmp_path: Path
+) -> None:
+    """Otherwise whoever checked old evidence as its README said was told that it failed."""
+    for name, content in (("roots", authority.roots), ("stamp", stamp), ("note", NOTE)):
+        (tmp_path / name).write_bytes(content)
+    own = int(authority.verify(stamp, NOTE).timestamp())
+    for at, holds in ((own + 40 * 86400, False), (own, True)):
+        argv = ["openssl", "ts", "-verify", "-in", "stamp", "-data", "note", "-CAfile", "roots"]
+        argv += ["-attime", str(at)]
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=PATIENCE, check=False)
+        assert (done.returncode == 0) is holds, done.stderr
+        assert (b"certificate has expired" in done.stderr) is not holds
+    assert "-attime SECONDS" in README
 
 
 def test_a_stamp_of_other_bytes_is_refused(authority: Authority, stamp: bytes) -> None:
