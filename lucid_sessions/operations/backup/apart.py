@@ -1,11 +1,12 @@
-"""A backup lies somewhere else than what it backs up."""
+"""A backup lies somewhere else than what it backs up, and where the last one was made is that one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lucid_sessions.blobs import FileBlobs, S3Blobs, Where
 from lucid_sessions.durable import blaming
-from lucid_sessions.errors import Refused
+from lucid_sessions.errors import Refused, Retryable
 from lucid_sessions.recordings.installation import Installation
 
 
@@ -23,6 +24,22 @@ def require_apart(world: Installation, places: Sequence[Path | Where]) -> None:
                     f"{place} and {what} lie one in the other: a backup inside what it backs up is none. "
                     "Name a directory of its own, on another disk if there is one"
                 )
+
+
+def require_mounted(places: Mapping[str, Path | Where | None], last: Mapping[str, Any]) -> None:
+    """Retryable when nothing is left where the last backup was made: a disk that is not mounted looks so.
+
+    Begun anew there, all of the archive, or the keys, would come to lie on the disk of the mount point.
+    """
+    for what, place in places.items():
+        if isinstance(place, Path) and str(place) == last.get(what):
+            with blaming("look at", place):
+                if not place.is_dir() or next(place.iterdir(), None) is None:
+                    raise Retryable(
+                        f"{place} is empty, though snapshot {last.get('snapshot')} was made there: "
+                        "mount that disk; nothing was backed up. "
+                        "If it is a new one, say so: manage.py backup --anew"
+                    )
 
 
 def _require_directory(place: Path) -> None:

@@ -26,7 +26,7 @@ from lucid_sessions.recordings.lifecycle import ARCHIVED, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, Session, SessionKey
 
 from . import engines, losses, mirror, rows, signing
-from .apart import require_apart, same_file_system
+from .apart import require_apart, require_mounted, same_file_system
 from .bulk import Moved, Way, digest_of, lengths_of, sync_file_system
 from .carrying import mover
 from .keyset import Keys
@@ -52,6 +52,7 @@ class Orders:
     """Where to, and what stays how long. `keys`: where the key backup goes, if not beside the rest.
 
     rows: `always`, `never`, or `auto`: the portable form too, as long as that takes a second or two.
+    anew: where the last backup was made there may be nothing now.
     """
 
     shelf: Path | Where
@@ -60,6 +61,7 @@ class Orders:
     keys_days: int = 7
     link: bool = True
     rows: str = "auto"
+    anew: bool = False
 
 
 @dataclass
@@ -96,6 +98,8 @@ def make(world: Installation, orders: Orders, *, tell: Tell = lambda *_: None) -
     if max(orders.policy.days, orders.keys_days) > LONGEST_DAYS:
         raise Refused(f"Nothing is kept for more than {LONGEST_DAYS} days: say fewer")
     require_apart(world, [orders.shelf, *([orders.keys] if orders.keys else [])])
+    if not orders.anew:
+        require_mounted({"place": orders.shelf, "keys": orders.keys}, upkeep.recall(upkeep.BACKUP))
     if not world.blobs.present():
         raise Retryable(f"No blob store at {world.blobs.place}: mount that disk; nothing was backed up")
     key = signing.backup_key(world.keys_root)
@@ -105,7 +109,7 @@ def make(world: Installation, orders: Orders, *, tell: Tell = lambda *_: None) -
     shelf = claim(orders.shelf, owner, world=world)
     with shelf.alone():
         made = _Making(world, orders, shelf, key, tell).snapshot()
-    facts = {"snapshot": made.snapshot, "place": shelf.place}
+    facts = {"snapshot": made.snapshot, "place": shelf.place, "keys": str(orders.keys or "")}
     upkeep.note_backup(facts, good=len(made.problems) == made.known)
     return made
 

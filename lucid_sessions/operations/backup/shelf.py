@@ -30,6 +30,8 @@ VERSION = 1
 MARKER = "lucid-backups.json"
 MANIFEST = "manifest.json"
 DAMAGED = "damaged"
+# What a dead process left, and what is in the root of each new disk of ext4.
+OF_NOBODY = (".lucid-tmp", "lost+found")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Shelf:
         """The backups at root, begun if it is empty. Refused: another installation's, or other files."""
         with blaming("use", root):
             strange = [] if not root.exists() else [one.name for one in root.iterdir()]
-        if MARKER not in strange and [name for name in strange if not name.endswith(".lucid-tmp")]:
+        if MARKER not in strange and [name for name in strange if not name.endswith(OF_NOBODY)]:
             raise Refused(f"{root} holds other files and no backups: name a new or an empty directory")
         if MARKER not in strange:
             write_durably(root / MARKER, cls.marker_of(owner))

@@ -64,6 +64,31 @@ def test_a_store_that_is_not_mounted_is_no_empty_backup(site: Site, tmp_path: Pa
     assert not (tmp_path / "backups").exists()
 
 
+def test_a_disk_of_backups_or_a_vault_that_is_not_mounted_is_not_begun_anew(
+    site: Site, tmp_path: Path
+) -> None:
+    """All of the archive, or the keys, came to lie on the disk of the mount point, and counted as good."""
+    shelf, vault, disk = tmp_path / "backups", tmp_path / "vault", tmp_path / "disk"
+    order = ("backup", shelf, "--keys", vault)
+    site.manage(*order)
+    for place in (shelf, vault):
+        place.rename(disk)
+        for mount_point in (False, True):
+            if mount_point:
+                place.mkdir()
+            assert f"{place} is empty, though snapshot " in site.manage(*order, expect=3).err
+        assert list(place.iterdir()) == []
+        place.rmdir()
+        disk.rename(place)
+    site.manage(*order)
+    shutil.rmtree(shelf)
+    # A new disk is not empty, in its way.
+    (shelf / "lost+found").mkdir(parents=True)
+    site.manage(*order)
+    shutil.rmtree(shelf)
+    site.manage(*order, "--anew")
+
+
 def test_a_lost_or_rotten_blob_is_named_and_the_rest_is_kept(site: Site, tmp_path: Path) -> None:
     lost, rotten = sorted(path for path in (site.home / "blobs").rglob("*") if len(path.name) == 64)[:2]
     lost.unlink()

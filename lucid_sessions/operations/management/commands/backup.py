@@ -32,6 +32,7 @@ class Command(Base):
         parser.add_argument("--keep-monthly", type=_count, default=0, help="beyond: one a month, so many")
         parser.add_argument("--keys-days", type=_count, default=7, help="age limit of the key backups (7)")
         parser.add_argument("--copy", action="store_true", help="no hard links on one file system")
+        parser.add_argument("--anew", action="store_true", help="at a place that is empty now, as a new disk")
         parser.add_argument(
             "--rows", choices=("auto", "always", "never"), default="auto", help="the portable rows too"
         )
@@ -53,6 +54,7 @@ class Command(Base):
             keys_days=options["keys_days"],
             link=not options["copy"],
             rows=options["rows"],
+            anew=options["anew"],
         )
         with shown() as tell:
             made = making.make(installation(), orders, tell=tell)
