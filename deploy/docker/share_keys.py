@@ -2,7 +2,7 @@
 
     share_keys.py ALL_KEYS SHARES        as the one-shot service `keys-share` calls it
 
-Runs to the same end any number of times: run it again after `keys rotate`, then restart the services.
+Runs to the same end any number of times: run it again after `keys recover`, then restart the services.
 A key that is listed for nobody (the offline recovery key among them) is copied to nobody.
 """
 

@@ -150,6 +150,20 @@ class Keyring:
                 continue
         raise Refused("ENCRYPTION_PASSWORD (or ENCRYPTION_SALT) is wrong: no key slot opens with it.")
 
+    def lock_anew(self, identity: archive.Identity, *, password: str, salt: str) -> Path:
+        """The slot by which this password opens recordings from now on; what opened them before still does.
+
+        Refused: session keys are not sealed to this identity, or there is no password.
+        """
+        if identity.recipient.key_id not in {one.key_id for one in self.recipients}:
+            raise Refused(f"That key opens nothing here: {self.root / 'repository.json'} names others.")
+        slot = archive.make_slot(
+            identity, password=password.encode(), salt=salt.encode(), repository=self.repository
+        )
+        path = self.root / "slots" / f"{identity.recipient.key_id.hex()}.lsk"
+        write_durably(path, slot)
+        return path
+
     def _slots(self) -> Iterator[bytes]:
         """Of the recipients that are named; `keys init` may have been killed and left another's."""
         for recipient in self.recipients:

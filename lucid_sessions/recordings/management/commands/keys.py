@@ -1,10 +1,13 @@
-"""manage.py keys init|announce|list: the installation's keys."""
+"""manage.py keys init|announce|list|recover: the installation's keys."""
 
+import sys
+from getpass import getpass
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
 
+from lucid_sessions import archive
 from lucid_sessions.environment import env
 from lucid_sessions.errors import Refused
 from lucid_sessions.recordings import keyring, ledger_rows
@@ -16,15 +19,17 @@ from lucid_sessions.recordings.management.command import Command as Base
 class Command(Base):
     help = (
         "Make the installation's keys and its stores (init, kept when they exist), make the stores for keys "
-        "that were made elsewhere, and tell the log (announce), or list the public ones (list)."
+        "that were made elsewhere, and tell the log (announce), list the public ones (list), or have a new "
+        "ENCRYPTION_PASSWORD open all recordings, by the recovery key on standard input (recover)."
     )
-    examples = ("list", "list --json")
+    examples = ("list", "list --json", "recover < recovery.key")
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=("init", "announce", "list"))
+        parser.add_argument("action", choices=("init", "announce", "list", "recover"))
 
     def run(self, options: dict[str, Any]) -> int:
-        return {"init": self._init, "announce": self._announce, "list": self._list}[options["action"]]()
+        acts = {"init": self._init, "announce": self._announce, "list": self._list, "recover": self._recover}
+        return acts[options["action"]]()
 
     def _init(self) -> int:
         root = settings.LUCID_KEYS_PATH
@@ -63,6 +68,22 @@ class Command(Base):
         _make_known(ring)
         writers = [writer["key_id"] for writer in ring.public["writers"]]
         self.tell(f"The store of blobs is there, and the log is told of the writers {', '.join(writers)}.")
+        return DONE
+
+    def _recover(self) -> int:
+        text = getpass("Recovery key: ") if sys.stdin.isatty() else sys.stdin.read(1024)
+        try:
+            identity = archive.Identity.from_private(bytes.fromhex(text.strip()))
+        except (ValueError, Refused) as error:
+            raise Refused("Standard input has no recovery key: 64 hexadecimal digits.") from error
+        path = keyring.Keyring(settings.LUCID_KEYS_PATH).lock_anew(
+            identity, password=settings.ENCRYPTION_PASSWORD, salt=settings.ENCRYPTION_SALT
+        )
+        self.tell(
+            f"The ENCRYPTION_PASSWORD and ENCRYPTION_SALT that are set now open all recordings, by {path}. "
+            "Give that file to the API, and start it anew.",
+            slot=path,
+        )
         return DONE
 
     def _list(self) -> int:
