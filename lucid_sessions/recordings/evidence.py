@@ -72,15 +72,16 @@ def _gather(
 ) -> archive.Evidence:
     """Everything at one checkpoint: a log that grows meanwhile must not mix proofs to several roots.
 
-    The one that was vouched for outside since the seal and the last revocation of a writer, in as many ways
-    as any; without one, the newest.
+    The one that was vouched for outside since the seal, the last revocation of a writer and the naming of
+    those who signed, in as many ways as any; without one, the newest.
     """
     log = ProvenLog(world)
     numbers = log.seals(str(session.pk))
     if not numbers:
         raise Refused(f'Session "{session.name}" is not sealed yet: there is nothing to prove it by.')
-    # What revokes a writer has to be shown by the same checkpoint as the seal.
-    anchors = log.ledger.anchors.covering(max([numbers[-1], *log.index.revocations]))
+    # What names or revokes a writer has to be shown by the same checkpoint as the seal.
+    needed = max([numbers[-1], *log.index.revocations, *_named_later(log, numbers[-1])])
+    anchors = log.ledger.anchors.covering(needed)
     if anchors:
         log.stand_at(anchors[0].note)
     sealed = _proven(log, numbers[-1])
@@ -102,6 +103,22 @@ def _gather(
         media=media,
         keys=keys,
     )
+
+
+def _named_later(log: ProvenLog, seal: int) -> list[int]:
+    """Where the log first names those of the seal's writers whom it named after the seal.
+
+    A writer may sign as soon as it is in `repository.json`, and be announced to the log another day.
+    """
+    first: dict[bytes, int] = {}
+    for index, public in sorted(log.index.writers.items()):
+        first.setdefault(archive.key_id(public), index)
+    late = {key_id: index for key_id, index in first.items() if index > seal}
+    if not late:
+        return []
+    blobs = [leaf["blob"] for leaf in log.seal_at(seal)[1]["leaves"]]
+    heads = (log.world.blobs.start(blob, archive.HEADER) for blob in blobs)
+    return sorted({late.get(archive.read_header(head).writer_key_id, seal) for head in heads})
 
 
 def _proven(log: ProvenLog, number: int) -> archive.Proven:

@@ -204,6 +204,34 @@ def test_either_key_of_a_witness_that_signs_with_two_is_enough(
     assert (forged.returncode, "does not hold" in forged.stdout) == (1, True)
 
 
+def test_a_writer_that_was_announced_after_a_time_stamp_is_named_in_the_bundle(
+    world: Installation, tmp_path: Path
+) -> None:
+    """The archive was intact, and the bundle said that nobody knows its writer."""
+
+    def stamped(session: Session) -> tuple[int, str]:
+        note = (world.log().checkpoint_text() or "").encode()
+        stamp = hashlib.sha256(note).digest()
+        world.log().anchors.add(Anchor(world.log().size, "clock-house", note, stamp, ".tsr"))
+        result = verified(_written(session, tmp_path / "evidence.zip"))
+        return result.returncode, result.stdout
+
+    early = sealed(world, name="early")
+    assert stamped(early)[0] == 1  # the log does not name it yet
+    name_the_writers(world)
+    sealing.seal(world)
+    assert verified(_written(early, tmp_path / "evidence.zip")).returncode == 0
+    first = world.log().size
+    code, said = stamped(early)
+    assert (code, f"checkpoint of {first} records" in said, "clock-house" in said) == (0, True, True)
+    # Whose writer was named before is shown by the first stamp, as ever.
+    other = sealed(world, name="other")
+    size = world.log().size
+    assert stamped(other)[0] == 0
+    sealed(world, name="later")
+    assert f"checkpoint of {size} records" in stamped(other)[1]
+
+
 def _anchors_of(bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-I", "verify_anchors.py", *arguments]
     return subprocess.run(argv, cwd=bundle, capture_output=True, text=True, timeout=PATIENCE, check=False)
