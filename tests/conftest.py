@@ -21,7 +21,7 @@ from tests.waiting import PATIENCE
 
 # A password's real hash takes half a second, in every test that makes somebody.
 django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Each client of a test would look through all files of the console and the admin: found when asked for instead.
+# Each client of a test would look through all files of the console and the admin: found when asked for.
 django_settings.WHITENOISE_AUTOREFRESH = True
 
 MARKS = {
