@@ -12,6 +12,7 @@ from tests.api.people import person
 from tests.waiting import until
 
 from .conftest import clean
+from .test_live_over_an_outage import BUFFERED_TO
 from .test_player import has_played_to, position, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,4 +84,36 @@ def test_when_the_last_chunk_does_not_verify_what_is_before_it_is_played(
     page.keyboard.press("Home")
     until(lambda: page.evaluate("window.sought.some((seconds) => seconds < 1)"))
     has_played_to(page, 2.8)
+    clean(page)
+
+
+def test_what_comes_slowly_is_waited_for_where_somebody_went(
+    watched: Any, live_server: Any, world: Installation
+) -> None:
+    session = factories.recorded_session(world, segments=4)
+    reconcile.work_inline(world)
+    slow = Chunk.objects.filter(session=session).order_by("sequence")[1].pk
+    page, held = watched, []
+    page.route(f"**/segments/{slow}.mp4", lambda route: held.append(route))
+    sign_in(page, f"{live_server.url}/sessions/{session.pk}/", person("auditor"))
+    page.locator("#play:enabled").wait_for()
+    page.keyboard.press("8")
+    until(lambda: page.evaluate(BUFFERED_TO) > 3.5)
+    for key in ("<", "<", "<", "k"):
+        page.keyboard.press(key)
+    has_played_to(page, 3.25)
+    held.clear()
+    # Back to what is not there yet, with something behind it that is.
+    page.keyboard.press("3")
+    until(lambda: page.evaluate("document.querySelector('video').seeking") and held)
+    page.wait_for_timeout(700)
+    for _ in range(3):
+        page.keyboard.press("k")
+    assert position(page) == pytest.approx(1.2)
+    assert page.evaluate("document.querySelector('video').paused")
+    assert not page.get_by_role("alert").is_visible()
+    for one in held:
+        one.continue_()
+    page.keyboard.press("k")
+    has_played_to(page, 1.3)
     clean(page)

@@ -12,8 +12,8 @@ const USUAL_S = 4;
 
 export class Live {
   // `place()` is where the picture is, `edge()` where the newest playable segment ends: microseconds.
-  constructor(video, { place, edge, seek }) {
-    Object.assign(this, { video, place, edge, seek });
+  constructor(video, { place, edge, seek, play }) {
+    Object.assign(this, { video, place, edge, seek, play });
     this.growing = false;
     this.following = false;
     this.offset = 0;
@@ -59,7 +59,7 @@ export class Live {
   follow() {
     this.following = true;
     this.#jump();
-    this.video.play();
+    this.play();
   }
 
   release() {

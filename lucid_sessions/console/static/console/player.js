@@ -1,6 +1,7 @@
 // The player: HLS through Media Source where the browser has it, else by the browser itself.
 import { Doings } from "./doings.js";
 import { Filmstrip } from "./filmstrip.js";
+import { Holes } from "./holes.js";
 import { Live, patient } from "./live.js";
 import { Timeline, clock } from "./timeline.js";
 
@@ -100,10 +101,12 @@ const go = (microseconds) => {
   video.currentTime = timeline.toMedia(Math.min(Math.max(0, microseconds), timeline.length));
 };
 const step = (seconds) => seek(timeline.toSession(video.currentTime) + seconds * 1e6);
+// Who pauses while the picture is waited for takes the wish back: that is no fault.
+const play = () => video.play().catch((error) => error.name === "AbortError" || showAlarm(error));
 function toggle() {
   // Attaching the media would cut short a play that was asked for before it.
   if (at("play").disabled) return;
-  if (video.paused) video.play().catch(showAlarm);
+  if (video.paused) play();
   else {
     live.release();
     video.pause();
@@ -121,18 +124,6 @@ function changeSpeed(direction) {
   video.playbackRate = Number(list.value);
 }
 
-// What the browser has buffered may have a hole where nothing was recorded: go on behind it.
-function jumpHole() {
-  const { buffered, currentTime } = video;
-  for (let index = 0; index < buffered.length; index += 1) {
-    if (buffered.start(index) <= currentTime && currentTime < buffered.end(index) - 0.1) return;
-    if (buffered.start(index) > currentTime) {
-      video.currentTime = buffered.start(index) + 0.01;
-      return;
-    }
-  }
-}
-
 // What does not verify, or is not for us, is the same a second later; hls.js would ask for half a minute.
 const isFinal = (code) => code >= 400 && code <= 500 && code !== 429;
 
@@ -143,6 +134,7 @@ function stopBefore(address) {
   const piece = [...fragments(), ...sounds()].find((one) => idOf(one.url) === idOf(address));
   if (!piece) return;
   hls.stopLoad();
+  holes.stopped();
   missing = { from: piece.start, to: piece.end };
   if (video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) passMissing();
 }
@@ -219,6 +211,7 @@ function open() {
     fragLoadPolicy: { default: { ...usual, errorRetry: { ...usual.errorRetry, maxNumRetry: MOST_RETRIES } } },
   });
   hls.on(Hls.Events.LEVEL_UPDATED, () => onUpdate().catch(showAlarm));
+  holes.told(hls, Hls.Events);
   hls.on(Hls.Events.FRAG_LOADED, (_name, { frag }) => {
     calm();
     if (frag.type === "main") countVerified(frag.url);
@@ -229,7 +222,7 @@ function open() {
     if (error.frag && (error.fatal || isFinal(error.response?.code))) stopBefore(error.frag.url);
   });
   // Who follows may have been sent into a piece that was given up while the server was away.
-  hls.on(Hls.Events.FRAG_BUFFERED, () => live.following && video.seeking && jumpHole());
+  hls.on(Hls.Events.FRAG_BUFFERED, () => live.following && video.seeking && holes.jump());
   hls.loadSource(root.dataset.playlist);
   hls.attachMedia(video);
 }
@@ -270,7 +263,6 @@ function onBar(event) {
 for (const name of ["timeupdate", "seeking", "seeked", "play", "pause", "ended", "ratechange"]) {
   video.addEventListener(name, follow);
 }
-video.addEventListener("waiting", () => setTimeout(jumpHole, 300));
 video.addEventListener("waiting", passMissing);
 video.addEventListener("seeking", loadOn);
 video.addEventListener("loadedmetadata", () => { at("play").disabled = false; });
@@ -285,6 +277,7 @@ at("bar").addEventListener("pointerdown", onBar);
 at("bar").addEventListener("pointermove", onBar);
 document.addEventListener("keydown", onKey);
 
+const holes = new Holes(video);
 const filmstrip = new Filmstrip(root.dataset.filmstrip, { seek });
 const doings = new Doings({
   seek,
@@ -295,6 +288,7 @@ const live = new Live(video, {
   place: () => timeline.toSession(video.currentTime),
   edge: () => timeline.pieces.at(-1)?.to ?? 0,
   seek: go,
+  play,
 });
 
 function begin() {
