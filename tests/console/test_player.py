@@ -74,6 +74,7 @@ def test_a_recording_plays_and_goes_on_behind_its_gap(
     assert page.locator("#stretches .gap").count() == 1
     assert page.locator("#verified").get_attribute("class") == "good"
     assert "Sealed" in page.locator("#checks").inner_text()
+    assert not page.locator("#sound").is_visible()  # there is none
     clean(page)
     _steered_by_the_filmstrip(page)
     picture = _picture(tmp_path)

@@ -99,6 +99,11 @@ def test_sound_is_archived_played_and_exported_beside_the_picture(
     page.get_by_role("button", name="Play", exact=True).click()
     has_played_to(page, lengths[0] - 0.5)  # behind the pause
     # Who has played behind the pause has decoded all of the sound before it.
+    page.get_by_role("button", name="Sound", pressed=False).click()
+    page.get_by_role("button", name="Sound", pressed=True).wait_for()
+    assert not page.evaluate("document.querySelector('video').muted")
+    page.keyboard.press("m")
+    page.get_by_role("button", name="Sound", pressed=False).wait_for()
     decoded = "document.querySelector('video').webkitAudioDecodedByteCount"
     until(lambda: page.evaluate(decoded) >= sound_in(first))
     clean(page)

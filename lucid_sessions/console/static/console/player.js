@@ -3,6 +3,7 @@ import { Doings } from "./doings.js";
 import { Filmstrip } from "./filmstrip.js";
 import { Holes } from "./holes.js";
 import { Live, patient } from "./live.js";
+import { Sound } from "./sound.js";
 import { Timeline, clock } from "./timeline.js";
 
 const GROWING_MS = 4000;
@@ -199,6 +200,7 @@ function open() {
   const { Hls } = window;
   if (!Hls?.isSupported()) {
     video.src = root.dataset.playlist;
+    sound.offer();
     return;
   }
   const usual = Hls.DefaultConfig.fragLoadPolicy.default;
@@ -211,6 +213,7 @@ function open() {
     fragLoadPolicy: { default: { ...usual, errorRetry: { ...usual.errorRetry, maxNumRetry: MOST_RETRIES } } },
   });
   hls.on(Hls.Events.LEVEL_UPDATED, () => onUpdate().catch(showAlarm));
+  hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, (_name, { audioTracks }) => audioTracks.length && sound.offer());
   holes.told(hls, Hls.Events);
   hls.on(Hls.Events.FRAG_LOADED, (_name, { frag }) => {
     calm();
@@ -240,6 +243,7 @@ const KEYS = {
   ">": () => changeSpeed(1),
   Home: () => seek(0),
   End: () => seek(timeline.length),
+  m: () => sound.toggle(),
   f: fullScreen,
 };
 
@@ -278,6 +282,7 @@ at("bar").addEventListener("pointermove", onBar);
 document.addEventListener("keydown", onKey);
 
 const holes = new Holes(video);
+const sound = new Sound(video);
 const filmstrip = new Filmstrip(root.dataset.filmstrip, { seek });
 const doings = new Doings({
   seek,
