@@ -249,6 +249,11 @@ def test_a_server_that_is_away_is_asked_less_and_less_often_until_it_is_back(
     before = len(requests)
     _spend(page, 20, unanswered)
     assert 4 <= len(requests) - before <= 6
+    # Whoever signed out in another tab is told so, and not what a program should send.
+    page.context.clear_cookies()
+    _spend(page, 8, unanswered)
+    for told in (page.locator("#done-told"), page.get_by_role("alert")):
+        assert told.inner_text().startswith("You are signed out: sign in again")
 
 
 def _unanswered(page: Any) -> set[Any]:

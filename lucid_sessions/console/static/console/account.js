@@ -1,4 +1,6 @@
 // What was done in a session, read in stretches: one unbroken part of the session is known, and grows at both ends.
+import { wordsOf } from "./answers.js";
+
 const STRETCH_US = 600e6;
 const REST_US = 5e6;
 const REACHES = new Set(["gap", "unread"]);
@@ -67,15 +69,15 @@ export class Account {
   }
 
   async #ask(part, waits = 0) {
-    const answer = await fetch(`${this.address}?${new URLSearchParams(part)}`, { headers: { Accept: "application/json" } });
+    const address = `${this.address}?${new URLSearchParams(part)}`;
+    const answer = await fetch(address, { headers: { Accept: "application/json" } }).catch(() => Response.error());
     if (answer.ok) return answer.json();
     if (answer.status === 429 && waits < MOST_WAITS) {
       const seconds = Number(answer.headers.get("Retry-After")) || 5;
       await new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });
       return this.#ask(part, waits + 1);
     }
-    const problem = await answer.json().catch(() => ({}));
-    throw new Error(problem.detail ?? `The server answered ${answer.status}.`);
+    throw new Error(await wordsOf(answer));
   }
 }
 

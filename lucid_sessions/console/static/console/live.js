@@ -1,4 +1,6 @@
 // Following a session while it is recorded: as close behind as its archived and anchored segments allow.
+import { ask } from "./answers.js";
+
 const at = (id) => document.getElementById(id);
 
 const LOOK_MS = 250;
@@ -108,12 +110,9 @@ const isAway = (status) => status === 0 || (status >= 502 && status <= 504);
 
 // What came of asking for a playlist: the status is 0 when no answer came.
 async function asked(address, headers) {
-  try {
-    const answer = await fetch(address, { headers, cache: "no-store", credentials: "same-origin" });
-    return { answer, text: await answer.text() };
-  } catch {
-    return { answer: Response.error(), text: "" };
-  }
+  const answer = await ask(address, { headers, cache: "no-store", credentials: "same-origin" });
+  const text = await answer.text().catch(() => null);
+  return text === null ? { answer: Response.error(), text: "" } : { answer, text };
 }
 
 // A loader of playlists for hls.js that answers when the playlist is another one than before.

@@ -1,4 +1,5 @@
 // The player: HLS through Media Source where the browser has it, else by the browser itself.
+import { ask, isSignedOut, wordsOf } from "./answers.js";
 import { Doings } from "./doings.js";
 import { Filmstrip } from "./filmstrip.js";
 import { Holes } from "./holes.js";
@@ -36,7 +37,8 @@ function readLater() {
 
 async function timelineSince(since) {
   const address = `${root.dataset.timeline}?since=${since}`;
-  const answer = await fetch(address, { headers: { Accept: "application/json" } }).catch(() => Response.error());
+  const answer = await ask(address, { headers: { Accept: "application/json" }, redirect: "manual" });
+  if (isSignedOut(answer)) throw new Error(await wordsOf(answer));
   const facts = answer.ok && (await answer.json().catch(() => null));
   if (facts) {
     calm();
@@ -174,10 +176,9 @@ function calm() {
 }
 
 async function explain(address) {
-  const answer = await fetch(address).catch(() => Response.error());
+  const answer = await ask(address);
   if (answer.ok) return;
-  const problem = await answer.json().catch(() => ({}));
-  const text = problem.detail ? `${problem.title}: ${problem.detail}` : `The server answered ${answer.status || "nothing"}.`;
+  const text = await wordsOf(answer);
   showAlarm(isFinal(answer.status) ? new Error(text) : new Passing(text));
 }
 

@@ -1,4 +1,6 @@
 // Keeps parts of a page current without a reload, each unless someone is using it; says so when it cannot.
+import { ask } from "./answers.js";
+
 const MOVING = ".pill:is(.starting, .recording, .paused, .stopping, .processing, .pending, .running)";
 const script = document.querySelector("script[data-parts]");
 const parts = script.dataset.parts.split(" ");
@@ -12,7 +14,7 @@ function isMoving(page) {
 
 async function renew() {
   if (document.hidden) return;
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const answer = await ask(location.href, { headers: { Accept: "text/html" } });
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   // Without the parts it is another page: signed out meanwhile, or the server is in trouble.
   if (!answer.ok || !fresh.getElementById(parts[0])) throw new Error(`The server answered ${answer.status}.`);
