@@ -75,6 +75,8 @@ def test_a_recording_plays_and_goes_on_behind_its_gap(
     assert page.locator("#verified").get_attribute("class") == "good"
     assert "Sealed" in page.locator("#checks").inner_text()
     assert not page.locator("#sound").is_visible()  # there is none
+    # A browser elsewhere shows its own time, and the page UTC: each says which it is.
+    assert page.locator("#wall").inner_text().endswith(" UTC")
     clean(page)
     _steered_by_the_filmstrip(page)
     picture = _picture(tmp_path)
@@ -106,6 +108,10 @@ def _steered_by_the_filmstrip(page: Any) -> None:
     goes_to = chosen.get_attribute("aria-label").removeprefix("Go to ")
     is_at(page, goes_to[:4])
     until(lambda: "current" in (chosen.get_attribute("class") or ""))
+    # The space bar plays, it does not go there again.
+    went = position(page)
+    page.keyboard.press(" ")
+    has_played_to(page, went + 0.2)
     _have_it(page, paused=False)
 
 

@@ -130,6 +130,8 @@ export class Filmstrip {
 
   #go(event) {
     const button = event.target.closest("[data-from]");
+    // Else the space bar, which is to play, would go there again.
+    button?.blur();
     this.seek(button ? Number(button.dataset.from) : this.#timeAt(event));
   }
 }

@@ -94,7 +94,7 @@ function follow() {
   root.classList.toggle("playing", !video.paused);
   at("play").setAttribute("aria-label", video.paused ? "Play" : "Pause");
 }
-const WALL = { dateStyle: "medium", timeStyle: "medium" };
+const WALL = { dateStyle: "medium", timeStyle: "long" };
 
 const seek = (microseconds) => {
   live.release();
