@@ -27,6 +27,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PICTURE = Path(django_settings.BASE_DIR) / "docs" / "images" / "player.png"
 # From the top, wherever the page was moved to.
 SHOWN = {"x": 0, "y": 0, "width": 1280, "height": 960}
+IN_SIGHT = """
+(one) => {
+  const { x, y, width, height } = one.getBoundingClientRect();
+  return one.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}
+"""
 PASSWORD = "a password for tests only"
 
 
@@ -230,6 +236,11 @@ def test_a_changed_blob_raises_the_alarm_in_the_player(
     alarm = page.get_by_role("alert")
     alarm.wait_for(state="visible")
     assert "does not verify" in alarm.inner_text()
+    # Also to who sees nothing but the player.
+    page.keyboard.press("f")
+    until(lambda: page.evaluate("document.fullscreenElement !== null"))
+    until(lambda: alarm.evaluate(IN_SIGHT))
+    page.keyboard.press("f")
     # Nothing of it is shown: the picture stands behind it, where the next chunk begins.
     until(lambda: position(page) >= 1)
     is_at(page, "0:01")

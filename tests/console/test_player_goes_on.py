@@ -94,11 +94,17 @@ def test_what_comes_slowly_is_waited_for_where_somebody_went(
     reconcile.work_inline(world)
     slow = Chunk.objects.filter(session=session).order_by("sequence")[1].pk
     page, held = watched, []
-    page.route(f"**/segments/{slow}.mp4", lambda route: held.append(route))
+    segment, alarm = f"**/segments/{slow}.mp4", page.get_by_role("alert")
+    page.route(segment, lambda route: route.abort())
     sign_in(page, f"{live_server.url}/sessions/{session.pk}/", person("auditor"))
     page.locator("#play:enabled").wait_for()
+    until(lambda: alarm.is_visible())
+    assert "does not answer. It is tried again by itself" in alarm.inner_text()
+    page.unroute(segment)
+    page.route(segment, lambda route: held.append(route))
     page.keyboard.press("8")
     until(lambda: page.evaluate(BUFFERED_TO) > 3.5)
+    assert not alarm.is_visible()
     for key in ("<", "<", "<", "k"):
         page.keyboard.press(key)
     has_played_to(page, 3.25)
@@ -111,7 +117,7 @@ def test_what_comes_slowly_is_waited_for_where_somebody_went(
         page.keyboard.press("k")
     assert position(page) == pytest.approx(1.2)
     assert page.evaluate("document.querySelector('video').paused")
-    assert not page.get_by_role("alert").is_visible()
+    assert not alarm.is_visible()
     for one in held:
         one.continue_()
     page.keyboard.press("k")

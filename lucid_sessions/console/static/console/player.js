@@ -159,6 +159,10 @@ function loadOn() {
   hls.startLoad(video.currentTime);
 }
 
+const UNANSWERED = /Load(Error|TimeOut)$/;
+const NO_ANSWER = "The server does not answer. It is tried again by itself.";
+const GIVEN_UP = "The server did not answer for minutes. Reload the page once it does.";
+
 // An alarm about what may be well again by itself: it goes then, and hides none about what will not.
 class Passing extends Error {}
 let lasting = false;
@@ -222,6 +226,7 @@ function open() {
   });
   hls.on(Hls.Events.ERROR, (_name, error) => {
     if (error.response?.code >= 400) explain(error.frag?.url ?? root.dataset.playlist);
+    else if (UNANSWERED.test(error.details)) showAlarm(error.fatal ? new Error(GIVEN_UP) : new Passing(NO_ANSWER));
     else if (error.fatal) showAlarm(new Error(`The recording cannot be played here: ${error.details}.`));
     if (error.frag && (error.fatal || isFinal(error.response?.code))) stopBefore(error.frag.url);
   });
