@@ -14,7 +14,7 @@ from tests.api.test_verifying import lose_all
 from tests.recordings import archived
 
 from .conftest import clean
-from .test_pages import cookie_of
+from .test_pages import cookie_of, recording_shown
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,6 +40,18 @@ def test_no_page_is_wider_than_the_screen(
     watched.goto(live_server.url + address.format(session.pk))
     assert watched.evaluate("document.documentElement.scrollWidth") == WIDTH
     assert right_edge(watched, "Sign out") <= WIDTH
+    clean(watched)
+
+
+def test_what_was_moved_into_sight_stays_there(watched: Any, live_server: Any, world: Installation) -> None:
+    watched.set_viewport_size({"width": WIDTH, "height": 844})
+    session = recording_shown(watched, live_server)
+    stop = watched.get_by_role("button", name="Stop")
+    stop.scroll_into_view_if_needed()
+    there = stop.bounding_box()
+    Session.objects.filter(pk=session.pk).update(name="deploy db-8")
+    watched.get_by_role("link", name="deploy db-8").wait_for()
+    assert stop.bounding_box() == there
     clean(watched)
 
 

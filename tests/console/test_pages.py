@@ -256,10 +256,14 @@ def test_a_session_s_page_keeps_its_facts_current(
     assert "Not sealed yet" in watched.locator("#checks").inner_text()
     assert "x11://:7" in watched.locator("#about").inner_text()
     assert watched.get_by_role("button", name="Stop").is_visible()
+    watched.locator("#about code").last.dblclick()
+    chosen = watched.evaluate("getSelection().toString()")
+    assert chosen
     over = {"status": "completed", "desired": "stop", "sealed_revision": 1, "sealed_record": 5}
     Session.objects.filter(pk=session.pk).update(**over)
     until(lambda: "Sealed as record 5" in watched.locator("#checks").inner_text())
     assert watched.get_by_role("button", name="Stop").count() == 0
+    assert watched.evaluate("getSelection().toString()") == chosen  # somebody is about to copy it
     clean(watched)
 
 

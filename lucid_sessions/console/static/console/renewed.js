@@ -31,7 +31,11 @@ function replace(old, fresh) {
   if (old.role === "status" && old.textContent === fresh.textContent) return;
   const used = old.contains(document.activeElement) ? document.activeElement : null;
   if (used && !used.matches("a[id], button[id]")) return;
+  // Who chooses a text is about to copy it.
+  if (!getSelection().isCollapsed && getSelection().containsNode(old, true)) return;
+  const moved = [...old.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
   old.replaceChildren(...fresh.childNodes);
+  old.querySelectorAll(".scroll").forEach((one, place) => { one.scrollLeft = moved[place] ?? 0; });
   if (used) (document.getElementById(used.id) ?? old).focus({ preventScroll: true });
 }
 
