@@ -84,6 +84,14 @@ def test_when_the_last_chunk_does_not_verify_what_is_before_it_is_played(
     page.keyboard.press("Home")
     until(lambda: page.evaluate("window.sought.some((seconds) => seconds < 1)"))
     has_played_to(page, 2.8)
+    # Once it is deleted nothing of it is said to be on its way.
+    Chunk.objects.filter(session=session).update(state="expired", quarantined_at=None)
+    Session.objects.filter(pk=session.pk).update(status="deleted")
+    page.reload()
+    until(lambda: page.locator("#veil").inner_text() == "It is deleted: nothing is left to play.")
+    assert page.locator("#stretches .gone").count() == 1
+    assert page.locator("#stretches .pending").count() == 0
+    assert page.locator(".legend .gone").is_visible()
     clean(page)
 
 

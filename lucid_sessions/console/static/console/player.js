@@ -71,6 +71,7 @@ function draw() {
       return box;
     }),
   );
+  document.querySelector(".legend .gone").hidden = !isGone();
   at("length").textContent = clock(timeline.length);
   at("bar").setAttribute("aria-valuemax", Math.round(timeline.length / 1e6));
   at("status").textContent = timeline.facts.status;
@@ -78,6 +79,7 @@ function draw() {
   follow();
 }
 
+const isGone = () => timeline.facts.segments.some((one) => one.state === "expired");
 const share = (microseconds) => (timeline.length ? (100 * microseconds) / timeline.length : 0);
 
 function follow() {
@@ -306,7 +308,8 @@ function begin() {
   if (hls || video.src) return;
   live.following = live.growing && timeline.facts.status !== "processing";
   if (timeline.pieces.length) open();
-  else at("veil").textContent = timeline.facts.growing ? "Nothing is archived yet. It begins by itself." : "Nothing to play.";
+  else if (timeline.facts.growing) at("veil").textContent = "Nothing is archived yet. It begins by itself.";
+  else at("veil").textContent = isGone() ? "It is deleted: nothing is left to play." : "Nothing to play.";
 }
 
 readTimeline().then(begin).catch(showAlarm);

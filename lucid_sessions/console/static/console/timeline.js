@@ -87,6 +87,7 @@ export class Timeline {
 
 function kindOf(segment) {
   if (segment.state === "quarantined") return "quarantined";
+  if (segment.state === "expired") return "gone";
   return segment.state === "anchored" ? "proven" : "pending";
 }
 
