@@ -169,10 +169,22 @@ def test_a_session_plays_while_it_is_still_being_recorded(
         assert position(page) >= sum(there) - 2 * longest
         first = int(page.locator("#bar").get_attribute("aria-valuemax"))
         until(lambda: desk.archived(world) >= 1 and position(page) > first)
+        _at_ones_own_speed(page)
         sessions.stop(session)
         until(lambda: desk.archived(world) >= 1 and page.locator("#status").inner_text() == "completed")
     assert int(page.locator("#bar").get_attribute("aria-valuemax")) > first
     clean(page)
+
+
+def _at_ones_own_speed(page: Any) -> None:
+    """Who chooses one follows no more, and who follows again does so at the usual one."""
+    speed, live = page.get_by_label("Speed"), page.locator("#live")
+    speed.select_option("0.5")
+    until(lambda: live.get_attribute("class") == "live")
+    assert page.evaluate("document.querySelector('video').playbackRate") == 0.5
+    live.click()
+    until(lambda: live.get_attribute("class") == "live on")
+    assert speed.input_value() == "1"
 
 
 def test_whoever_opens_a_desktop_at_rest_sees_what_it_shows_now(

@@ -60,6 +60,8 @@ export class Live {
 
   follow() {
     this.following = true;
+    at("speed").value = "1";
+    this.#speed(1);
     this.#jump();
     this.play();
   }

@@ -126,7 +126,12 @@ const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen()
 function changeSpeed(direction) {
   const list = at("speed");
   list.selectedIndex = Math.min(Math.max(0, list.selectedIndex + direction), list.options.length - 1);
-  video.playbackRate = Number(list.value);
+  takeSpeed();
+}
+// Following has a speed of its own.
+function takeSpeed() {
+  live.release();
+  video.playbackRate = Number(at("speed").value);
 }
 
 // What does not verify, or is not for us, is the same a second later; hls.js would ask for half a minute.
@@ -284,7 +289,7 @@ at("play").addEventListener("click", toggle);
 at("back").addEventListener("click", () => step(-10));
 at("forward").addEventListener("click", () => step(10));
 at("full").addEventListener("click", fullScreen);
-at("speed").addEventListener("change", () => { video.playbackRate = Number(at("speed").value); });
+at("speed").addEventListener("change", takeSpeed);
 at("bar").addEventListener("pointerdown", onBar);
 at("bar").addEventListener("pointermove", onBar);
 document.addEventListener("keydown", onKey);
