@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import io
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from av.error import FFmpegError
 from recorder import durable, mp4
 from recorder.clock import ticks_of, us_of
 from recorder.errors import Unreadable
+from recorder.sources.reorder import in_time
 from recorder.spool import unwritable
 
 if TYPE_CHECKING:
@@ -82,27 +84,25 @@ def _copy(temporary: Path, parts: Iterable[bytes], sound: Sound | None) -> Expor
     if shown.is_empty:
         raise Unreadable("There is nothing to export: the epoch has no segments. Verify the recording.")
     with ExitStack() as opened:
-        source = _Copied(opened.enter_context(av.open(shown, "r", format="mp4")))
+        source = _Copied(shown, opened.enter_context(av.open(shown, "r", format="mp4")))
         scale = str(source.time_base.denominator)
         options = {"movflags": "faststart", "video_track_timescale": scale}
         target = opened.enter_context(av.open(str(temporary), "w", format="mp4", options=options))
         source.add_to(target)
         if sound is None or heard.is_empty:
             return _copy_packets(target, source, ())
-        beside = _Copied(opened.enter_context(av.open(heard, "r", format="mp4")))
+        beside = _Copied(heard, opened.enter_context(av.open(heard, "r", format="mp4")))
         beside.add_to(target)
         return _copy_packets(target, source, beside.from_to(source, until_us=sound.until_us))
 
 
 def _copy_packets(target: OutputContainer, source: _Copied, beside: Iterable[Packet[Any]]) -> Exported:
     """Mux both in the order of their times; the pictures' place and number are what is told."""
-    begin = source.first_dts - source.first_pts
-    frames, end = 0, begin
-    for packet in heapq.merge(source.shifted(source.first_pts), beside, key=_seconds):
-        if packet.stream_index == source.copy.index:
-            frames, end = frames + 1, (packet.dts or 0) + (packet.duration or 0)
+    frames = 0
+    for packet in heapq.merge(in_time(source.shifted(source.first_pts)), beside, key=_seconds):
+        frames += packet.stream_index == source.copy.index
         target.mux_one(packet)
-    return Exported(frames, us_of(end - begin, int(1 / source.time_base)))
+    return Exported(frames, us_of(source.end - source.first_dts, int(1 / source.time_base)))
 
 
 def _seconds(packet: Packet[Any]) -> Fraction:
@@ -112,16 +112,19 @@ def _seconds(packet: Packet[Any]) -> Fraction:
 class _Copied:
     """One track on its way from segments into a file."""
 
-    def __init__(self, container: InputContainer) -> None:
+    def __init__(self, reader: SegmentReader, container: InputContainer) -> None:
         self._stream = container.streams[0]
         self.time_base = Fraction(self._stream.time_base or 1)
-        self._packets = _exact(container)
+        # So far, as is known now, pictures are shown before others that are decoded before them.
+        self._ahead = -min(reader.offsets, default=0)
+        self._packets = _exact(presented(reader, container))
         first = next(self._packets, None)
         if first is None:
             raise Unreadable("There is nothing to export: the epoch has no frames.")
         if first.dts is None or first.pts is None:
             raise Unreadable(f"A packet has no time; {ADVICE}")
         self._first, self.first_dts, self.first_pts = first, first.dts, first.pts
+        self.end = first.dts
 
     def add_to(self, target: OutputContainer) -> None:
         """Make the same stream in the target."""
@@ -133,7 +136,8 @@ class _Copied:
         for packet in chain([self._first], self._packets):
             if packet.dts is None or packet.pts is None:
                 raise Unreadable(f"A packet has no time; {ADVICE}")
-            packet.dts, packet.pts = packet.dts - zero, packet.pts - zero
+            self.end = packet.dts + (packet.duration or 0)
+            packet.dts, packet.pts = packet.dts - zero - self._ahead, packet.pts - zero
             packet.stream = self.copy
             yield packet
 
@@ -146,12 +150,24 @@ class _Copied:
                 yield packet
 
 
-def _exact(source: InputContainer) -> Iterator[Packet[Any]]:
+def presented(reader: SegmentReader, container: InputContainer) -> Iterator[Packet[Any]]:
+    """The packets of segments, shown when these say.
+
+    The library tells all of them later by how far it has met pictures to be reordered: where it meets some
+    that go further than those before, by more from there on.
+    """
+    stream = container.streams[0]
+    for packet in container.demux(stream):
+        if packet.size:
+            if stream.type == "video" and packet.dts is not None and reader.offsets:
+                packet.pts = packet.dts + reader.offsets.popleft()
+            yield packet
+
+
+def _exact(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
     """Packets in decode order; each lasts exactly until the next, the last as long as its segment says."""
     held: Packet[Any] | None = None
-    for packet in source.demux(source.streams[0]):
-        if not packet.size:
-            continue
+    for packet in packets:
         if held is not None:
             held.duration = (packet.dts or 0) - (held.dts or 0)
             yield held
@@ -161,12 +177,17 @@ def _exact(source: InputContainer) -> Iterator[Packet[Any]]:
 
 
 class SegmentReader(io.RawIOBase):
-    """Reads one initialisation and the media of all parts, one part in memory at a time."""
+    """Reads one initialisation and the media of all parts, one part in memory at a time.
+
+    `offsets`: by how many ticks each sample that was read is shown later than it is decoded.
+    """
 
     def __init__(self, parts: Iterable[bytes]) -> None:
         self._parts = iter(parts)
         self._init = b""
-        self._rest = memoryview(next(self._parts, b""))
+        first = next(self._parts, b"")
+        self._rest = memoryview(first)
+        self.offsets = deque(mp4.offsets(first))
         self.is_empty = not self._rest
         if not self.is_empty:
             self._init, _ = split_init(bytes(self._rest))
@@ -188,4 +209,5 @@ class SegmentReader(io.RawIOBase):
         init, media = split_init(part)
         if init != self._init:
             raise Unreadable("These segments are of several epochs; export each epoch to its own file.")
+        self.offsets.extend(mp4.offsets(media))
         return media

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _CONTAINERS = {b"moof", b"traf", b"moov", b"trak", b"mdia", b"mvex"}
-_U32, _U64 = struct.Struct(">I"), struct.Struct(">Q")
+_U32, _U64, _I32 = struct.Struct(">I"), struct.Struct(">Q"), struct.Struct(">i")
 _TRUN_FIELDS = (0x100, 0x200, 0x400, 0x800)  # duration, size, flags, composition offset: 4 bytes each
 
 
@@ -83,6 +83,16 @@ def fragments(buffer: bytes | bytearray) -> Iterator[Fragment]:
             moof = None
 
 
+def offsets(buffer: bytes | bytearray) -> list[int]:
+    """By how much later than it is decoded each sample of a segment is shown, in ticks; may be negative."""
+    found: list[int] = []
+    for moof in (box for box in boxes(buffer) if box.kind == b"moof"):
+        for box in walk(buffer, moof):
+            if box.kind == b"trun":
+                found += _offsets(buffer, box)
+    return found
+
+
 def fragment_of(buffer: bytes | bytearray, moof: Box, *, end: int) -> Fragment:
     """What a moof says of the samples that follow it (one track)."""
     base = duration = samples = default = 0
@@ -105,9 +115,21 @@ def _default_duration(buffer: bytes | bytearray, tfhd: Box) -> int:
 
 
 def _durations(buffer: bytes | bytearray, trun: Box, default: int) -> list[int]:
-    flags, count = struct.unpack_from(">II", buffer, trun.body)
-    place = trun.body + 8 + (4 if flags & 1 else 0) + (4 if flags & 4 else 0)
-    stride = sum(4 for field in _TRUN_FIELDS if flags & field)
+    flags, count, place, stride = _samples(buffer, trun)
     if not flags & 0x100:
         return [default] * count
     return [int(_U32.unpack_from(buffer, place + index * stride)[0]) for index in range(count)]
+
+
+def _offsets(buffer: bytes | bytearray, trun: Box) -> list[int]:
+    flags, count, place, stride = _samples(buffer, trun)
+    if not flags & 0x800:
+        return [0] * count
+    return [int(_I32.unpack_from(buffer, place + stride - 4 + index * stride)[0]) for index in range(count)]
+
+
+def _samples(buffer: bytes | bytearray, trun: Box) -> tuple[int, int, int, int]:
+    """What a trun says of each sample (flags), of how many, where it begins, and bytes for each."""
+    flags, count = struct.unpack_from(">II", buffer, trun.body)
+    place = trun.body + 8 + (4 if flags & 1 else 0) + (4 if flags & 4 else 0)
+    return flags, count, place, sum(4 for field in _TRUN_FIELDS if flags & field)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -26,11 +26,14 @@ from av.video.stream import VideoStream
 
 from recorder import durable
 from recorder.errors import Unreadable
-from recorder.export import Exported, SegmentReader, Sound
+from recorder.export import Exported, SegmentReader, Sound, presented
 from recorder.planes import encodable
 from recorder.quality import BT601
 from recorder.spool import unwritable
 from recorder.upright import upright
+
+if TYPE_CHECKING:
+    from av.packet import Packet
 
 TICKS, RATE = 90_000, 48_000
 LONGEST_DARK_US = 2_000_000
@@ -110,8 +113,9 @@ class _Writer:
 
     def _write(self, epoch: Epoch, at_us: int) -> None:
         with ExitStack() as opened:
-            shown = opened.enter_context(av.open(SegmentReader(epoch.parts), "r", format="mp4"))
-            pictures, zero = _pictures(shown, at_us)
+            reader = SegmentReader(epoch.parts)
+            shown = opened.enter_context(av.open(reader, "r", format="mp4"))
+            pictures, zero = _pictures(presented(reader, shown), shown.streams.video[0], at_us=at_us)
             sounds: Iterator[Moment] = iter(())
             if epoch.sound is not None:
                 heard = opened.enter_context(av.open(SegmentReader(epoch.sound.parts), "r", format="mp4"))
@@ -195,10 +199,10 @@ class _Voice:
             self._target.mux(self._stream.encode(frame))
 
 
-def _pictures(container: InputContainer, at_us: int) -> tuple[Iterator[Moment], Fraction]:
+def _pictures(
+    packets: Iterator[Packet[Any]], stream: VideoStream, *, at_us: int
+) -> tuple[Iterator[Moment], Fraction]:
     """The pictures, from `at_us` on, and the time at which the first was decoded, seconds."""
-    stream = container.streams.video[0]
-    packets = (packet for packet in container.demux(stream) if packet.size)
     first = next(packets, None)
     if first is None or first.pts is None or first.dts is None:
         raise Unreadable("There is nothing to export: an epoch has no frames. Verify the recording.")

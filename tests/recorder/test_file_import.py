@@ -13,6 +13,7 @@ import pytest
 
 from recorder.continuation import orders_for
 from recorder.export import write_mp4
+from recorder.one_file import Epoch, write_one_mp4
 from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.sources import check_source
@@ -51,6 +52,25 @@ def test_the_export_has_the_very_packets_of_the_file(tmp_path: Path, name: str) 
     out = export(child.spool, child.directory, tmp_path / "out.mp4")
     assert packet_hashes(out) == packet_hashes(video)
     assert shown_at(out) == shown_at(video)
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_pictures_that_are_reordered_further_than_those_before_are_shown_in_their_time(
+    tmp_path: Path, name: str
+) -> None:
+    video = draw_late_reordering(tmp_path / name)
+    times = shown_at(video)
+    assert times[:30] == sorted(times[:30])
+    assert times != sorted(times)
+    with Child(Spool(tmp_path / "spool"), video.as_uri(), settings=ONE_SECOND) as child:
+        assert child.end(None) == 0
+    out = export(child.spool, child.directory, tmp_path / "out.mp4")
+    assert packet_hashes(out) == packet_hashes(video)
+    assert shown_at(out) == times
+    parts = [path.read_bytes() for path, _ in segments(child.spool, child.directory)]
+    write_one_mp4(tmp_path / "one.mp4", [Epoch(parts, 3_000_000)], size=(160, 96))
+    seen = [float(at) for at in sorted(shown_at(tmp_path / "one.mp4"))]
+    assert np.allclose(seen, [float(at) for at in sorted(times)], atol=0.001)
 
 
 def test_the_sound_of_a_file_becomes_a_track_of_its_own(tmp_path: Path) -> None:
@@ -214,6 +234,28 @@ def test_pictures_that_a_file_has_in_the_same_millisecond_follow_each_other(
     found = segments(child.spool, child.directory)
     assert_gapless([name for _, name in found])
     assert [packet for path, _ in found for packet in packet_hashes(path)] == packet_hashes(video)
+
+
+def draw_late_reordering(path: Path) -> Path:
+    """Pictures of which none is worth a B-frame, since each differs wholly, then a slow pan; with silence."""
+    random = np.random.default_rng(1)
+    wide = random.integers(0, 255, (96, 240, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options={"g": "25", "bf": "3"})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        sound: Any = container.add_stream("aac", rate=48_000)
+        for number in range(75):
+            noise = random.integers(0, 255, (96, 160, 3), dtype=np.uint8)
+            picture = noise if number < 30 else np.ascontiguousarray(wide[:, number : number + 160])
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        for number in range(3 * 48_000 // 1024):
+            silence = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
+            silence.sample_rate, silence.pts = 48_000, number * 1024
+            container.mux(sound.encode(silence))
+        container.mux([*stream.encode(None), *sound.encode(None)])
+    return path
 
 
 def remuxed(video: Path, out: Path, *, earlier: Fraction = Fraction(0), **options: str) -> Path:

@@ -31,6 +31,7 @@ from .stage import (
     supervising,
 )
 from .test_export_with_sound import flash_and_beep
+from .test_file_import import draw_late_reordering
 from .together import apart
 
 PYTHON = "/usr/bin/python3"  # the system's, for which Debian packages GStreamer's server
@@ -92,6 +93,15 @@ def test_packets_are_taken_over_as_they_are_and_cut_at_key_frames(tmp_path: Path
     thumbs = [(path, name) for path, name in spool.segments(child.directory) if name.track == "thumb"]
     assert [(n.start_us, n.end_us) for _, n in thumbs] == [(n.start_us, n.end_us) for _, n in seen]
     assert read_thumb(thumbs[0][0].read_bytes()).width == 64
+
+
+def test_no_picture_is_lost_where_a_stream_reorders_further_than_before(tmp_path: Path) -> None:
+    spool, film = Spool(tmp_path / "spool"), draw_late_reordering(tmp_path / "film.mp4")
+    with sending(film) as (port, _), child_of(port, spool) as child:
+        child.end(None)  # the server ends the stream with the film
+    seen = [packet for path, _ in segments(spool, child.directory) for packet in packet_hashes(path)]
+    assert seen
+    assert seen == packet_hashes(film)[-len(seen) :]
 
 
 def test_picture_and_sound_stay_together(tmp_path: Path) -> None:
