@@ -178,7 +178,7 @@ class _Voice:
         if ahead > ASTRAY:
             return
         if ahead < -ASTRAY:
-            self._add(np.zeros((2, -ahead), dtype=np.float32))
+            self._be_silent(-ahead)
         frame.pts = None
         for alike in self._alike.resample(frame):
             self._add(alike.to_ndarray())
@@ -186,8 +186,13 @@ class _Voice:
     def close(self, end_us: int) -> None:
         """Silence up to the end."""
         missing = end_us * RATE // 1_000_000 - self._written - self._waiting.shape[1]
-        self._add(np.zeros((2, max(0, missing)), dtype=np.float32))
+        self._be_silent(max(0, missing))
         self._target.mux(self._stream.encode(None))
+
+    def _be_silent(self, samples: int) -> None:
+        """For a second at a time: there may be hours without sound."""
+        for begun in range(0, samples, RATE):
+            self._add(np.zeros((2, min(RATE, samples - begun)), dtype=np.float32))
 
     def _add(self, samples: Any) -> None:
         self._waiting = np.concatenate([self._waiting, samples], axis=1)

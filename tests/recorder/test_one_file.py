@@ -1,5 +1,6 @@
 """A recording of several sizes and with gaps becomes one file on request: nothing scaled or out of step."""
 
+import tracemalloc
 from pathlib import Path
 
 import av
@@ -41,3 +42,18 @@ def test_epochs_of_two_sizes_and_a_gap_are_one_file_in_which_all_stays_together(
     seen = [at for at in seen if not 7 <= at < 11]
     assert np.allclose(seen, [3, 14], atol=0.001)
     assert np.allclose(heard, [3, 14], atol=0.05)
+
+
+def test_a_long_stretch_without_sound_takes_no_memory_for_its_silence(tmp_path: Path) -> None:
+    pictures, sound = taken_over(flash_and_beep(tmp_path / "flash.mp4", at=3), Spool(tmp_path / "one"))
+    heard = Epoch(pictures, 5 * SECOND, sound=Sound(sound))
+    tracemalloc.start()
+    try:
+        write_one_mp4(tmp_path / "out.mp4", [heard, Epoch(pictures, 60 * SECOND), heard], size=(160, 96))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 20_000_000
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert abs(float(container.streams.audio[0].duration or 0) / 48_000 - 70) < 0.1
+    assert np.allclose(came_on(tmp_path / "out.mp4")[1], [3, 68], atol=0.05)
