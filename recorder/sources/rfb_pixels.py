@@ -146,7 +146,7 @@ def _undo_gradient(differences: Picture) -> Picture:
 
 def _inflate(stream: zlib._Decompress, packed: bytes, length: int) -> bytes:
     """Exactly this many bytes, whatever the stream would like to become."""
-    content = stream.decompress(packed, length)
+    content = stream.decompress(packed, max(1, length))  # 0 would mean: however much it becomes
     if len(content) != length:
         raise ValueError(f"{len(content)} bytes instead of {length}")
     while stream.unconsumed_tail:
