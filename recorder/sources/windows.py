@@ -68,6 +68,10 @@ class Windows:
             if self.now.facts() != before.facts():
                 yield now_ns, {"k": "window", **self.now.facts()}
 
+    def may_have_been_secret(self, at_ns: int) -> bool:
+        """Whether a window that asks for a secret has the input, or may have had it then."""
+        return self.now.is_secret or at_ns <= self.now.secret_until_ns
+
     def _look(self, now_ns: int) -> Window:
         is_unseen, self._looked_ns = now_ns - self._looked_ns > UNSEEN_NS, now_ns
         secret_ns = now_ns if self.now.is_secret or is_unseen else self.now.secret_until_ns

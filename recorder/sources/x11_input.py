@@ -13,11 +13,11 @@ from typing import Any
 
 import xcffib
 import xcffib.record
-import xcffib.xfixes
 import xcffib.xproto
 
 from recorder.errors import BadSource, SourceAway
 from recorder.keys import InputPolicy
+from recorder.sources.clipboard import WITHHELD, Clipboard
 from recorder.sources.keyboard import Keyboard, Stroke
 from recorder.sources.server_time import monotonic_ns
 from recorder.sources.windows import Windows
@@ -30,8 +30,6 @@ HURRY_EVERY_NS = 100_000_000
 LAST_WITHIN = 5.0  # seconds that the last events have to come in, on a machine that stands still meanwhile
 EVENT_BYTES = 32
 ENDED = 5  # the last that RECORD says
-CLIPBOARD_LARGEST = 4 * 1024 * 1024
-TARGETS_MOST = 1024
 Fact = tuple[int, dict[str, Any]]  # CLOCK_MONOTONIC nanoseconds, and what happened then
 
 
@@ -85,7 +83,7 @@ class InputListener:
         self._context = self._begin()
         self._windows = Windows(self._x)
         self._keyboard = Keyboard(self._x, policy=policy, window=lambda: self._windows.now)
-        self._clipboard = _Clipboard(self._x)
+        self._clipboard = Clipboard(self._x)
 
     def head(self) -> dict[str, Any]:
         """The window that has the input now."""
@@ -117,9 +115,15 @@ class InputListener:
         while (event := self._x.poll_for_event()) is not None:
             self._keyboard.notice(event)
             self._windows.notice(event)
-            yield from self._clipboard.notice(event)
+            for at_ns, fact in self._clipboard.notice(event):
+                yield at_ns, self._discreet(fact, at_ns)
         changes = list(self._windows.changes())
         yield from changes if self.hears == "display" else ()
+
+    def _discreet(self, fact: dict[str, Any], at_ns: int) -> dict[str, Any]:
+        """What may be said of a copy: of one from a window for secrets neither length nor hash."""
+        is_ours = self.hears == "display"
+        return {**WITHHELD} if is_ours and self._windows.may_have_been_secret(at_ns) else fact
 
     def _done(self, looked_ns: int) -> Iterator[Fact]:
         """What the thread has heard; the windows were looked at then, or later."""
@@ -221,62 +225,3 @@ def _parsed(content: bytes, heard_ns: int) -> Iterator[_Event]:
             state=int.from_bytes(one[28:30], "little"),
             heard_ns=heard_ns,
         )
-
-
-class _Clipboard:
-    """Tells who copied how much, and its hash; the content itself is forgotten at once."""
-
-    def __init__(self, x: Any) -> None:
-        self._x = x
-        names = "CLIPBOARD", "TARGETS", "UTF8_STRING", "LUCID_CLIP", "INCR"
-        self._atoms = {name: _atom(x, name) for name in names}
-        screen = x.get_setup().roots[x.pref_screen]
-        self._window = x.generate_id()
-        only_input = 2
-        x.core.CreateWindow(0, self._window, screen.root, 0, 0, 1, 1, 0, only_input, 0, 0, [])
-        fixes = x(xcffib.xfixes.key)
-        fixes.QueryVersion(5, 0).reply()
-        fixes.SelectSelectionInput(self._window, self._atoms["CLIPBOARD"], 1)
-        x.flush()
-
-    def notice(self, event: Any) -> Iterator[Fact]:
-        """The fact in an event, if there is one."""
-        if isinstance(event, xcffib.xfixes.SelectionNotifyEvent) and event.owner:
-            self._ask("UTF8_STRING", event.selection_timestamp)
-        elif isinstance(event, xcffib.xproto.SelectionNotifyEvent):
-            text = event.target == self._atoms["UTF8_STRING"]
-            if text and not event.property:
-                # Refused: there is no text, or cannot be had (an RDP client that still waits for one).
-                self._ask("TARGETS", event.time)
-            else:
-                facts = self._text(event.property) if text else self._offered(event.property)
-                now_ns = time.monotonic_ns()
-                # We asked with the time of the copy, and are answered with it.
-                copied_ns = monotonic_ns(event.time, heard_ns=now_ns)
-                yield now_ns if copied_ns is None else copied_ns, {"k": "clip", **facts}
-
-    def _ask(self, target: str, at: int) -> None:
-        names = (self._atoms[name] for name in ("CLIPBOARD", target, "LUCID_CLIP"))
-        self._x.core.ConvertSelection(self._window, *names, at)
-        self._x.flush()
-
-    def _text(self, name: int) -> dict[str, Any]:
-        found = self._x.core.GetProperty(True, self._window, name, 0, 0, CLIPBOARD_LARGEST // 4).reply()
-        from hashlib import sha256  # 2 MB, for those that copy
-
-        content = bytes(found.value.raw)
-        if found.type == self._atoms["INCR"] or found.bytes_after:
-            return {"text": True, "length": None}  # too long to be looked at
-        return {"text": True, "length": len(content), "sha256": sha256(content).hexdigest()}
-
-    def _offered(self, name: int) -> dict[str, Any]:
-        """What is known of a text that was not handed out: whether there is one."""
-        if not name:
-            return {"text": False}
-        found = self._x.core.GetProperty(True, self._window, name, 0, 0, TARGETS_MOST).reply()
-        offered = found.value.to_atoms() if found.format == 32 else ()
-        return {"text": True, "length": None} if self._atoms["UTF8_STRING"] in offered else {"text": False}
-
-
-def _atom(x: Any, name: str) -> int:
-    return int(x.core.InternAtom(False, len(name), name).reply().atom)

@@ -9,14 +9,21 @@ from typing import Any
 import xcffib
 import xcffib.xproto
 
+from recorder.sources.clipboard import SECRET_HINT
+
 from .stage import Child
 
 COPIED = b"correct horse battery"
 
 
 @contextmanager
-def copying(display: str, content: bytes, *, gives: bool = True) -> Iterator[Callable[[], None]]:
-    """A program of a display that copies a text when told to, and `gives` it to who asks or only says so."""
+def copying(
+    display: str, content: bytes, *, gives: bool = True, hint: bytes = b""
+) -> Iterator[Callable[[], None]]:
+    """A program of a display that copies a text when told to, and `gives` it to who asks or only says so.
+
+    With `hint`, that is what it says when it is asked whether the text is a password.
+    """
     x: Any = xcffib.Connection(display=display)
     root, window = x.get_setup().roots[0].root, x.generate_id()
     x.core.CreateWindow(0, window, root, 0, 0, 1, 1, 0, 2, 0, 0, [])
@@ -26,7 +33,8 @@ def copying(display: str, content: bytes, *, gives: bool = True) -> Iterator[Cal
         while not over.wait(0.02):
             asked = x.poll_for_event()
             if isinstance(asked, xcffib.xproto.SelectionRequestEvent):
-                _answer(x, asked, content, gives=gives)
+                is_hint = hint and asked.target == _atom(x, SECRET_HINT)
+                _answer(x, asked, hint if is_hint else content, gives=gives)
 
     def copy() -> None:
         x.core.SetSelectionOwner(window, _atom(x, "CLIPBOARD"), 0)

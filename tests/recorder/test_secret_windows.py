@@ -15,7 +15,7 @@ from recorder.keys import asks_for_secret
 from recorder.spool import Spool
 from tests.waiting import until
 
-from .clipboard import told
+from .clipboard import copying, told
 from .displays import Display, display, program
 from .test_input import SHARP, lines, pressed, recorded, terminal, told_openly
 
@@ -39,6 +39,24 @@ def locker(shown: Display, *, focus: bool, managed: bool = False) -> Iterator[No
     assert answer.status == 0
     yield
     x.disconnect()
+
+
+@pytest.mark.parametrize(("title", "hint"), [("shell", b"secret"), ("Passwords", b"")])
+def test_of_a_password_that_is_copied_neither_length_nor_hash_is_told(
+    tmp_path: Path, title: str, hint: bytes
+) -> None:
+    spool = Spool(tmp_path)
+    with (
+        display() as shown,
+        terminal(shown, title),
+        recorded(shown, spool) as child,
+        copying(shown.name, b"Kerguelen-4711", hint=hint) as copy,
+    ):
+        until(lambda: [one for one in told(child, "begin") if one["window"]["title"] == title])
+        copy()
+        until(lambda: told(child))
+    (copied,) = lines(spool, "clip")
+    assert (copied["text"], copied["length"], copied.get("sha256")) == (True, None, None)
 
 
 @pytest.mark.parametrize("focus", [True, False], ids=["with the focus", "by a grab alone"])
