@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import Any, Protocol
 
 import xcffib
@@ -10,7 +12,10 @@ import xcffib.randr
 import xcffib.xproto
 
 from recorder.errors import BadSource, SourceLost
+from recorder.silence import Silence
 from recorder.sources.x11_connection import lacking
+
+BACK_WITHIN = 2.0  # seconds that a window manager has to put back what it takes off the screen
 
 
 class Surface(Protocol):
@@ -61,7 +66,8 @@ class OneWindow:
     To that end the server keeps its pixels apart. One that is `alone` on its display is read off the screen
     as long as all of it is there: that saves the server a picture, and a copy of what is drawn.
 
-    While a window is iconified there is nothing to be seen: that ends it, as closing it does.
+    While a window is iconified there is nothing to be seen: that ends it, as closing it does. A window
+    manager that comes or goes takes windows off the screen too, and puts them back at once: that does not.
     """
 
     def __init__(self, x: Any, window: int, *, alone: bool = False) -> None:
@@ -75,7 +81,7 @@ class OneWindow:
         self._composite.QueryVersion(0, 4).reply()
         try:
             state = x.core.GetWindowAttributes(window).reply().map_state
-            mask = xcffib.xproto.EventMask.StructureNotify
+            mask = xcffib.xproto.EventMask.StructureNotify | xcffib.xproto.EventMask.VisibilityChange
             x.core.ChangeWindowAttributesChecked(window, xcffib.xproto.CW.EventMask, [mask]).check()
         except xcffib.XcffibException as error:
             raise BadSource(
@@ -86,6 +92,7 @@ class OneWindow:
 
     def renew(self) -> tuple[int, int]:
         """The size of its pixels now, which may be elsewhere than before."""
+        self._await_back()
         inside = self._x.core.GetGeometry(self.watched).reply()
         self._size, self.origin = (inside.width, inside.height), self._place()
         if self._is_in_sight():
@@ -100,12 +107,26 @@ class OneWindow:
         """It has another size, or has to be read elsewhere where it is now; `SourceLost` when it is gone."""
         if isinstance(event, xcffib.xproto.DestroyNotifyEvent | xcffib.xproto.UnmapNotifyEvent):
             if event.window == self.watched:
-                raise SourceLost(f"Window {self.watched:#x} was closed.")
+                self._await_back()
+                return True
+        elif isinstance(event, xcffib.xproto.VisibilityNotifyEvent):  # its pixels are others if it had gone
+            return bool(event.window == self.watched)
         elif isinstance(event, xcffib.xproto.ConfigureNotifyEvent) and event.window == self.watched:
             resized = (event.width, event.height) != self._size
             self._size, self.origin = (event.width, event.height), self._place()
             return resized or self._is_in_sight() == self._apart
         return False
+
+    def _await_back(self) -> None:
+        """Return when it is to be seen, as it nearly always is; `SourceLost` when it stays away."""
+        waited = Silence()
+        with suppress(xcffib.xproto.WindowError):
+            while waited.seconds() < BACK_WITHIN:
+                state = self._x.core.GetWindowAttributes(self.watched).reply().map_state
+                if state == xcffib.xproto.MapState.Viewable:
+                    return
+                time.sleep(0.02)
+        raise SourceLost(f"Window {self.watched:#x} was closed.")
 
     def _place(self) -> tuple[int, int]:
         place = self._x.core.TranslateCoordinates(self.watched, self._root, 0, 0).reply()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 WHOLE_EVERY_US = 10_000_000  # at most so old is any row that was not read again
 ALL_PLANES, Z_PIXMAP = 0xFFFFFFFF, 2
+HIGHEST_NUMBER = 1 << 29  # what a server numbers has three bits less than 32
 NEEDED = ("DAMAGE", "MIT-SHM", "XFIXES", "RANDR")
 
 
@@ -243,11 +244,14 @@ def display_of(url: str) -> str:
 
 def window_of(url: str) -> int | None:
     """The window that an `x11://` address names; None when it means the whole screen."""
-    number = _options(url).get("window")
-    try:
-        return int(number, 0) if number is not None else None
-    except ValueError as error:
-        raise BadSource(f"{url}: {number!r} is no window's number, such as 0x1c00007.") from error
+    given = _options(url).get("window")
+    if given is None:
+        return None
+    with suppress(ValueError):
+        number = int(given, 0)
+        if 0 < number < HIGHEST_NUMBER:
+            return number
+    raise BadSource(f"{url}: {given!r} is no window's number, such as 0x1c00007.")
 
 
 def _options(url: str) -> dict[str, str]:

@@ -109,7 +109,37 @@ def kept(x: xcffib.Connection) -> int:
     return sum(resources.QueryClientPixmapBytes(one.resource_base).reply().bytes for one in clients)
 
 
-@pytest.mark.parametrize("window", ["0x7fffff", "first", ""])
+def test_a_window_goes_on_whatever_a_window_manager_puts_it_into_and_ends_when_it_is_hidden() -> None:
+    """One that begins, ends or is replaced takes each window off the screen for a moment."""
+    with display() as shown:
+        x = xcffib.Connection(display=shown.name)
+        window = shown_window(x, 0x0000FF, (10, 10, 100, 80))
+        source = open_source(f"x11://{shown.name}?window={window:#x}", PLAIN)
+        source.grab(0)
+        frame = shown_window(x, 0x808080, (50, 50, 120, 100))
+        x.core.ReparentWindow(window, frame, 5, 15)
+        paint(x, window, 0x00FF00)
+        until(lambda: source.wait(0.1) and (source.grab(0)[..., :3] == (0, 255, 0)).all())
+        x.core.UnmapWindow(frame)
+        x.core.MapWindow(frame)
+        paint(x, window, 0xFF0000)
+        until(lambda: source.wait(0.1) and (source.grab(0)[..., :3] == (0, 0, 255)).all())
+        x.core.UnmapWindow(window)
+        x.flush()
+        with pytest.raises(SourceLost, match="was closed"):
+            until(lambda: source.wait(0.1) and source.grab(0) is None)
+        source.close()
+        x.disconnect()
+
+
+def paint(x: xcffib.Connection, window: int, colour: int) -> None:
+    """All of a window in one colour."""
+    x.core.ChangeWindowAttributes(window, xcffib.xproto.CW.BackPixel, [colour])
+    x.core.ClearArea(False, window, 0, 0, 0, 0)
+    x.flush()
+
+
+@pytest.mark.parametrize("window", ["0x7fffff", "first", "", "-1", "0x1ffffffff"])
 def test_a_window_that_is_not_there_is_refused(window: str) -> None:
     with display() as shown, pytest.raises(BadSource, match="window"):
         open_source(f"x11://{shown.name}?window={window}", PLAIN)
