@@ -27,7 +27,7 @@ HANDSHAKE_SECONDS = 8.0
 QUIET = 3.5  # seconds of silence after which the server is asked for a pixel, which it must answer
 ANSWER = 4.0  # seconds that it has for that
 NONE, VNC_AUTH = 1, 2
-PIXELS = 0
+PIXELS, SHAPE = 0, -1
 LARGEST_TEXT = 1 << 20
 LARGEST_CLIPBOARD, MOST_COPIES = 1 << 26, 1000
 Copied = tuple[int, int, str]  # CLOCK_MONOTONIC nanoseconds, bytes, SHA-256
@@ -206,14 +206,14 @@ class Viewer:
         self._stream.send(struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1))
 
     def read_message(self, update: Callable[[Callable[[], bool]], None]) -> int:
-        """Handle the next message; its kind, 0 for pixels.
+        """Handle the next message; its kind, `SHAPE` for an update that tells of the desktop's shape alone.
 
         `update` is given what changes the picture, to run it under its lock.
         """
         kind = self._stream.read(1)[0]
         if kind == PIXELS:
-            self._read_update(update)
-        elif kind == 1:
+            return PIXELS if self._read_update(update) else SHAPE
+        if kind == 1:
             _, count = struct.unpack(">xHH", self._stream.read(5))
             self._stream.read(6 * count)
         elif kind == 3:
@@ -235,12 +235,14 @@ class Viewer:
             size, length = size + len(text), length - len(part)
         self.copied.append((time.monotonic_ns(), size, digest.hexdigest()))
 
-    def _read_update(self, update: Callable[[Callable[[], bool]], None]) -> None:
+    def _read_update(self, update: Callable[[Callable[[], bool]], None]) -> bool:
+        """Whether it had pixels, or nothing at all."""
         (count,) = struct.unpack(">xH", self._stream.read(3))
+        had_pixels = not count
         for _ in range(count):
             x, y, width, height, encoding = struct.unpack(">HHHHi", self._stream.read(12))
             if encoding == LAST_RECTANGLE:
-                return
+                break
             if encoding == CURSOR:
                 self._skip_pointer(width, height)
             elif encoding == DESKTOP_SIZE:
@@ -249,6 +251,8 @@ class Viewer:
                 self._read_layout(x, y, (width, height), update)
             else:
                 self._read_rectangle((x, y, width, height), encoding, update)
+                had_pixels = True
+        return had_pixels
 
     def _skip_pointer(self, width: int, height: int) -> None:
         if self._pointer_is_drawn:

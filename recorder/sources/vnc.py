@@ -34,8 +34,9 @@ class VncSource:
         try:
             desktop = shake_hands(self._stream, password=access.secret)
             self._viewer = Viewer(self._stream, desktop, cursor=settings.cursor)
+            # Servers tell of the desktop's shape first: until its pixels come, it is black.
             while self._viewer.read_message(self._update) != PIXELS:
-                pass
+                self._viewer.ask(whole=False)
         except BaseException:
             self._stream.close()
             raise

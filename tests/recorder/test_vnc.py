@@ -59,6 +59,13 @@ def test_a_desktop_is_seen_exactly_as_it_is_and_through_a_resize(password: bool,
             source.close()
 
 
+def test_the_first_picture_is_the_desktops(tmp_path: Path) -> None:
+    with xvnc(tmp_path) as server:
+        source = open_source(address(server), SHARP, access=ACCESS)
+        assert (source.grab(0)[..., :3] == (0x99, 0x66, 0x33)).all()
+        source.close()
+
+
 def test_what_is_recorded_is_what_the_server_showed(tmp_path: Path) -> None:
     spool, view = Spool(tmp_path / "spool"), MemoryView(secret=VNC_PASSWORD)
     with xvnc(tmp_path) as server, supervising(spool, view, policy=POLICY):
