@@ -139,6 +139,7 @@ class _Writer:
         tick = at_us * TICKS // 1_000_000
         if tick <= self._tick:
             return
+        picture = _fitting(picture, self._width, self._height)
         height, width = picture.shape[:2]
         canvas = np.zeros((self._height, self._width, 3), dtype=np.uint8)
         top, left = (self._height - height) // 2, (self._width - width) // 2
@@ -219,6 +220,16 @@ def _pictures(
                 yield at_us + int(((frame.pts or 0) - zero) * base * 1_000_000), 0, frame
 
     return moments(), first.dts * base
+
+
+def _fitting(picture: Any, width: int, height: int) -> Any:
+    """The picture, smaller if it is larger than that: a camera may change its size within an epoch."""
+    high, wide = picture.shape[:2]
+    part = min(width / wide, height / high)
+    if part >= 1:
+        return picture
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "bgr24")
+    return frame.reformat(max(1, int(wide * part)), max(1, int(high * part))).to_ndarray()
 
 
 def _sounds(container: InputContainer, at_us: int, *, zero: Fraction) -> Iterator[Moment]:

@@ -1,7 +1,9 @@
 """A recording of several sizes and with gaps becomes one file on request: nothing scaled or out of step."""
 
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -57,3 +59,37 @@ def test_a_long_stretch_without_sound_takes_no_memory_for_its_silence(tmp_path: 
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert abs(float(container.streams.audio[0].duration or 0) / 48_000 - 70) < 0.1
     assert np.allclose(came_on(tmp_path / "out.mp4")[1], [3, 68], atol=0.05)
+
+
+def test_pictures_that_become_larger_within_an_epoch_are_made_to_fit(tmp_path: Path) -> None:
+    pictures, _ = taken_over(_growing(tmp_path / "camera.mp4"), Spool(tmp_path / "one"))
+    write_one_mp4(tmp_path / "out.mp4", [Epoch(pictures, 4 * SECOND)], size=(160, 96))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        seen = {float(f.time or 0): f.to_ndarray(format="gray") for f in container.decode(video=0)}
+    assert all(seen[at].shape == (96, 160) and seen[at].min() > 150 for at in (1.0, 3.0))
+
+
+def _growing(path: Path) -> Path:
+    """Two seconds of a small picture and two of one twice as large, as cameras send when they are told to."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=25, options={"bf": "0", "g": "25"})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        larger: Any = av.CodecContext.create("libx264", "w")
+        larger.width, larger.height, larger.pix_fmt, larger.framerate = 320, 192, "yuv420p", 25
+        larger.time_base, larger.options = Fraction(1, 25), {"bf": "0", "g": "25"}
+        for number in range(100):
+            encoder = stream if number < 50 else larger
+            light = np.full((encoder.height, encoder.width, 3), 200, np.uint8)
+            frame = av.VideoFrame.from_ndarray(light, "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            _mux(container, stream, encoder.encode(frame))
+            if number == 49:
+                _mux(container, stream, stream.encode(None))
+        _mux(container, stream, larger.encode(None))
+    return path
+
+
+def _mux(container: Any, stream: Any, packets: list[Any]) -> None:
+    for packet in packets:
+        packet.stream = stream
+        container.mux(packet)
