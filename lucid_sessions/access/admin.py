@@ -8,7 +8,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from . import api_tokens
+from . import api_tokens, audit, reasons
 from .audit import DENIED, DONE, FAILED, REFUSED
 from .models import ApiToken, AuditEvent, RevokedToken, User, WebhookDelivery, WebSession
 from .roles import administers
@@ -47,6 +47,18 @@ class Listed(ModelAdmin):
 
     def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
         return False
+
+    def tell(self, request: HttpRequest, deed: str, *, outcome: str = DONE, **about: Any) -> None:
+        """Write the event of a deed to one row: that of the page knows no more than what was ticked."""
+        audit.record(deed, actor=audit.actor_of(request), outcome=outcome, **about)
+
+    def is_unexplained(self, request: HttpRequest, deed: str, *, name: str, **about: Any) -> bool:
+        """True where the policy asks why and this user has not said so: the page and the audit tell of it."""
+        if not reasons.is_missing(deed, user=request.user, session=about["session"], given=""):
+            return False
+        self.tell(request, deed, outcome=REFUSED, **about)
+        self.message_user(request, f"{name}: the policy asks why. The console takes it.", messages.ERROR)
+        return True
 
 
 @admin.register(WebSession)
@@ -108,6 +120,8 @@ class ApiTokenAdmin(Listed):
         """Each is good no more: one that got into the wrong hands is ended without its user."""
         for token in rows:
             api_tokens.revoke(token)
+            facts = {"token": str(token.pk), "name": token.name, "of": token.user.get_username()}
+            self.tell(request, "api-token.revoked", item=str(token.pk), facts=facts)
             self.log_change(request, token, "revoked")
             self.message_user(request, f"The token {token} of {token.user} is revoked.", messages.SUCCESS)
 

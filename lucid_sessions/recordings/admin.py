@@ -10,15 +10,18 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 
-from lucid_sessions.errors import LucidError
+from lucid_sessions.access import audit, reasons
+from lucid_sessions.errors import LucidError, Retryable
 
 from . import requeue, sessions, setbacks, work_admin  # noqa: F401 - work_admin registers its own
 from .evidence_admin import Evidence, shortened
 from .lifecycle import TRACKS, State, stage_for
 from .models import Chunk, Session
+from .ownership import sessions_of
 from .webhooks import admin as webhooks  # noqa: F401 - registers its own
 
 
@@ -34,7 +37,7 @@ def _tell_put_back(page: Evidence, request: HttpRequest, put_back: Callable[[], 
 
 @admin.register(Session)
 class SessionAdmin(Evidence):
-    """Sessions. They are described over the API or the command line, and steered here too."""
+    """The sessions that the user sees elsewhere, too. They are described over the API, and steered here."""
 
     list_display = ("name", "status", "owned_by", "project", "environment", "created_at", "ended_at", "why")
     list_filter = ("status",)
@@ -47,9 +50,19 @@ class SessionAdmin(Evidence):
         return reverse("console:session", args=[session.pk])
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
-        """Owners come in a second query: rows are not joined."""
-        rows: QuerySet[Session] = super().get_queryset(request)
-        return rows.prefetch_related("owner")
+        """Those that the user may see. Owners come in a second query: rows are not joined."""
+        ordering = self.get_ordering(request)
+        return sessions_of(request.user).order_by(*ordering).prefetch_related("owner")
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The row; where the policy asks why, and nobody has said, the page in the console, which asks."""
+        session = self.get_object(request, object_id)
+        why_not = session and reasons.is_missing(
+            "session.viewed", user=request.user, session=str(session.pk), given=""
+        )
+        if session and why_not and self.has_view_permission(request, session):
+            return redirect(self.view_on_site(session))
+        return super().change_view(request, object_id, *args, **kwargs)
 
     @admin.display(description="owner", empty_value="-")
     def owned_by(self, session: Session) -> Any:
@@ -88,15 +101,22 @@ class SessionAdmin(Evidence):
     def _each(
         self, request: HttpRequest, rows: "QuerySet[Session]", act: Callable[[Session], Session]
     ) -> None:
-        """Each on its own: one that refuses says why, and the others go on."""
+        """Each on its own, with its own event: one that refuses says why, and the others go on."""
+        verb = act.__name__
+        deed = f"session.{verb}"
         for session in rows:
+            about, outcome = {"session": str(session.pk)}, audit.DONE
+            if self.is_unexplained(request, deed, name=f'"{session.name}"', **about):
+                continue
             try:
                 act(session)
             except LucidError as error:
+                outcome = audit.FAILED if isinstance(error, Retryable) else audit.REFUSED
                 self.message_user(request, str(error), messages.ERROR)
             else:
-                self.log_change(request, session, f"told to {act.__name__}")
-                self.message_user(request, f'"{session.name}": {act.__name__} asked for.', messages.SUCCESS)
+                self.log_change(request, session, f"told to {verb}")
+                self.message_user(request, f'"{session.name}": {verb} asked for.', messages.SUCCESS)
+            self.tell(request, deed, outcome=outcome, **about)
 
 
 class Quarantined(admin.SimpleListFilter):

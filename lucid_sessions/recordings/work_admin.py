@@ -20,6 +20,8 @@ from .evidence_admin import Evidence, shortened
 from .models import RecorderHost, Session
 from .sessions import HOST_SEEN_WITHIN, living_hosts
 
+CANCELLED = "job.cancelled"
+
 
 def _name(shown: Sequence[Any]) -> None:
     """Give each job the names of its session and of its user: in two queries, however many they are."""
@@ -133,13 +135,21 @@ class JobAdmin(AtWork):
     @admin.action(description="Cancel", permissions=["manage"])
     def cancel(self, request: HttpRequest, rows: "QuerySet[Job]") -> None:
         """Each ends as over the API; one that is over stays as it is."""
-        for job in map(jobs.cancel, rows):
+        for asked in rows:
+            about, name = (
+                {"session": str(asked.session), "item": str(asked.pk)},
+                f"The {asked.kind} {asked.pk}",
+            )
+            if self.is_unexplained(request, CANCELLED, name=name, **about):
+                continue
+            job = jobs.cancel(asked)
+            self.tell(request, CANCELLED, **about)
             ends = job.status == JobStatus.RUNNING and job.cancel_asked
             cancelled = job.status == JobStatus.CANCELLED
             now = "told to stop" if ends else job.status
             self.log_change(request, job, f"asked to be cancelled; it is {now}")
             level = messages.SUCCESS if ends or cancelled else messages.WARNING
-            self.message_user(request, f"The {job.kind} {job.pk} is {now}.", level)
+            self.message_user(request, f"{name} is {now}.", level)
 
 
 class Living(admin.SimpleListFilter):

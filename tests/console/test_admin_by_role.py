@@ -1,0 +1,100 @@
+"""The admin is no way round: to others' sessions, or past who asks why."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from lucid_sessions.access.models import AuditEvent, Job, User
+from lucid_sessions.recordings import jobs, sessions
+from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.models import Session
+from tests.api.people import person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+admin.autodiscover()
+BACKEND = "lucid_sessions.access.lockout.GuardedBackend"
+LIST = reverse("admin:recordings_session_changelist")
+
+
+def staff(role: str, *permissions: str) -> tuple[User, Client]:
+    user = person(role, name=f"{role}-of-staff")
+    user.is_staff = True
+    user.save()
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user, backend=BACKEND)
+    return user, client
+
+
+def page(session: Session) -> str:
+    return reverse("admin:recordings_session_change", args=[session.pk])
+
+
+def chosen(action: str, *rows: Session, **more: str) -> dict[str, Any]:
+    return {"action": action, "_selected_action": [str(row.pk) for row in rows], **more}
+
+
+def seen(action: str) -> set[tuple[str, str]]:
+    return set(AuditEvent.objects.filter(action=action).values_list("session", "outcome"))
+
+
+def test_staff_see_and_steer_the_sessions_that_they_see_elsewhere(world: Installation) -> None:
+    operator, client = staff("session_operator")
+    own = sessions.create("synthetic://", name="mine", owner=operator)
+    other = sessions.create("synthetic://", name="board meeting", owner=person("session_manager"))
+    shown = client.get(LIST).content.decode()
+    assert "mine" in shown
+    assert "board meeting" not in shown
+    assert client.get(page(other)).status_code == 302
+    client.post(LIST, chosen("start", own, other))
+    assert [Session.objects.get(pk=one.pk).status for one in (own, other)] == ["starting", "created"]
+
+
+def test_each_session_that_is_steered_in_the_admin_has_its_event(world: Installation) -> None:
+    _, client = staff("session_manager")
+    named, beside = (sessions.create("synthetic://", name=name) for name in ("one", "two"))
+    client.post(LIST, chosen("start", named, select_across="1"))
+    assert Session.objects.filter(status="starting").count() == 2
+    assert seen("session.start") == {(str(one.pk), "done") for one in (named, beside)}
+    client.post(LIST, chosen("start", named))
+    assert (str(named.pk), "refused") in seen("session.start")
+
+
+def test_where_the_policy_asks_why_the_admin_is_no_way_round(world: Installation, settings: Any) -> None:
+    settings.LUCID_REASON_REQUIRED = ["session.start", "session.viewed"]
+    _, client = staff("session_manager")
+    session = sessions.create("synthetic://", name="deploy db-7")
+    console = reverse("console:session", args=[session.pk])
+    asked = client.get(page(session))
+    assert (asked.status_code, asked.headers.get("Location")) == (302, console)
+    told = client.post(LIST, chosen("start", session), follow=True).content.decode()
+    assert "asks why" in told
+    assert Session.objects.get().status == "created"
+    assert seen("session.start") == {(str(session.pk), "refused")}
+    client.post(reverse("console:reason", args=[session.pk]), {"reason": "incident 4711"})
+    assert client.get(page(session)).status_code == 200
+    client.post(LIST, chosen("start", session))
+    assert Session.objects.get().status == "starting"
+
+
+def test_a_job_that_is_cancelled_in_the_admin_has_its_event_and_its_reason(
+    world: Installation, settings: Any
+) -> None:
+    manager, client = staff("session_manager")
+    session = sessions.create("synthetic://", name="deploy db-7")
+    job = jobs.submit(jobs.VERIFY, session, user=manager.pk, options={}, id=uuid4())
+    cancel = {"action": "cancel", "_selected_action": [str(job.pk)]}
+    listed = reverse("admin:access_job_changelist")
+    settings.LUCID_REASON_REQUIRED = ["job.cancelled"]
+    assert "asks why" in client.post(listed, cancel, follow=True).content.decode()
+    assert Job.objects.get().status == "pending"
+    settings.LUCID_REASON_REQUIRED = []
+    client.post(listed, cancel)
+    assert Job.objects.get().status == "cancelled"
+    assert seen("job.cancelled") == {(str(session.pk), "refused"), (str(session.pk), "done")}
