@@ -13,14 +13,36 @@ from .audit import DENIED, DONE, FAILED, REFUSED
 from .models import ApiToken, AuditEvent, RevokedToken, User, WebhookDelivery, WebSession
 from .roles import administers
 
+# What an account may, and what a person's password is good for.
+MIGHT = ("is_staff", "is_superuser", "groups", "user_permissions")
+
 
 @admin.register(User)
 class AccountAdmin(UserAdmin):
-    """People and machines that sign in; roles are groups."""
+    """People and machines that sign in; roles are groups.
+
+    Who was given accounts to keep, and is no superuser, makes nobody mightier, himself neither, and has no
+    hand on the accounts of superusers and administrators: whose password one sets, one can be.
+    """
 
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
     show_full_result_count = False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """What accounts may is for superusers to say."""
+        fixed = super().get_readonly_fields(request, obj)
+        return fixed if request.user.is_superuser else (*fixed, *MIGHT)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _is_in_reach(request.user, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _is_in_reach(request.user, obj)
+
+
+def _is_in_reach(user: Any, account: Any) -> bool:
+    return bool(user.is_superuser or account is None or not administers(account))
 
 
 admin.site.site_header = admin.site.site_title = "Lucid Sessions"
@@ -48,6 +70,11 @@ class Listed(ModelAdmin):
     def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
         return False
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """What is not shown is not to be had by asking, in the address, what it begins with."""
+        hidden = lookup.partition("__")[0] in (self.exclude or ())
+        return not hidden and super().lookup_allowed(lookup, value, request)
+
     def tell(self, request: HttpRequest, deed: str, *, outcome: str = DONE, **about: Any) -> None:
         """Write the event of a deed to one row: that of the page knows no more than what was ticked."""
         audit.record(deed, actor=audit.actor_of(request), outcome=outcome, **about)
@@ -70,6 +97,9 @@ class WebSessionAdmin(Listed):
     list_display_links = None
     actions = None
     ordering = ("-expire_date",)
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:  # noqa: ARG002
+        return False
 
     @admin.display(description="browser session")
     def shortened(self, session: WebSession) -> str:

@@ -1,15 +1,15 @@
-"""The admin is no way round: to others' sessions, or past who asks why."""
+"""The admin is no way round: to others' sessions, past who asks why, to credentials, to a higher role."""
 
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 
-from lucid_sessions.access.models import AuditEvent, Job, User
+from lucid_sessions.access.models import AuditEvent, Job, User, WebSession
 from lucid_sessions.recordings import jobs, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
@@ -83,6 +83,16 @@ def test_where_the_policy_asks_why_the_admin_is_no_way_round(world: Installation
     assert Session.objects.get().status == "starting"
 
 
+def test_nobody_reads_a_browsers_credential_letter_by_letter(world: Installation) -> None:
+    _, client = staff("auditor", "view_websession")
+    key = "k" * 31
+    WebSession.objects.create(session_key=key, session_data="x", expire_date="2100-01-01T00:00:00Z")
+    listed = reverse("admin:access_websession_changelist")
+    assert client.get(listed).status_code == 200
+    for guess in ({"session_key__startswith": key}, {"pk__startswith": key}, {"session_data__contains": "x"}):
+        assert client.get(listed, guess).status_code == 400
+
+
 def test_a_job_that_is_cancelled_in_the_admin_has_its_event_and_its_reason(
     world: Installation, settings: Any
 ) -> None:
@@ -98,3 +108,33 @@ def test_a_job_that_is_cancelled_in_the_admin_has_its_event_and_its_reason(
     client.post(listed, cancel)
     assert Job.objects.get().status == "cancelled"
     assert seen("job.cancelled") == {(str(session.pk), "refused"), (str(session.pk), "done")}
+
+
+def test_who_keeps_accounts_makes_nobody_mightier(world: Installation) -> None:
+    clerk, client = staff("session_viewer", "view_user", "change_user")
+    own = {"username": clerk.username, "email": "clerk@receiver.test", "is_active": "on", "is_staff": "on"}
+    own |= {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    more = {"is_superuser": "on", "groups": [str(group.pk) for group in Group.objects.all()]}
+    client.post(account(clerk), own | more)
+    now = User.objects.get(pk=clerk.pk)
+    assert now.email == "clerk@receiver.test"
+    assert not now.is_superuser
+    assert [group.name for group in now.groups.all()] == ["session_viewer"]
+
+
+def test_who_keeps_accounts_does_not_become_an_administrator_by_his_password(world: Installation) -> None:
+    root = User.objects.create(username="root", password="!", is_superuser=True)
+    _, client = staff("session_viewer", "view_user", "change_user", "delete_user")
+    password = {"password1": "correct horse 77", "password2": "correct horse 77", "usable_password": "true"}
+    for mighty in (root, person("admin")):
+        answer = client.post(reverse("admin:auth_user_password_change", args=[mighty.pk]), password)
+        assert answer.status_code == 403
+        client.post(reverse("admin:access_user_delete", args=[mighty.pk]), {"post": "yes"})
+        assert User.objects.get(pk=mighty.pk).password == "!"
+    other = person("session_operator")
+    client.post(reverse("admin:auth_user_password_change", args=[other.pk]), password)
+    assert User.objects.get(pk=other.pk).check_password("correct horse 77")
+
+
+def account(user: User) -> str:
+    return reverse("admin:access_user_change", args=[user.pk])
