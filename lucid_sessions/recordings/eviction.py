@@ -35,6 +35,11 @@ def tick(*, page: int = PAGE) -> int:
     return sum(_make_room(usage, page) for usage in full)
 
 
+def makes_room_in(project: str) -> bool:
+    """True when sessions of this project go, the oldest first, once it has reached a limit of its own."""
+    return settings.LUCID_WHEN_FULL == "evict" and quota.has_limit(project)
+
+
 def _make_room(usage: quota.Usage, page: int) -> int:
     project = usage.what.removeprefix("project ") if usage.what.startswith("project ") else None
     # Summed anew: the totals may be older than what has gone, or begun to go, since. It never comes back.

@@ -191,6 +191,11 @@ def _project_limits() -> dict[str, int]:
     return {row.value: int((row.max_size_gb or 0) * GIB) for row in rows}
 
 
+def has_limit(project: str) -> bool:
+    """Whether the project may take up only so much."""
+    return project in _project_limits()
+
+
 def refuse_when_full(project: str) -> None:
     """Retryable when the archive, its inodes or the project have reached their limit."""
     for usage in usages():

@@ -1,6 +1,5 @@
 """Changing a session: merge or replace, by one conditional update on the version that was read."""
 
-from copy import copy
 from typing import Any
 from uuid import UUID
 
@@ -11,16 +10,16 @@ from rest_framework.request import Request
 
 from lucid_sessions.access.roles import manages
 
-from .. import retention, sessions, tags
+from .. import sessions, tags
 from ..events import CHANGED
 from ..lifecycle import Status
 from ..models import Session
 from .configuration import recording_defaults
 from .own_source import is_source_of
 from .ownership import require_there, session_of
-from .permissions import may
 from .preconditions import require_match
 from .problems import CONFLICT, NOT_IN_STATE, NOT_PERMITTED, Problem, refused_as
+from .sooner import require_innocent
 from .witnessed import tell
 
 # A change reads, merges and writes; another's write in between starts it over, this many times.
@@ -48,7 +47,7 @@ def _changed(request: Request, pk: UUID, changes_of: Any) -> Session:
         require_there(session)
         changes = _different(request.user, session, changes_of(session))
         if changes:
-            _require_as_long(request, session, changes)
+            require_innocent(request, session, changes)
         if not changes or _written(session, changes):
             tell(request, facts=_facts(session, changes) if changes else None)
             return session_of(request.user, pk)
@@ -137,22 +136,6 @@ def _owner(user: Any, session: Session, name: str | None) -> Any:
     if owner is None:
         raise Problem(CONFLICT, f'metadata.owner: there is no user "{name or ""}". Give the name of one.')
     return owner
-
-
-def _require_as_long(request: Request, session: Session, changes: dict[str, Any]) -> None:
-    """Who lets go sooner what was recorded deletes it, and may do so or not."""
-    if session.status == Status.CREATED or may(request.user, "delete", auth=request.auth):
-        return
-    changed, policies = copy(session), retention.known_policies()
-    for name, value in changes.items():
-        setattr(changed, name, value)
-    old, new = (retention.rule_for(one, policies) for one in (session, changed))
-    if new.days < old.days:
-        raise Problem(
-            NOT_PERMITTED,
-            f'Session "{session.name}" is kept {old.days} days, by {old.origin}; so changed it would be '
-            f"{new.days}, by {new.origin}. Only who may delete it has it go sooner.",
-        )
 
 
 def _require_created(session: Session) -> None:
