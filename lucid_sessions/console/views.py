@@ -85,9 +85,19 @@ def home(request: HttpRequest) -> HttpResponse:
         "why": said(request),
         "statuses": [status.value for status in Status],
         "may_steer": request.user.has_perm("recordings.record_session"),
-        "full": quota.warnings() if request.user.has_perm("recordings.record_session") else [],
+        "full": _filling_up(request.user),
     }
     return render(request, "console/home.html", context)
+
+
+def _filling_up(user: Any) -> list[quota.Usage]:
+    """What is told to whoever steers recordings: of projects' limits those that are his to know of."""
+    if not user.has_perm("recordings.record_session"):
+        return []
+    found, own = quota.warnings(), sessions_of(user)
+    if roles.sees_all(user):
+        return found
+    return [one for one in found if one.project is None or own.filter(project=one.project).exists()]
 
 
 @require_safe

@@ -41,7 +41,7 @@ def makes_room_in(project: str) -> bool:
 
 
 def _make_room(usage: quota.Usage, page: int) -> int:
-    project = usage.what.removeprefix("project ") if usage.what.startswith("project ") else None
+    project = usage.project
     # Summed anew: the totals may be older than what has gone, or begun to go, since. It never comes back.
     stays = Session.objects.filter(**_within(project)).exclude(status__in=tombstones.GONE)
     excess = (stays.aggregate(size=Sum("used_bytes"))["size"] or 0) - int(usage.limit * ENOUGH)

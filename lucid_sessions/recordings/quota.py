@@ -47,6 +47,11 @@ class Usage:
     files: int = 0
 
     @property
+    def project(self) -> str | None:
+        """Whose limit it is; None: everybody's."""
+        return self.what.removeprefix("project ") if self.what.startswith("project ") else None
+
+    @property
     def percent(self) -> float:
         return 100 * self.used / self.limit if self.limit else 0.0
 
@@ -199,8 +204,7 @@ def has_limit(project: str) -> bool:
 def refuse_when_full(project: str) -> None:
     """Retryable when the archive, its inodes or the project have reached their limit."""
     for usage in usages():
-        concerns = usage.what in ("the archive", "inodes") or usage.what == f"project {project}"
-        if concerns and usage.level == 100:
+        if usage.project in (None, project) and usage.level == 100:
             raise Retryable(
                 f"No new recording: storage is full ({usage}). Raise the limit, shorten retention "
                 "(`manage.py retention`) or delete sessions (`manage.py shred`)."

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from lucid_sessions.access import audit
-from lucid_sessions.recordings import holds, reconcile, sessions
+from lucid_sessions.recordings import holds, quota, reconcile, sessions, upkeep
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 from tests import factories
@@ -282,3 +282,14 @@ def test_a_page_that_cannot_be_renewed_says_so(watched: Any, live_server: Any, w
     until(lambda: stale.is_visible())
     watched.unroute(page)
     until(lambda: not stale.is_visible())
+
+
+def test_who_sees_but_his_own_sessions_is_told_of_no_others_project(world: Installation) -> None:
+    operator, projects = person("session_operator"), ("merger with acme", "payments")
+    sessions.create("synthetic://", name="mine", owner=operator, project="payments")
+    for project in projects:
+        quota.limit_project(project, gigabytes=1)
+    upkeep.note("quota", {"projects": [[project, quota.GIB, 1] for project in projects]})
+    for user, told in ((operator, ["payments"]), (person("session_manager"), [*projects])):
+        page = browser_of(user).get("/").content.decode()
+        assert [project for project in projects if f"project {project}:" in page] == told
