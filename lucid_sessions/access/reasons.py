@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 
 from .models import AuditEvent
+from .visible import VISIBLE
 
 # A recording is fetched in hundreds of pieces: a reason counts for the same person and session this long.
 HOURS = 8
@@ -15,7 +16,7 @@ GIVEN = "session.reason-given"
 
 def is_missing(deed: str, *, user: Any, session: str, given: str) -> bool:
     """True when the policy asks why, and this user has not said so, now or lately, for this session."""
-    if deed not in settings.LUCID_REASON_REQUIRED or given.strip():
+    if deed not in settings.LUCID_REASON_REQUIRED or VISIBLE.fullmatch(given):
         return False
     return not (session and was_given(user, session))
 

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from lucid_sessions.access import audit, reasons
+from lucid_sessions.access.visible import VISIBLE
 from lucid_sessions.errors import LucidError, Retryable
 from lucid_sessions.recordings.api.problems import Problem
 from lucid_sessions.recordings.api.witnessed import outcome_of
@@ -53,8 +54,9 @@ def told(request: HttpRequest, deed: str, *, session: str, **more: Any) -> Itera
 
 
 def said(request: HttpRequest) -> str:
-    """Why, as the form says it, or the address (`?reason=`)."""
-    return str(request.POST.get("reason") or request.GET.get("reason") or "").strip()
+    """Why, as the form says it, or the address (`?reason=`); nothing where nothing of it can be seen."""
+    given = str(request.POST.get("reason") or request.GET.get("reason") or "").strip()
+    return given if VISIBLE.fullmatch(given) else ""
 
 
 def is_unexplained(request: HttpRequest, deed: str, *, session: str = "", item: str = "") -> bool:

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from django.utils import timezone
 
+from lucid_sessions.access.visible import VISIBLE
 from lucid_sessions.errors import Refused, Retryable
 
 from . import ledger_rows
@@ -107,7 +108,7 @@ def readings(session: Session) -> Any:
 
 
 def _check(by: Person, why: str) -> None:
-    if not why.strip():
+    if not VISIBLE.fullmatch(why):
         raise Refused("Say why: a hold and its release need a reason.")
     if len(why) > MOST_WHY:
         raise Refused(f"The reason has {len(why)} characters: at most {MOST_WHY} are kept.")

@@ -9,7 +9,7 @@ from lucid_sessions.access.models import AuditEvent, User
 from lucid_sessions.recordings import sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import RecorderHost, Session
-from tests.api.people import person
+from tests.api.people import client_of, person
 
 pytestmark = pytest.mark.django_db
 
@@ -138,3 +138,20 @@ def test_the_list_is_shown_to_whoever_says_why(manager: Any, session: Session, s
         ("sessions.listed", "refused", ""),
         ("sessions.listed", "done", "case 7"),
     ]
+
+
+@pytest.mark.parametrize("empty", ["\u200b", "\u3164", "\u00ad"])
+def test_a_reason_of_which_nothing_can_be_seen_is_none(
+    manager: Any, user: User, session: Session, settings: Any, empty: str
+) -> None:
+    settings.LUCID_REASON_REQUIRED = ["session.start", "session.viewed"]
+    page = f"/sessions/{session.pk}/"
+    assert manager.get(page, {"reason": empty}).status_code == 400
+    manager.post(f"{page}reason", {"reason": empty})
+    assert manager.get(page).status_code == 400, "nothing was said before either"
+    assert manager.post(f"{page}start", {"reason": empty}).status_code == 400
+    over_http = client_of(user).post(f"/api/v1{page}start", {"reason": empty}, format="json")
+    assert over_http.status_code == 400
+    session.refresh_from_db()
+    assert session.status == "created"
+    assert ("session.reason-given", "refused") in seen("action", "outcome")

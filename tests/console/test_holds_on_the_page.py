@@ -92,7 +92,8 @@ def test_who_placed_a_hold_does_not_release_it(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "said"), [(" ", "Say why"), ("x" * 501, "at most 500"), ("a\0b", "Null characters")]
+    ("why", "said"),
+    [(" ", "Say why"), ("\u200b", "Say why"), ("x" * 501, "at most 500"), ("a\0b", "Null characters")],
 )
 def test_a_hold_needs_a_reason_that_can_be_kept(session: Session, why: str, said: str) -> None:
     assert said in place(browser_of(person("admin")), session, why)

@@ -8,13 +8,14 @@ from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from lucid_sessions.access.visible import VISIBLE_TEXT
 from lucid_sessions.errors import Refused
 from recorder.settings import LARGEST_SIDE, QUALITIES, SMALLEST_SIDE
 from recorder.sources import RECONNECTED
 
 from .. import sessions
 from . import desktops
-from .strict import VISIBLE_TEXT, OnlyNull, OnlyTrue, Strict
+from .strict import OnlyNull, OnlyTrue, Strict
 
 # What a client may make a recorder open: never a path of its host.
 KINDS = ("synthetic", "x11", "vnc", "rtsp")

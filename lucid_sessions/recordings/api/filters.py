@@ -12,12 +12,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 
 from lucid_sessions.access.models import Job, JobStatus
+from lucid_sessions.access.visible import VISIBLE
 
 from ..jobs import KINDS
 from ..lifecycle import TRACKS, State, Status
 from ..models import Chunk, Session
 from ..tags import tagged
-from .strict import VISIBLE
 
 IN_ANY_CASE = "in any case; on SQLite that is so for A to Z only."
 # What is longer is in no name, and in hardly any description; SQLite looks for no more than 50,000 bytes.

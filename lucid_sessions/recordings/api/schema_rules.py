@@ -6,10 +6,12 @@ What is said here once would have to be said at each view, and would be forgotte
 from collections.abc import Iterator
 from typing import Any
 
+from lucid_sessions.access.visible import VISIBLE_TEXT
+
 from . import schema_headers
 from .examples import example_of
 from .problems import MEDIA_TYPE
-from .strict import ANY_TEXT, VISIBLE_TEXT, Strict
+from .strict import ANY_TEXT, Strict
 
 Json = dict[str, Any]
 EXPRESSED = {"pattern", "enum", "const", "format", "readOnly", "oneOf", "anyOf"}

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from lucid_sessions.access.roles import sees_all
+from lucid_sessions.access.visible import VISIBLE_TEXT
 from lucid_sessions.errors import Refused
 
 from .. import sessions, shredding
@@ -43,7 +44,6 @@ from .permissions import Allowed
 from .preconditions import is_known, require_match, tag_of
 from .problems import HELD, INVALID, NOT_IN_STATE, Problem, refused_as
 from .replays import once
-from .strict import VISIBLE_TEXT
 from .witnessed import Witnessed, event_beside, tell, written
 
 _VERB = extend_schema(

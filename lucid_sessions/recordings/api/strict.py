@@ -10,16 +10,10 @@ from django.http import QueryDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-# NUL is in no text that is sent; in fields that may not be blank a character can be seen. Written so that
-# all dialects of regular expressions agree on it: the OpenAPI document says the same.
+from lucid_sessions.access.visible import VISIBLE
+
+# NUL is in no text that is sent; in fields that may not be blank a character can be seen.
 ANY_TEXT = r"^[^\x00]*$"
-# Spaces, controls, and what Unicode has for joining, turning and filling: of no width, or empty.
-_UNSEEN = (
-    r"\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0"
-)
-VISIBLE_TEXT = rf"^[^\x00]*[^{_UNSEEN}][^\x00]*$"
-VISIBLE = re.compile(VISIBLE_TEXT)
 MOST_DIGITS = 19  # of a number of 64 bits
 # Where the policy asks why, any address may be told so in its query.
 ANYWHERE = frozenset({"reason"})

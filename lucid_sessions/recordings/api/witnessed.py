@@ -14,10 +14,10 @@ from rest_framework.views import APIView
 
 from lucid_sessions.access import audit, reasons
 from lucid_sessions.access.models import AuditEvent
+from lucid_sessions.access.visible import VISIBLE
 
 from .problems import INVALID, MEDIA_TYPE, STORAGE, Problem, document
 from .rates import Rates, headers_of
-from .strict import VISIBLE
 
 log = structlog.get_logger(__name__)
 
