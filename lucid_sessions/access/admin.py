@@ -15,6 +15,12 @@ from .roles import administers
 
 # What an account may, and what a person's password is good for.
 MIGHT = ("is_staff", "is_superuser", "groups", "user_permissions")
+WRITTEN_DOWN = ("username", "is_active", *MIGHT)
+
+
+def tell(request: HttpRequest, deed: str, *, outcome: str = DONE, **about: Any) -> None:
+    """Write the event of a deed to one row: that of the page knows what was ticked, and no values."""
+    audit.record(deed, actor=audit.actor_of(request), outcome=outcome, **about)
 
 
 @admin.register(User)
@@ -39,6 +45,34 @@ class AccountAdmin(UserAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_delete_permission(request, obj) and _is_in_reach(request.user, obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save, and write down who may what from now on."""
+        super().save_related(request, form, formsets, change)
+        changed = [
+            {"field": name, "from": _brief(form.initial.get(name)), "to": _brief(form.cleaned_data[name])}
+            for name in form.changed_data
+            if name in WRITTEN_DOWN
+        ]
+        facts = {"account": form.instance.get_username(), "changed": changed}
+        tell(
+            request, "account.changed" if change else "account.made", item=str(form.instance.pk), facts=facts
+        )
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        """Delete, and write down whose account that was."""
+        facts = {"account": obj.get_username()}
+        tell(request, "account.deleted", item=str(obj.pk), facts=facts)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        """Each as if it were deleted alone."""
+        for account in queryset:
+            self.delete_model(request, account)
+
+
+def _brief(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | bool) else sorted(map(str, value))
 
 
 def _is_in_reach(user: Any, account: Any) -> bool:
@@ -75,15 +109,11 @@ class Listed(ModelAdmin):
         hidden = lookup.partition("__")[0] in (self.exclude or ())
         return not hidden and super().lookup_allowed(lookup, value, request)
 
-    def tell(self, request: HttpRequest, deed: str, *, outcome: str = DONE, **about: Any) -> None:
-        """Write the event of a deed to one row: that of the page knows no more than what was ticked."""
-        audit.record(deed, actor=audit.actor_of(request), outcome=outcome, **about)
-
     def is_unexplained(self, request: HttpRequest, deed: str, *, name: str, **about: Any) -> bool:
         """True where the policy asks why and this user has not said so: the page and the audit tell of it."""
         if not reasons.is_missing(deed, user=request.user, session=about["session"], given=""):
             return False
-        self.tell(request, deed, outcome=REFUSED, **about)
+        tell(request, deed, outcome=REFUSED, **about)
         self.message_user(request, f"{name}: the policy asks why. The console takes it.", messages.ERROR)
         return True
 
@@ -151,7 +181,7 @@ class ApiTokenAdmin(Listed):
         for token in rows:
             api_tokens.revoke(token)
             facts = {"token": str(token.pk), "name": token.name, "of": token.user.get_username()}
-            self.tell(request, "api-token.revoked", item=str(token.pk), facts=facts)
+            tell(request, "api-token.revoked", item=str(token.pk), facts=facts)
             self.log_change(request, token, "revoked")
             self.message_user(request, f"The token {token} of {token.user} is revoked.", messages.SUCCESS)
 

@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from lucid_sessions.access import audit, reasons
+from lucid_sessions.access.admin import tell
 from lucid_sessions.errors import LucidError, Retryable
 
 from . import requeue, sessions, setbacks, work_admin  # noqa: F401 - work_admin registers its own
@@ -116,7 +117,7 @@ class SessionAdmin(Evidence):
             else:
                 self.log_change(request, session, f"told to {verb}")
                 self.message_user(request, f'"{session.name}": {verb} asked for.', messages.SUCCESS)
-            self.tell(request, deed, outcome=outcome, **about)
+            tell(request, deed, outcome=outcome, **about)
 
 
 class Quarantined(admin.SimpleListFilter):

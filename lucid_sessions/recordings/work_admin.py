@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
+from lucid_sessions.access.admin import tell
 from lucid_sessions.access.models import Job, JobStatus, User
 from lucid_sessions.access.roles import manages, sees_all
 
@@ -143,7 +144,7 @@ class JobAdmin(AtWork):
             if self.is_unexplained(request, CANCELLED, name=name, **about):
                 continue
             job = jobs.cancel(asked)
-            self.tell(request, CANCELLED, **about)
+            tell(request, CANCELLED, **about)
             ends = job.status == JobStatus.RUNNING and job.cancel_asked
             cancelled = job.status == JobStatus.CANCELLED
             now = "told to stop" if ends else job.status

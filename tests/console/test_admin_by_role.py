@@ -138,3 +138,22 @@ def test_who_keeps_accounts_does_not_become_an_administrator_by_his_password(wor
 
 def account(user: User) -> str:
     return reverse("admin:access_user_change", args=[user.pk])
+
+
+def test_who_was_given_which_role_by_whom_is_in_the_audit(world: Installation) -> None:
+    root = User.objects.create(username="root", password="!", is_staff=True, is_superuser=True)
+    client = Client()
+    client.force_login(root, backend=BACKEND)
+    viewer = person("session_viewer")
+    admins = Group.objects.get(name="admin")
+    form = {"username": "session_viewer", "is_active": "on", "is_staff": "on", "groups": [str(admins.pk)]}
+    form |= {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    assert client.post(account(viewer), form).status_code == 302
+    event = AuditEvent.objects.get(action="account.changed")
+    assert (event.username, event.item, event.facts["account"]) == ("root", str(viewer.pk), "session_viewer")
+    assert event.facts["changed"] == [
+        {"field": "is_staff", "from": False, "to": True},
+        {"field": "groups", "from": ["session_viewer"], "to": ["admin"]},
+    ]
+    client.post(reverse("admin:access_user_delete", args=[viewer.pk]), {"post": "yes"})
+    assert AuditEvent.objects.get(action="account.deleted").facts == {"account": "session_viewer"}

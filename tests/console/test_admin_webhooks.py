@@ -51,6 +51,12 @@ def test_an_endpoint_is_made_tried_disabled_and_deleted(browser: Any) -> None:
     assert not WebhookEndpoint.objects.exists()
     done = AuditEvent.objects.filter(action="admin.access_webhookendpoint_add", outcome="done")
     assert secret not in str(list(done.values()))
+    told = list(AuditEvent.objects.filter(action__startswith="webhook.").order_by("at_us", "id"))
+    deeds = ["created", "secret-rotated", "pinged", "changed", "changed", "deleted"]
+    assert [one.action for one in told] == [f"webhook.{deed}" for deed in deeds]
+    assert {one.facts["url"] for one in told} == {"https://hooks.example.com/x"}
+    assert [one.facts["enabled"] for one in told[3:5]] == [False, True]
+    assert secret not in str([one.facts for one in told])
 
 
 def test_an_address_inside_is_refused_with_the_reason(browser: Any) -> None:

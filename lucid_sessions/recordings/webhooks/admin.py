@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest
 
+from lucid_sessions.access.admin import tell
 from lucid_sessions.access.models import WebhookEndpoint
 from lucid_sessions.access.roles import administers
 from lucid_sessions.errors import LucidError
@@ -76,42 +77,56 @@ class WebhookEndpointAdmin(ModelAdmin):
         by = request.user.get_username()
         row, secret = endpoints.create(obj.url, kinds=obj.events, description=obj.description, by=by)
         obj.pk = row.pk
+        _tell(request, "created", row)
         self.message_user(request, f"The secret, shown this once: {secret}", messages.WARNING)
 
-    def delete_model(self, _request: HttpRequest, obj: WebhookEndpoint) -> None:
+    def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
         """It and its log are gone."""
+        _tell(request, "deleted", obj)
         endpoints.delete(obj)
 
-    def delete_queryset(self, _request: HttpRequest, queryset: Any) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         """They and their logs are gone."""
         for row in queryset:
-            endpoints.delete(row)
+            self.delete_model(request, row)
 
     @admin.action(description="Enable", permissions=["add"])
     def enable(self, request: HttpRequest, rows: Any) -> None:
         """They are told again."""
-        self._each(request, rows, lambda row: f"{endpoints.change(row, enabled=True)} is enabled.")
+        self._each(request, rows, "changed", lambda row: f"{endpoints.change(row, enabled=True)} is enabled.")
 
     @admin.action(description="Disable", permissions=["add"])
     def disable(self, request: HttpRequest, rows: Any) -> None:
         """They are told nothing, and nothing is kept for them."""
-        self._each(request, rows, lambda row: f"{endpoints.change(row, enabled=False)} is disabled.")
+        self._each(
+            request, rows, "changed", lambda row: f"{endpoints.change(row, enabled=False)} is disabled."
+        )
 
     @admin.action(description="New secret", permissions=["add"])
     def new_secret(self, request: HttpRequest, rows: Any) -> None:
         """Each gets a new secret, shown once."""
         said = "{}: the new secret, shown this once: {}"
-        self._each(request, rows, lambda row: said.format(row, endpoints.rotate(row)))
+        self._each(request, rows, "secret-rotated", lambda row: said.format(row, endpoints.rotate(row)))
 
     @admin.action(description="Send a test event", permissions=["add"])
     def ping(self, request: HttpRequest, rows: Any) -> None:
         """A test event is on its way to each."""
         by = request.user.get_username()
-        self._each(request, rows, lambda row: f"A test event goes to {row}: {endpoints.ping(row, by=by).pk}.")
+        said = "A test event goes to {}: {}."
+        self._each(request, rows, "pinged", lambda row: said.format(row, endpoints.ping(row, by=by).pk))
 
-    def _each(self, request: HttpRequest, rows: Any, act: Callable[[WebhookEndpoint], str]) -> None:
+    def _each(
+        self, request: HttpRequest, rows: Any, done: str, act: Callable[[WebhookEndpoint], str]
+    ) -> None:
         for row in rows:
             try:
                 self.message_user(request, act(row), messages.WARNING)
+                _tell(request, done, row)
             except LucidError as error:
                 self.message_user(request, f"{row}: {error}", messages.ERROR)
+
+
+def _tell(request: HttpRequest, done: str, row: WebhookEndpoint) -> None:
+    """The event that it would have over the API: who is told of what, and where."""
+    facts = {"webhook": str(row.pk), "url": row.url, "events": row.events, "enabled": row.enabled}
+    tell(request, f"webhook.{done}", item=str(row.pk), facts=facts)
