@@ -25,6 +25,8 @@ from .models import Chunk, Session
 from .ownership import sessions_of
 from .webhooks import admin as webhooks  # noqa: F401 - registers its own
 
+PUT_BACK = "session.put-back"
+
 
 def _tell_put_back(page: Evidence, request: HttpRequest, put_back: Callable[[], int]) -> None:
     """Say how many chunks were put back, or why none can be now."""
@@ -97,6 +99,8 @@ class SessionAdmin(Evidence):
 
     @admin.action(description="Put quarantined chunks back to work", permissions=["record"])
     def put_back(self, request: HttpRequest, rows: "QuerySet[Session]") -> None:
+        for row in rows:
+            tell(request, PUT_BACK, session=str(row.pk))
         _tell_put_back(self, request, lambda: sum(requeue.requeue(session=str(row.pk)) for row in rows))
 
     def _each(
@@ -213,4 +217,5 @@ class ChunkAdmin(Evidence):
         chunks = list(rows.filter(quarantined_at__isnull=False).exclude(state=State.EXPIRED)[: requeue.MOST])
         for chunk in chunks:
             self.log_change(request, chunk, "put back to work")
+            tell(request, PUT_BACK, session=str(chunk.session_id), item=str(chunk.pk))
         _tell_put_back(self, request, lambda: requeue.put_back(chunks))

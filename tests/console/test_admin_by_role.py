@@ -8,11 +8,13 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from lucid_sessions.access.models import AuditEvent, Job, User, WebSession
 from lucid_sessions.recordings import jobs, sessions
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Session
+from lucid_sessions.recordings.models import Chunk, Session
+from tests import factories
 from tests.api.people import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +38,7 @@ def page(session: Session) -> str:
     return reverse("admin:recordings_session_change", args=[session.pk])
 
 
-def chosen(action: str, *rows: Session, **more: str) -> dict[str, Any]:
+def chosen(action: str, *rows: Any, **more: str) -> dict[str, Any]:
     return {"action": action, "_selected_action": [str(row.pk) for row in rows], **more}
 
 
@@ -64,6 +66,22 @@ def test_each_session_that_is_steered_in_the_admin_has_its_event(world: Installa
     assert seen("session.start") == {(str(one.pk), "done") for one in (named, beside)}
     client.post(LIST, chosen("start", named))
     assert (str(named.pk), "refused") in seen("session.start")
+
+
+def test_whose_chunks_were_put_back_to_work_is_in_the_audit(world: Installation) -> None:
+    _, client = staff("session_manager", "view_chunk")
+    session = factories.recorded_session(world, segments=1)
+    factories.file_spool(world)
+    Chunk.objects.update(quarantined_at=timezone.now(), reason="a bad day")
+    client.post(LIST, chosen("put_back", session))
+    assert seen("session.put-back") == {(str(session.pk), "done")}
+    Chunk.objects.update(quarantined_at=timezone.now(), reason="a bad day")
+    chunks = list(Chunk.objects.all())
+    client.post(reverse("admin:recordings_chunk_changelist"), chosen("put_back", *chunks))
+    items = (
+        AuditEvent.objects.filter(action="session.put-back").exclude(item="").values_list("item", flat=True)
+    )
+    assert set(items) == {str(chunk.pk) for chunk in chunks}
 
 
 def test_where_the_policy_asks_why_the_admin_is_no_way_round(world: Installation, settings: Any) -> None:
