@@ -17,6 +17,7 @@ with without_maps():
     from django_mongodb_backend.operations import DatabaseOperations as StockOperations
 
 from lucid_sessions.mongodb import completing, literals
+from lucid_sessions.mongodb.schema import DatabaseSchemaEditor
 
 literals.install()
 
@@ -50,6 +51,7 @@ def _filled(value: Any, _expression: Any, connection: Any, *, field: Any) -> Any
 class DatabaseWrapper(base.DatabaseWrapper):
     features_class = DatabaseFeatures
     ops_class = DatabaseOperations
+    SchemaEditorClass = DatabaseSchemaEditor
     mongo_operators = {
         **base.DatabaseWrapper.mongo_operators,
         # Upstream sends {column: value}, so that {"$ne": ""} for a value matches every document.
