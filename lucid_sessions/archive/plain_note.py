@@ -36,7 +36,7 @@ def open_checkpoint(note, vkey):
     for line in signatures[:-1].split("\n"):
         words = line.split(" ")
         must(len(words) == 3 and words[0] == "—", "below the checkpoint is a line that is no signature")
-        blob = base64.b64decode(words[2], validate=True)
+        blob = _decode(words[2])
         if words[1] == origin and blob[:4].hex() == key_hash:
             holds = ed25519_holds(public, blob[4:], (text + "\n").encode())
             must(holds, "a signature of the checkpoint by the log's key does not hold")
@@ -44,4 +44,15 @@ def open_checkpoint(note, vkey):
     must(ours, "the checkpoint is not signed by the log's key")
     lines = text.split("\n")
     must(lines[0] == origin and len(lines) == 3, "the checkpoint is not of this log")
-    return int(lines[1]), base64.b64decode(lines[2])
+    size, root = int(lines[1]), _decode(lines[2])
+    must(
+        lines[1] == str(size) and 0 <= size < 1 << 63 and len(root) == 32, "the checkpoint says what none can"
+    )
+    return size, root
+
+
+def _decode(text):
+    """The bytes of canonical base64."""
+    value = base64.b64decode(text, validate=True)
+    must(base64.b64encode(value).decode() == text, "the checkpoint holds base64 that is not in its one form")
+    return value

@@ -27,10 +27,11 @@ from lucid_sessions.archive.plain_note import Failure, key_of, must, open_checkp
 from lucid_sessions.archive.plain_proofs import ed25519_holds, leaf_hash, merkle_root, root_from_proof
 
 FIXED = struct.Struct(">8sBBBBI16s32sQQQQ8s8s8s")
-HEADER, TAG, SIGNATURE = 232, 16, 64
+HEADER, DIGEST, TAG, SIGNATURE = 232, 32, 16, 64
+LARGEST_PLAIN = 64 << 20
 # The most that is read into memory of one member: of a chunk by its format; of JSON this, or, since hashes
 # hardly compress, so many times what it takes up in the bundle.
-LARGEST_CHUNK, LARGEST_JSON, EXPANSION = (64 << 20) + 344, 16 << 20, 8
+LARGEST_CHUNK, LARGEST_JSON, EXPANSION = LARGEST_PLAIN + 344, 16 << 20, 8
 PIECE = 1 << 20
 NOT_SHOWN = "NOT SHOWN:"
 OF_SHAPE = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError)
@@ -118,11 +119,16 @@ def check_blob(blob, leaf, repository, writers):
     """The blob is the one that the leaf names, sealed for this place, signed by a writer of the log."""
     must(hashlib.sha256(blob).hexdigest() == leaf["blob"], "its bytes were changed")
     must(len(blob) == leaf["length"], "it has another length than its leaf says")
-    must(len(blob) > HEADER + TAG + SIGNATURE, "it is too short for a chunk")
+    must(len(blob) >= FIXED.size, "it is too short for a chunk")
     head = FIXED.unpack_from(blob)
     session = uuid.UUID(leaf["session"]).bytes
     binding = hashlib.sha256(b"lucid/1 session\0" + session + leaf["track"].encode()).digest()
-    must(head[0] == b"\x89LSC\r\n\x1a\n" and head[5] == HEADER, "it is no LSC1 chunk")
+    fixed = (head[0], head[1], head[2], head[4], head[5], head[14])
+    must(fixed == (b"\x89LSC\r\n\x1a\n", 1, 1, 0, HEADER, bytes(8)), "it is no LSC1 chunk of version 1")
+    codec, plain, packed = head[3], head[10], head[11] - DIGEST
+    must(codec <= 3 and 0 <= packed <= plain <= LARGEST_PLAIN, "it states a codec or lengths that none has")
+    whole = HEADER + head[11] + TAG + SIGNATURE
+    must((codec or packed == plain) and len(blob) == whole, "it has another length than it states")
     must(head[6:9] == (repository, binding, leaf["sequence"]), "it was sealed for another place")
     public = writers.get(head[13].hex())
     must(public is not None, "its writer is not one that the log names, or was revoked before")
@@ -185,10 +191,11 @@ def check_writers(bundle, manifest, size, root):
         facts, _ = check_record(bundle, index, "writer-added", size, root)
         public = bytes.fromhex(facts["public"])
         writers[hashlib.sha256(b"lucid/1 kid\0" + public).hexdigest()[:16]] = public, size
-    for index in sorted(manifest.get("revoked", [])):
+    for index in manifest.get("revoked", []):
         facts, _ = check_record(bundle, index, "writer-revoked", size, root)
         if facts["key_id"] in writers:
-            writers[facts["key_id"]] = writers[facts["key_id"]][0], facts["size"]
+            public, until = writers[facts["key_id"]]
+            writers[facts["key_id"]] = public, min(until, facts["size"])  # a later one gives nothing back
     return writers
 
 

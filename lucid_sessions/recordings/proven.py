@@ -30,7 +30,7 @@ class Index:
     shredded: dict[str, int] = field(default_factory=dict)
     # Index of each `writer-added` record, with the writer's public key.
     writers: dict[int, bytes] = field(default_factory=dict)
-    # Key id of a revoked writer to the log size from which its blobs no longer count.
+    # Key id of a revoked writer to the smallest log size from which its blobs no longer count.
     revoked: dict[bytes, int] = field(default_factory=dict)
     # Index of each record that says so.
     revocations: list[int] = field(default_factory=list)
@@ -56,7 +56,9 @@ class Index:
         elif facts["kind"] == "writer-added":
             self.writers[number] = bytes.fromhex(facts["public"])
         elif facts["kind"] == "writer-revoked":
-            self.revoked[bytes.fromhex(facts["key_id"])] = int(facts["size"])
+            # The smallest counts: a later record takes no chunk's refusal back.
+            key_id, size = bytes.fromhex(facts["key_id"]), int(facts["size"])
+            self.revoked[key_id] = min(size, self.revoked.get(key_id, size))
             self.revocations.append(number)
         elif facts["kind"] == "audit" and "batch" in facts:
             self.audits.setdefault(facts["batch"], set()).add((facts["head"], facts["body"]))

@@ -10,6 +10,8 @@ import pytest
 import zstandard
 
 from lucid_sessions.archive import Packed, expand, read_header
+from lucid_sessions.archive.plain_note import Failure
+from lucid_sessions.archive.verifier import check_blob
 from tests.archive.forging import Lie, forge
 from tests.archive.parts import Scene, is_tampered, noise
 
@@ -36,38 +38,53 @@ def test_the_forger_knows_the_format() -> None:
     assert scene.open(forge(HONEST, scene)) == b"content"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"magic": b"\x89LSC\n\x1a\n\0"},
-        {"version": 0},
-        {"version": 2},
-        {"suite": 0},
-        {"suite": 2},
-        {"codec": 4},
-        {"codec": 255},
-        {"flags": 1},
-        {"header_length": 231},
-        {"header_length": 1 << 31},
-        {"reserved": b"\0" * 7 + b"\1"},
-        {"plain_length": 6},
-        {"plain_length": 8},
-        {"plain_length": (64 << 20) + 1},
-        {"plain_length": (1 << 64) - 1},
-        {"inner_length": 0},
-        {"inner_length": 31},
-        {"inner_length": 38},
-        {"inner_length": 40},
-        {"inner_length": (1 << 64) - 1},
-        {"inner_length": 1 << 40, "plain_length": 1 << 40},
-        {"digest": bytes(32)},
-        {"commitment": bytes(32)},
-    ],
-    ids=str,
-)
+# A reader needs no key to see through these.
+OPEN_LIES: list[dict[str, object]] = [
+    {"magic": b"\x89LSC\n\x1a\n\0"},
+    {"version": 0},
+    {"version": 2},
+    {"suite": 0},
+    {"suite": 2},
+    {"codec": 4},
+    {"codec": 255},
+    {"flags": 1},
+    {"header_length": 231},
+    {"header_length": 1 << 31},
+    {"reserved": b"\0" * 7 + b"\1"},
+    {"plain_length": 6},
+    {"plain_length": 8},
+    {"plain_length": (64 << 20) + 1},
+    {"plain_length": (1 << 64) - 1},
+    {"inner_length": 0},
+    {"inner_length": 31},
+    {"inner_length": 38},
+    {"inner_length": 40},
+    {"inner_length": (1 << 64) - 1},
+    {"inner_length": 1 << 40, "plain_length": 1 << 40},
+]
+SEALED_LIES: list[dict[str, object]] = [{"digest": bytes(32)}, {"commitment": bytes(32)}]
+
+
+@pytest.mark.parametrize("change", [*OPEN_LIES, *SEALED_LIES], ids=str)
 def test_a_lie_in_a_field_is_caught(change: dict[str, object]) -> None:
     scene = Scene()
     assert is_tampered(lambda: scene.open(forge(HONEST.but(**change), scene)))
+
+
+@pytest.mark.parametrize("change", OPEN_LIES, ids=str)
+def test_the_verifier_of_bundles_catches_what_needs_no_key(change: dict[str, object]) -> None:
+    """It said that all of the blob held where the archive itself refuses it."""
+    scene = Scene()
+    _check_in_a_bundle(forge(HONEST, scene), scene)
+    with pytest.raises(Failure):
+        _check_in_a_bundle(forge(HONEST.but(**change), scene), scene)
+
+
+def _check_in_a_bundle(blob: bytes, scene: Scene) -> None:
+    place, writers = scene.place, {key.hex(): public for key, public in scene.writers.items()}
+    leaf = {"session": str(place.session), "track": place.track, "sequence": place.sequence}
+    leaf |= {"blob": hashlib.sha256(blob).hexdigest(), "length": len(blob)}
+    check_blob(blob, leaf, place.repository, writers)
 
 
 @pytest.mark.parametrize("length", [(64 << 20) + 1, 1 << 40, (1 << 64) - 1])

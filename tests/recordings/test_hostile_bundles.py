@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lucid_sessions.archive import LogKey
+from lucid_sessions.archive import LogKey, plain_note
 from lucid_sessions.ledger import Anchor, Witness
 from lucid_sessions.recordings import evidence, reconcile, sealing
 from lucid_sessions.recordings.installation import Installation
@@ -72,6 +72,19 @@ def test_a_record_counts_only_at_its_own_index(
             members.writestr(name, content)
     result = verified(place, "--log-key", world.keys.log_vkey)
     assert (result.returncode, f"record {moved} is not in the log" in result.stdout) == (1, True), result
+
+
+def test_a_second_revocation_gives_a_writer_nothing_back(
+    world: Installation, place: Path, tmp_path: Path
+) -> None:
+    """The log's last word counted, which may be the later size."""
+    size = world.log().size
+    late = sealed(world, name="late")
+    (own,) = world.keys.public["writers"]
+    for one in (size, size + 1000):
+        revoke(own, world, size=one)
+    result = verified(_written(late, place), "--log-key", world.keys.log_vkey)
+    assert (result.returncode, "or was revoked before" in result.stdout) == (1, True), result
 
 
 def test_a_newer_seal_is_not_passed_off_as_an_earlier_one(
@@ -163,7 +176,11 @@ def test_a_checkpoint_is_read_as_strictly_as_the_format_says(place: Path) -> Non
     with zipfile.ZipFile(place) as members:
         note = members.read("checkpoint").decode()
     line = note.splitlines()[-1]
+    # The same bytes once more: the last digit before the padding has two bits to spare.
+    spelt = f"{line[:-2]}{chr(ord(line[-2]) + 1)}="
+    assert base64.b64decode(spelt.split(" ")[2]) == base64.b64decode(line.split(" ")[2])
     for after, why in (
+        (f"{spelt}\n", "not in its one form"),
         (f"{changed(line)}\n{line}\n", "by the log's key does not hold"),
         (f"{line}\nbelow it anything\n", "is no signature"),
         (f"{line}", "is not a signed note"),
@@ -172,6 +189,23 @@ def test_a_checkpoint_is_read_as_strictly_as_the_format_says(place: Path) -> Non
         rewrite(place, change=lambda n, c, forged=forged: forged if n == "checkpoint" else c, agree=True)
         result = verified(place)
         assert (result.returncode, why in result.stdout) == (1, True), result
+
+
+def test_a_size_is_spelt_in_one_way() -> None:
+    """Two notes that say the same are two checkpoints to everybody who compares them."""
+    key, root = LogKey.generate("log.example/one"), base64.b64encode(bytes(32)).decode()
+
+    def opened(size: str, root: str = root) -> tuple[int, bytes]:
+        text = f"{key.origin}\n{size}\n{root}\n"
+        return plain_note.open_checkpoint(f"{text}\n{key.sign(text)}", key.vkey)
+
+    assert opened("17") == (17, bytes(32))
+    for size in ("017", "+17", " 17", "17 ", "1_7", "-17", "\u0661\u0667", str(1 << 63)):
+        with pytest.raises(plain_note.Failure):
+            opened(size)
+    for other in (root.replace("=", ""), f" {root}", root[:-2] + "B=", base64.b64encode(bytes(31)).decode()):
+        with pytest.raises((plain_note.Failure, ValueError)):
+            opened("17", other)
 
 
 def test_a_key_with_a_slip_in_it_says_nothing_of_the_bundle(place: Path, world: Installation) -> None:

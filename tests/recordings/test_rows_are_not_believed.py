@@ -98,6 +98,14 @@ def test_a_revoked_writers_chunks_count_only_below_the_size_of_its_revocation(
     assert verification.verify(session).findings == []
 
 
+def test_a_second_revocation_gives_a_writer_nothing_back(session: Session, world: Installation) -> None:
+    (own,) = world.keys.public["writers"]
+    size = world.log().size
+    revoke(own, world, size=size)
+    revoke(own, world, size=size + 1000)
+    assert bytes.fromhex(own["key_id"]) not in ProvenLog(world).writers(size)
+
+
 def test_evidence_made_while_the_log_grows_holds(session: Session, world: Installation) -> None:
     log = ProvenLog(world)
     for number in range(3):
