@@ -135,6 +135,8 @@ def _grow_lz4(view: memoryview, length: int) -> bytes:
     try:
         if lz4.frame.get_frame_info(view[:19])["content_size"] != length:
             raise Tampered(f"the lz4 frame states another size than {length} bytes")
+        if view[4] & 1:
+            raise Tampered("the lz4 frame wants a dictionary, which chunks have none of")
         frame = lz4.frame.LZ4FrameDecompressor()
         raw: bytes = frame.decompress(view, max_length=length + 1)
     except (RuntimeError, ValueError) as error:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import tracemalloc
 import zlib
+from contextlib import suppress
 
 import lz4.frame
 import pytest
@@ -22,6 +23,16 @@ TEXT = b"desktop " * 100
 
 def zstd(raw: bytes, **options: object) -> bytes:
     return zstandard.ZstdCompressor(**options).compress(raw)
+
+
+def lz4_of_dictionary(frame: bytes) -> bytes:
+    """The frame, saying that it was made with dictionary 9; which byte is its header's checksum is tried."""
+    head = frame[:4] + bytes([frame[4] | 1]) + frame[5:14] + (9).to_bytes(4, "little")
+    for checksum in range(256):
+        with suppress(RuntimeError):
+            lz4.frame.get_frame_info(head + bytes([checksum]))
+            return head + bytes([checksum]) + frame[15:]
+    raise AssertionError("no checksum fits")
 
 
 def bomb(codec: str) -> bytes:
@@ -104,6 +115,7 @@ def test_an_oversized_length_is_caught_in_the_header_alone(length: int) -> None:
         (1, zstd(TEXT)[:-1]),
         (1, zstd(TEXT + b"!")),
         (1, zstd(TEXT[1:])),
+        (1, zstd(TEXT)[:4] + bytes([zstd(TEXT)[4] | 1, 9]) + zstd(TEXT)[5:]),  # of dictionary 9
         (1, lz4.frame.compress(TEXT, store_size=True)),
         (1, b""),
         (2, lz4.frame.compress(TEXT, store_size=False)),
@@ -111,6 +123,7 @@ def test_an_oversized_length_is_caught_in_the_header_alone(length: int) -> None:
         (2, lz4.frame.compress(TEXT, store_size=True)[:-1]),
         (2, lz4.frame.compress(TEXT + b"!", store_size=True)),
         (2, b"\x50\x2a\x4d\x18\x04\0\0\0skip" + lz4.frame.compress(TEXT, store_size=True)),
+        (2, lz4_of_dictionary(lz4.frame.compress(TEXT, store_size=True))),
         (2, zstd(TEXT)),
         (2, b""),
         (3, gzip.compress(TEXT, mtime=0) + b"\0"),
