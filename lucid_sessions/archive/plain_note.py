@@ -31,11 +31,12 @@ def open_checkpoint(note, vkey):
     """Size and root of the checkpoint that the log's key signed."""
     origin, key_hash, public = key_of(vkey)
     text, _, signatures = note.rpartition("\n\n")
-    must(signatures.endswith("\n"), "the checkpoint is not a signed note")
+    must(len(note) <= 64 << 10 and signatures.endswith("\n"), "the checkpoint is not a signed note")
     ours = 0
     for line in signatures[:-1].split("\n"):
         words = line.split(" ")
-        must(len(words) == 3 and words[0] == "—", "below the checkpoint is a line that is no signature")
+        signed = len(words) == 3 and words[0] == "—" and words[1] and "+" not in words[1]
+        must(signed, "below the checkpoint is a line that is no signature")
         blob = _decode(words[2])
         if words[1] == origin and blob[:4].hex() == key_hash:
             holds = ed25519_holds(public, blob[4:], (text + "\n").encode())

@@ -183,6 +183,8 @@ def test_a_checkpoint_is_read_as_strictly_as_the_format_says(place: Path) -> Non
         (f"{spelt}\n", "not in its one form"),
         (f"{changed(line)}\n{line}\n", "by the log's key does not hold"),
         (f"{line}\nbelow it anything\n", "is no signature"),
+        (f"{line}\n— a+b {line.split(' ')[2]}\n", "is no signature"),
+        (f"{line}\n" + "— w AAAA\n" * 8000, "is not a signed note"),
         (f"{line}", "is not a signed note"),
     ):
         forged = note.replace(f"{line}\n", after).encode()
