@@ -198,14 +198,15 @@ def check_transaction(checkpoint, proof, accounts, must):
     yield NOTE + f"ask a node of chain {chain}: curl -H 'Content-Type: application/json' -d '{params}' URL"
 
 
-def check_cosigned(checkpoint, proof, keys, must, holds):
+def check_cosigned(checkpoint, proof, keys, tools):
     """Lines on a checkpoint that witnesses cosigned."""
+    must, holds = tools["must"], tools["ed25519_holds"]
     must(proof.startswith(checkpoint), "what was cosigned is another checkpoint")
     text = checkpoint.decode().rpartition("\n\n")[0] + "\n"
     signed: "dict[str, list[bytes]]" = {}
-    for line in proof[len(checkpoint) :].decode().splitlines():
-        _, name, encoded = line.split(" ")
-        signed.setdefault(name, []).append(base64.b64decode(encoded))
+    for line in proof[len(checkpoint) :].decode().rstrip("\n").split("\n"):
+        name, signature = tools["signature_line"](line)
+        signed.setdefault(name, []).append(signature)
     known = [key for key in keys if key.partition("+")[0] in signed]
     if not known:
         yield NOTE + "cosigned by {}, NOT CHECKED: pass --witness-key".format(", ".join(signed))
@@ -235,7 +236,7 @@ def check(bundle, keys, accounts, tools):
         if name.endswith(".evm.json"):
             lines = check_transaction(checkpoint, proof, accounts, tools["must"])
         elif name.endswith(".cosigned"):
-            lines = check_cosigned(checkpoint, proof, keys, tools["must"], tools["ed25519_holds"])
+            lines = check_cosigned(checkpoint, proof, keys, tools)
         for line in lines:
             said.append(line)
             yield line

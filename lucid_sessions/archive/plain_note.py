@@ -34,11 +34,8 @@ def open_checkpoint(note, vkey):
     must(len(note) <= 64 << 10 and signatures.endswith("\n"), "the checkpoint is not a signed note")
     ours = 0
     for line in signatures[:-1].split("\n"):
-        words = line.split(" ")
-        signed = len(words) == 3 and words[0] == "—" and words[1] and "+" not in words[1]
-        must(signed, "below the checkpoint is a line that is no signature")
-        blob = _decode(words[2])
-        if words[1] == origin and blob[:4].hex() == key_hash:
+        name, blob = signature_line(line)
+        if name == origin and blob[:4].hex() == key_hash:
             holds = ed25519_holds(public, blob[4:], (text + "\n").encode())
             must(holds, "a signature of the checkpoint by the log's key does not hold")
             ours += 1
@@ -50,6 +47,14 @@ def open_checkpoint(note, vkey):
         lines[1] == str(size) and 0 <= size < 1 << 63 and len(root) == 32, "the checkpoint says what none can"
     )
     return size, root
+
+
+def signature_line(line):
+    """The name and the bytes of one line below a checkpoint."""
+    words = line.split(" ")
+    signed = len(words) == 3 and words[0] == "—" and words[1] and "+" not in words[1]
+    must(signed, "below the checkpoint is a line that is no signature")
+    return words[1], _decode(words[2])
 
 
 def _decode(text):

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lucid_sessions.archive import LogKey, plain_note
+from lucid_sessions.errors import Tampered
 from lucid_sessions.ledger import Anchor, Witness
 from lucid_sessions.recordings import evidence, reconcile, sealing
 from lucid_sessions.recordings.installation import Installation
@@ -229,6 +230,7 @@ def test_either_key_of_a_witness_that_signs_with_two_is_enough(
     world.log().anchors.add(Anchor(size, "clock-house", note, hashlib.sha256(note).digest(), ".tsr"))
     with zipfile.ZipFile(_written(session, tmp_path / "evidence.zip")) as members:
         members.extractall(tmp_path / "bundle")
+        (cosigned,) = [Path(name).name for name in members.namelist() if name.endswith(".cosigned")]
     for key in (old, new):
         witness = Witness("two-keys", "https://witness.example/", _witness_key(key))
         assert witness.verify(proof, note).timestamp() == 1_700_000_000
@@ -236,6 +238,15 @@ def test_either_key_of_a_witness_that_signs_with_two_is_enough(
         assert (told.returncode, told.stderr) == (0, "")
         assert "ok   cosigned by witness.example/w at 2023-11-14T22:13:20+00:00\n" in told.stdout
         assert "note anchors/clock-house.tsr is not checked here: see README.txt (openssl)\n" in told.stdout
+    # The same bytes once more, spelt as the archive does not take them: other spare bits, junk within.
+    for spelt in (proof[:-4] + bytes([proof[-4] + 1]) + proof[-3:], proof[:-4] + b"!" + proof[-4:]):
+        assert base64.b64decode(spelt.split()[-1]) == base64.b64decode(proof.split()[-1])
+        (tmp_path / "bundle" / "anchors" / cosigned).write_bytes(spelt)
+        told = _anchors_of(tmp_path / "bundle", "--witness-key", _witness_key(new))
+        assert (told.returncode, "ok " in told.stdout) == (1, False), told
+        with pytest.raises(Tampered):
+            witness.verify(spelt, note)
+    (tmp_path / "bundle" / "anchors" / cosigned).write_bytes(proof)
     forged = _anchors_of(tmp_path / "bundle", "--witness-key", _witness_key(LogKey.generate(old.origin)))
     assert (forged.returncode, "does not hold" in forged.stdout) == (1, True)
 
