@@ -180,9 +180,8 @@ def remove_blobs(session: UUID, world: Installation, limit: int) -> int:
         if not page:
             break
         kept = _claimed_by_others({chunk.blob for chunk in page if chunk.blob})
-        for chunk in page:
-            if chunk.blob and chunk.blob not in kept:
-                world.blobs.delete(chunk.blob)
+        going = [chunk.blob for chunk in page if chunk.blob and chunk.blob not in kept]
+        tombstones.delete_blobs(going, of=session, store=world.blobs)
         # The row is told last: a crash before it means another delete of what is not there.
         rows = Chunk.objects.filter(pk__in=[chunk.pk for chunk in page], state=State.EXPIRED)
         rows.update(shredded_at=timezone.now())

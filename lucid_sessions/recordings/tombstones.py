@@ -4,6 +4,9 @@ from uuid import UUID
 
 from django.db.models import F
 
+from lucid_sessions.blobs import Blobs
+from lucid_sessions.errors import Retryable
+
 from .lifecycle import State, Status
 from .models import Chunk, Session
 
@@ -24,3 +27,16 @@ def bury(session_id: UUID) -> int:
     return left.update(
         state=State.EXPIRED, token="", lease_until=None, next_attempt_at=None, fence=F("fence") + 1
     )
+
+
+def delete_blobs(names: list[str], *, of: UUID, store: Blobs) -> None:
+    """These blobs of an expiring session are gone, though a lock of its last hold may not be off yet."""
+    for name in names:
+        try:
+            store.delete(name)
+        except Retryable:
+            row = Session.objects.filter(pk=of, status__in=GONE).exclude(holds=[]).first()
+            if row is None or row.active_holds:
+                raise
+            store.unlock(name)
+            store.delete(name)

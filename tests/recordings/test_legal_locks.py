@@ -7,8 +7,9 @@ import pytest
 
 from lucid_sessions.blobs import S3Blobs
 from lucid_sessions.errors import Refused, Retryable
-from lucid_sessions.recordings import holds, locks, upkeep
+from lucid_sessions.recordings import holds, locks, shredding, upkeep
 from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.lifecycle import Status
 from lucid_sessions.recordings.models import Chunk, Session
 from tests.buckets import address_of, new_bucket
 from tests.recordings import archived
@@ -87,6 +88,20 @@ def test_what_was_released_while_nobody_knew_of_its_lock_can_go(locked: Installa
     assert locks.tick(locked) == 2
     assert not _is_locked(locked)
     assert locks.tick(locked) == 0
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_what_is_shredded_sooner_after_its_release_than_locks_are_seen_to_goes(
+    locked: Installation, turns: int
+) -> None:
+    session = _held(locked)
+    holds.release(session, session.active_holds[0]["id"], by=person("deputy"), why="closed")
+    shredding.begin(session, cause="shred")
+    shredding.bury_chunks(session.pk, locked, 0)
+    for _ in range(turns):
+        locks.tick(locked)  # which sees no stored chunk any more
+    assert archived.finish(session, locked).status == Status.DELETED
+    assert list(locked.blobs.names()) == []
 
 
 def _unlock_behind_our_back(world: Installation) -> None:
