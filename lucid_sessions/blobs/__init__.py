@@ -1,7 +1,7 @@
 """Stored chunks: encrypted bytes, each named by the SHA-256 of all of them. Knows no Django, no database."""
 
 from lucid_sessions.blobs.bucket import SEARCHED, Bucket, Credentials, Where
-from lucid_sessions.blobs.carrying import carry
+from lucid_sessions.blobs.carrying import carry, read
 from lucid_sessions.blobs.files import FileBlobs
 from lucid_sessions.blobs.names import Missing, blob_name
 from lucid_sessions.blobs.opening import create_store, is_bucket, open_store
@@ -23,4 +23,5 @@ __all__ = [
     "create_store",
     "is_bucket",
     "open_store",
+    "read",
 ]

@@ -1,8 +1,33 @@
 """One blob from any store to any other, verified on both sides."""
 
+import errno
+
 from lucid_sessions.blobs.names import blob_name
 from lucid_sessions.blobs.store import Blobs
-from lucid_sessions.errors import Tampered
+from lucid_sessions.errors import Retryable, Tampered
+
+# What a file system says of one file that it cannot give, while others beside it are well.
+_OF_ONE_FILE = (
+    errno.EIO,
+    errno.EBADMSG,
+    errno.EUCLEAN,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.EACCES,
+    errno.EPERM,
+)
+
+
+def read(name: str, *, source: Blobs) -> bytes:
+    """The stored bytes, unverified; Tampered also when the store is there and cannot give just this blob."""
+    try:
+        return source.get(name)
+    except Retryable as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _OF_ONE_FILE and source.present():
+            raise Tampered(f"the blob cannot be read: {error}") from error
+        raise
 
 
 def carry(name: str, *, source: Blobs, target: Blobs) -> tuple[int, bool]:
@@ -15,7 +40,7 @@ def carry(name: str, *, source: Blobs, target: Blobs) -> tuple[int, bool]:
         return target.check(name), False
     except Tampered:
         pass
-    content = source.get(name)
+    content = read(name, source=source)
     if blob_name(content) != name:
         raise Tampered(f"blob {name} in {source.place} holds other bytes than its name says")
     try:

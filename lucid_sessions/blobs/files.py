@@ -46,7 +46,8 @@ class FileBlobs:
 
     def present(self) -> bool:
         """True if a blob store is there: made by `create`, and mounted."""
-        return (self.root / MARKER).exists()
+        with blaming("read", self.root):
+            return (self.root / MARKER).exists()
 
     def put(self, data: Bytes, *, name: str) -> None:
         """The blob is stored durably and was read back. Again with the same bytes: nothing changes."""
@@ -134,7 +135,12 @@ class FileBlobs:
 
     def sizes(self, *, after: str = "") -> Iterator[tuple[str, int]]:
         """The same, each with its length in bytes."""
-        return ((name, self.size(name)) for name in self.names(after=after))
+        for name in self.names(after=after):
+            try:
+                size = self.size(name)
+            except Tampered:
+                continue  # moved, or shredded, since its shard was listed
+            yield name, size
 
     def free_bytes(self) -> int:
         """How much may still be written, in bytes, by a user who is not root."""

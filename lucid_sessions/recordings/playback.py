@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Count, Max
 
 from lucid_sessions import archive
-from lucid_sessions.blobs import blob_name
+from lucid_sessions.blobs import blob_name, read
 from lucid_sessions.errors import Refused, Tampered
 
 from . import leaves
@@ -108,7 +108,7 @@ def open_chunk(chunk: Chunk, *, world: Installation, key: archive.Identity) -> b
     log = ProvenLog(world)
     log.must_hold(leaves.facts_of(chunk), chunk.record)
     place = archive.Place(world.keys.repository, chunk.session_id, chunk.track, chunk.sequence)
-    blob = world.blobs.get(chunk.blob)
+    blob = read(chunk.blob, source=world.blobs)
     if blob_name(blob) != chunk.blob:
         raise Tampered(f"{chunk}: its blob was changed: it has not the hash that the log names.")
     return archive.open_blob(blob, place=place, identity=key, writers=log.writers(chunk.record))

@@ -18,7 +18,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from lucid_sessions import archive
-from lucid_sessions.blobs import Blobs, is_bucket
+from lucid_sessions.blobs import Blobs, is_bucket, read
 from lucid_sessions.errors import LucidError, Retryable, Tampered
 
 from . import events, leaves, observation, quota, setbacks
@@ -161,7 +161,7 @@ def check_page(
 
 def _check(chunk: Chunk, *, world: Installation, writers: archive.Writers) -> None:
     """Nothing, if the stored blob is what this row says; Tampered otherwise."""
-    blob = world.blobs.get(chunk.blob)
+    blob = read(chunk.blob, source=world.blobs)
     if hashlib.sha256(blob).hexdigest() != chunk.blob:
         raise Tampered("the blob's bytes no longer have the hash that is its name")
     if len(blob) != chunk.blob_length:
@@ -243,7 +243,11 @@ def _repair(chunk: Chunk, *, world: Installation, replicas: Sequence[Replica]) -
 def _put_aside(chunk: Chunk, world: Installation) -> None:
     """What was found instead of the blob is evidence."""
     if world.blobs.exists(chunk.blob):
-        found = _as_found(chunk.blob, world)
+        try:
+            found = _as_found(chunk.blob, world)
+        except Retryable as error:
+            log.warning("what cannot be read is not kept aside", blob=chunk.blob, reason=str(error))
+            return
         name = f"{chunk.blob[:16]}.{hashlib.sha256(found).hexdigest()[:16]}"
         world.blobs.put_aside(found, name=name)
 

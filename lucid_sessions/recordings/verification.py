@@ -17,6 +17,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from lucid_sessions import archive
+from lucid_sessions.blobs import read
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.ledger import Log
 
@@ -222,7 +223,7 @@ class _Examination:
 
     def _check_blob(self, leaf: dict[str, Any], *, record: int | None) -> None:
         writers = self._log.writers(record)
-        blob = self.world.blobs.get(leaf["blob"])
+        blob = read(leaf["blob"], source=self.world.blobs)
         if hashlib.sha256(blob).hexdigest() != leaf["blob"]:
             raise Tampered(f"its blob {leaf['blob'][:16]}… was changed: the bytes no longer have that hash")
         if len(blob) != leaf["length"]:

@@ -128,6 +128,30 @@ def test_names_lists_every_blob_in_order_and_nothing_else(blobs: FileBlobs) -> N
     assert list(blobs.names()) == sorted(map(blob_name, data))
 
 
+def test_a_blob_that_goes_while_they_are_counted_is_no_alarm(blobs: FileBlobs) -> None:
+    blobs.put(DATA, name=NAME)
+    beside = blobs.root / NAME[:2] / NAME[2:4]
+    gone = max(NAME, f"{NAME[:4]}{'f' * 60}")
+    (beside / gone).write_bytes(b"")
+    counted = blobs.sizes()
+    assert next(counted) == (NAME, len(DATA))
+    blobs.delete(gone)
+    assert list(counted) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without permissions")
+def test_a_store_that_may_not_be_read_is_told_and_is_no_defect(blobs: FileBlobs) -> None:
+    blobs.put(DATA, name=NAME)
+    blobs.root.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        for ask in (blobs.present, lambda: blobs.get(NAME), lambda: blobs.put(DATA, name=NAME)):
+            with pytest.raises(Retryable, match="Give the service's user permission there"):
+                ask()
+    finally:
+        os.seteuid(0)
+
+
 def test_free_space_is_that_of_the_disk(blobs: FileBlobs) -> None:
     room = os.statvfs(blobs.root)
     assert 0 <= blobs.free_bytes() <= room.f_blocks * room.f_frsize

@@ -106,6 +106,20 @@ def test_a_rotten_blob_is_named_and_stays_where_it_is(world: Installation, moved
     assert list(moved.front.names()) == [good]
 
 
+def test_a_blob_that_the_disk_does_not_give_is_named_and_the_others_move(
+    world: Installation, moved: Installation
+) -> None:
+    archived.sealed(world, segments=3)
+    bad, *good = sorted(world.blobs.names())
+    path = world.blobs_root / bad[:2] / bad[2:4] / bad
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # EIO at its beginning
+    done = moving.migrate(moved)
+    assert (done.blobs, done.removed, len(done.problems)) == (2, 2, 1)
+    assert bad in done.problems[0]
+    assert list(moved.front.names()) == good
+
+
 def test_what_is_shredded_while_it_moves_is_gone_everywhere(world: Installation, moved: Installation) -> None:
     session = archived.sealed(world, segments=2)
     name = min(world.blobs.names())

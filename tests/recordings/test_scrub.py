@@ -11,9 +11,9 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from lucid_sessions.blobs import FileBlobs
-from lucid_sessions.errors import Retryable
+from lucid_sessions.errors import Retryable, Tampered
 from lucid_sessions.operations import gauges
-from lucid_sessions.recordings import observation, quota, requeue, scrub, shredding, verification
+from lucid_sessions.recordings import observation, playback, quota, requeue, scrub, shredding, verification
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk
 from tests.recordings import archived
@@ -102,6 +102,31 @@ def test_a_blob_that_became_endless_takes_no_memory_and_hides_no_other(world: In
     assert world.blobs.check(endless.blob) == len(right)
     (aside,) = (world.blobs_root / "quarantine").iterdir()
     assert aside.read_bytes().startswith(right)
+
+
+def test_a_blob_that_the_disk_does_not_give_is_named_repaired_and_hides_no_other(world: Installation) -> None:
+    session = archived.sealed(world, segments=4)
+    bad, folder, rotten, good = Chunk.objects.order_by("sequence")
+    right = _path(world, bad.blob).read_bytes()
+    for chunk in (bad, folder):
+        _path(world, chunk.blob).unlink()
+    _path(world, bad.blob).symlink_to("/proc/self/mem")  # EIO at its beginning
+    _path(world, folder.blob).mkdir()
+    _path(world, rotten.blob).write_bytes(b"rotten")
+    _age(3)
+    assert len(scrub.tick(world).bad) == 3
+    assert list(Chunk.objects.filter(quarantined_at__isnull=True)) == [good]
+    bad.refresh_from_db()
+    assert "Check that disk" in bad.reason
+    assert len(verification.verify(session).findings) == 3
+    with pytest.raises(Tampered, match="cannot be read"):
+        playback.segment(folder)
+    tally = _whole(world, replicas=[{bad.blob: right}.get])
+    assert tally.repaired == [bad.blob]
+    assert list(Chunk.objects.filter(session=session, quarantined_at=None).order_by("sequence")) == [
+        bad,
+        good,
+    ]
 
 
 def test_a_bad_blob_is_an_alarm_once_and_stays_in_quarantine(world: Installation) -> None:
