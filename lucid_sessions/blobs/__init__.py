@@ -1,6 +1,7 @@
 """Stored chunks: encrypted bytes, each named by the SHA-256 of all of them. Knows no Django, no database."""
 
-from lucid_sessions.blobs.bucket import SEARCHED, Bucket, Credentials, Where
+from lucid_sessions.blobs.address import SEARCHED, Credentials, Where
+from lucid_sessions.blobs.bucket import Bucket
 from lucid_sessions.blobs.carrying import carry, read
 from lucid_sessions.blobs.files import FileBlobs
 from lucid_sessions.blobs.names import Missing, blob_name

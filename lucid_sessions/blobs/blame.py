@@ -7,7 +7,9 @@ from lucid_sessions.errors import Retryable
 _ACCESS = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the clock"
 _FIXES = {
     "AccessDenied": "Give these credentials permission there; what is held must be released first",
-    "403": "Give these credentials permission there",
+    # A look at an object is refused without a word why.
+    "403": f"{_ACCESS}, and what these credentials may do there",
+    "301": "Name the bucket's region in the address (?region=…)",
     "AllAccessDisabled": "Ask who runs that service",
     "InvalidAccessKeyId": _ACCESS,
     "SignatureDoesNotMatch": _ACCESS,

@@ -1,81 +1,29 @@
 """A bucket of an S3 service: objects written with their SHA-256, which the service checks and keeps.
 
-    s3://BUCKET/PREFIX?endpoint=https://host:port&region=R&profile=P&lock=on
-
-`endpoint`: any service that speaks S3 (without it: Amazon's). `profile`: a section of the credentials file;
-without it the credentials of the environment, or of the machine's role. `lock=on`: the bucket has Object
-Lock. `verify=read`: everything that was written is read back, for a service that checks no SHA-256.
-A URL never holds credentials, and no message repeats what a service answered: it might.
+No message repeats what a service answered: it might hold credentials.
 """
 
 import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
+from lucid_sessions.blobs.address import SEARCHED, Credentials, Where
 from lucid_sessions.blobs.blame import as_ours, code_of
 from lucid_sessions.blobs.connecting import client_of
 from lucid_sessions.blobs.names import Missing
 from lucid_sessions.durable import Bytes
-from lucid_sessions.errors import Refused, Retryable
+from lucid_sessions.errors import Retryable
 
 # Larger objects go up in parts, each with a SHA-256 of its own. Amazon's smallest part is 5 MiB.
 WHOLE_BYTES = 16 * 1024 * 1024
 PART_BYTES = 8 * 1024 * 1024
 READ_BYTES = 1024 * 1024
-KNOWN = ("endpoint", "region", "profile", "lock", "verify")
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What opens a bucket; empty: the environment of boto3, its files or the machine's role say it."""
-
-    key: str = ""
-    secret: str = field(default="", repr=False)
-
-
-SEARCHED = Credentials()
-
-
-@dataclass(frozen=True)
-class Where:
-    """Which bucket, which part of it, at which service."""
-
-    bucket: str
-    prefix: str = ""
-    endpoint: str = ""
-    region: str = ""
-    profile: str = ""
-    lock: bool = False
-    verify: str = ""
-
-    @classmethod
-    def parse(cls, url: str) -> "Where":
-        """The place that a URL names; Refused when it names none, or holds a password."""
-        parts = urlsplit(url)
-        wishes = dict(parse_qsl(parts.query))
-        if parts.scheme != "s3" or not parts.netloc:
-            raise Refused(f"{parts.scheme}://… is no S3 address: s3://bucket/prefix?endpoint=https://host")
-        if "@" in parts.netloc or "@" in urlsplit(wishes.get("endpoint", "")).netloc:
-            raise Refused("An S3 address holds no password: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        if unknown := sorted(wishes.keys() - set(KNOWN)):
-            raise Refused(f"s3://{parts.netloc} has unknown options {', '.join(unknown)}: {', '.join(KNOWN)}")
-        prefix = parts.path.strip("/")
-        lock = wishes.pop("lock", "") in ("on", "1", "true")
-        return cls(parts.netloc, f"{prefix}/" if prefix else "", lock=lock, **wishes)
-
-    def below(self, folder: str) -> "Where":
-        """The same place, one folder further down."""
-        return replace(self, prefix=f"{self.prefix}{folder}/")
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix}"
 
 
 @dataclass(frozen=True)
@@ -188,6 +136,8 @@ class Bucket:
                 found = self.client.head_object(**self._named(key), ChecksumMode="ENABLED")
         except _Absent:
             return None
+        if "LastModified" not in found:
+            raise Retryable(f"What answers for {self.where} is no S3 service: correct its endpoint")
         said = found.get("ChecksumSHA256", "")
         digest = base64.b64decode(said) if said and "-" not in said else b""
         return Object(key, found["ContentLength"], found["LastModified"], digest)
@@ -217,7 +167,11 @@ class Bucket:
         """The object is gone with every version of it; one that was not there is gone already."""
         with suppress(_Absent), self._blaming("delete", key):
             for version in self._versions(key, "Versions", "DeleteMarkers"):
-                self.client.delete_object(**self._named(key), **version)
+                said = self.client.delete_object(**self._named(key), **version)
+                if not version and said.get("VersionId"):
+                    # It has begun to keep versions since it was asked: there is one behind a marker.
+                    del self._keeps_versions
+                    self.delete(key)
 
     @cached_property
     def _keeps_versions(self) -> bool:
@@ -259,10 +213,11 @@ class Bucket:
     @contextmanager
     def _blaming(self, action: str, key: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         try:
             yield
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             code = code_of(error)
             if code in ("NoSuchKey", "404", "NotFound", "NoSuchVersion", "416", "InvalidRange"):
                 raise _Absent from None

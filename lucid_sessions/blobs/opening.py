@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lucid_sessions.blobs.bucket import SEARCHED, Credentials, Where
+from lucid_sessions.blobs.address import SEARCHED, Credentials, Where
 from lucid_sessions.blobs.files import FileBlobs
 from lucid_sessions.blobs.s3 import S3Blobs
 from lucid_sessions.blobs.store import Blobs

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
-from lucid_sessions.blobs.bucket import SEARCHED, Bucket, Credentials, Object, Where
+from lucid_sessions.blobs.address import SEARCHED, Credentials, Where
+from lucid_sessions.blobs.bucket import Bucket, Object
 from lucid_sessions.blobs.names import (
     MARKER,
     MOST_BYTES,

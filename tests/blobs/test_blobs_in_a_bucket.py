@@ -162,6 +162,20 @@ def test_a_deleted_blob_is_gone_with_every_version(s3_service: str) -> None:
     assert _key(NAME) not in everything_in(where)
 
 
+def test_a_bucket_that_begins_to_keep_versions_is_noticed_and_none_is_left(blobs: S3Blobs) -> None:
+    where, other = blobs.bucket.where, blob_name(b"another")
+    for data, name in ((DATA, NAME), (b"another", other)):
+        blobs.put(data, name=name)
+    blobs.delete(other)  # who asks now is told that it keeps none
+    keeping = {"Status": "Enabled"}
+    owner(where).put_bucket_versioning(Bucket=where.bucket, VersioningConfiguration=keeping)
+    blobs.delete(NAME)
+    assert _key(NAME) not in everything_in(where)
+    blobs.delete(NAME)
+    left = owner(where).list_object_versions(Bucket=where.bucket)
+    assert not left.get("DeleteMarkers")
+
+
 def test_a_locked_blob_cannot_be_deleted_before_it_is_unlocked(s3_service: str) -> None:
     blobs = S3Blobs.create(new_bucket(s3_service, lock=True), CREDENTIALS)
     blobs.put(DATA, name=NAME)
@@ -244,6 +258,24 @@ def test_a_refusal_names_bucket_key_and_fix_and_repeats_nothing(status: str, cod
     assert CREDENTIALS.secret not in str(caught.value) + repr(blobs.bucket)
 
 
+def test_a_look_that_is_refused_without_a_word_says_all_that_it_may_be() -> None:
+    with _answering(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n") as service:
+        blobs = S3Blobs(Where("vault", "", service), CREDENTIALS)
+        with pytest.raises(Retryable, match=r"403\. Check AWS_ACCESS_KEY_ID.* clock.* may do there"):
+            blobs.present()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\xff no page of XML", b"<ListBucketResult><Contents>"])
+def test_what_answers_and_is_no_s3_service_is_named_as_such(body: bytes) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    with _answering(head.encode() + body) as service:
+        blobs = S3Blobs(Where("vault", "", service), CREDENTIALS)
+        with pytest.raises(Retryable, match="is no S3 service: correct its endpoint"):
+            blobs.present()
+        with pytest.raises(Retryable, match="Check that service"):
+            list(blobs.bucket.objects())
+
+
 def test_an_object_that_is_missing_is_neither_locked_nor_in_the_way_of_its_deletion() -> None:
     with _answering(_refusal("404 Not Found", "NoSuchKey")) as url:
         bucket = Bucket(Where("b", endpoint=url, region="us-east-1", lock=True), CREDENTIALS)
@@ -283,6 +315,9 @@ def test_a_service_that_is_away_is_waited_for() -> None:
         "s3://key:secret@bucket/x",
         "s3://b?endpoint=https://u:p@h",
         "s3://b?colour=red",
+        "s3://b?endpoint=localhost:9000",
+        "s3://b?endpoint=http://",
+        "s3://b?endpoint=http://h:port",
         "ftp://x/y",
         "here",
     ],
