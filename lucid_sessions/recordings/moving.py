@@ -1,4 +1,5 @@
-"""Blobs move to another store while everything runs: all of them (`migrate`), or the old ones (`tick`).
+"""Blobs move to another store while everything runs: all of them (`migrate`), or the old ones (`tier`,
+`tick`).
 
 A blob is copied, verified where it arrived, and only then removed from where it was. Readers ask every store
 that the settings name, so they find it all the time. Nothing is noted down: what is still where it was is
@@ -6,14 +7,17 @@ what remains to be done. A session that expires meanwhile has its blobs deleted 
 copied one after that finds so by its row, and deletes the copy.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
+from typing import Any
 
 import structlog
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from lucid_sessions.blobs import Blobs, carry
@@ -32,6 +36,8 @@ THREADS = 8
 # A tick moves the blobs of so many sessions, and stops after so many blobs.
 SESSIONS_A_TICK = 50
 BLOBS_A_TICK = 2_000
+# Then it looks at all of them anew.
+AGAIN_SECONDS = 28 * 24 * 3600.0
 
 
 @dataclass
@@ -64,25 +70,54 @@ def migrate(
     return moved
 
 
+def tier(world: Installation, *, tell: Callable[[Moved], None] = lambda _: None) -> Moved:
+    """Every blob of sessions that ended LUCID_STORAGE_TIER_DAYS ago is in the store for old ones."""
+    moved = Moved()
+    for status in ENDED:
+        place = None
+        while page := list(upkeep.after(_old(status), place)[:SESSIONS_A_TICK]):
+            for session in page:
+                _to_tier(session, moved, world)
+            place = upkeep.place_of(page[-1])
+            tell(moved)
+    return moved
+
+
 def tick(world: Installation) -> int:
-    """How many blobs of sessions that ended LUCID_STORAGE_TIER_DAYS ago went to the store for old ones."""
+    """How many blobs went there in this turn, which goes on behind the session that the last one saw."""
     if not world.tier_url:
         return 0
-    moved, target = Moved(), world.layers[-1]
-    before = timezone.now() - timedelta(days=settings.LUCID_STORAGE_TIER_DAYS)
+    moved = Moved()
     for status in ENDED:
         name = f"tier {status}"
-        facts = upkeep.recall(name)
-        old = Session.objects.filter(status=status, ended_at__lt=before, sealed_revision__gt=0)
-        for session in upkeep.after(old, facts.get("at"))[:SESSIONS_A_TICK]:
-            for source in world.layers[:-1]:
-                _move_session(session, moved, source=source, target=target)
-            upkeep.note(name, {"at": upkeep.place_of(session)})
+        facts = _known(name, world)
+        for session in upkeep.after(_old(status), facts.get("at"))[:SESSIONS_A_TICK]:
+            _to_tier(session, moved, world)
+            upkeep.note(name, {**facts, "at": upkeep.place_of(session)})
             if moved.blobs >= BLOBS_A_TICK:
                 break
     for problem in moved.problems:
         log.error("not moved to the store for old blobs", reason=problem)
     return moved.removed
+
+
+def _known(name: str, world: Installation) -> dict[str, Any]:
+    """How far the turns have come; nowhere, with other stores or after a month: some came late, or back."""
+    facts, now = upkeep.recall(name), time.time()
+    stores = [world.blobs_url, *world.also, world.tier_url]
+    if facts.get("stores") == stores and 0 <= now - facts["since"] < AGAIN_SECONDS:
+        return facts
+    return {"stores": stores, "since": now}
+
+
+def _old(status: str) -> QuerySet[Session]:
+    before = timezone.now() - timedelta(days=settings.LUCID_STORAGE_TIER_DAYS)
+    return Session.objects.filter(status=status, ended_at__lt=before, sealed_revision__gt=0)
+
+
+def _to_tier(session: Session, moved: Moved, world: Installation) -> None:
+    for source in world.layers[:-1]:
+        _move_session(session, moved, source=source, target=world.layers[-1])
 
 
 def _move_session(session: Session, moved: Moved, *, source: Blobs, target: Blobs) -> None:

@@ -5,13 +5,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 
-from lucid_sessions.blobs import FileBlobs, S3Blobs, Where
+from lucid_sessions.blobs import FileBlobs, S3Blobs, Where, create_store
 from lucid_sessions.errors import Refused, Retryable
-from lucid_sessions.recordings import holds, locks, moving, shredding, verification
+from lucid_sessions.recordings import holds, locks, moving, shredding, upkeep, verification
 from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Status
@@ -160,6 +162,36 @@ def test_blobs_of_old_sessions_go_to_the_store_for_them(
     shredding.begin(old, cause="shred")
     assert archived.finish(old, tiered).status == Status.DELETED
     assert list(tiered.layers[-1].names()) == []
+
+
+def test_old_blobs_that_come_late_or_come_back_go_there_too(world: Installation, tmp_path: Path) -> None:
+    tiers = [str(tmp_path / "cold"), str(tmp_path / "colder")]
+    for address in tiers:
+        create_store(address)
+    tiered = replace(world, tier_url=tiers[0])
+    archived.sealed(world, days_old=40)
+    assert moving.tick(tiered) == 2
+    archived.sealed(world, days_old=50, name="its host was lost for long")
+    assert moving.tick(tiered) == 0
+    known = upkeep.recall("tier completed")
+    upkeep.note("tier completed", {**known, "since": known["since"] - moving.AGAIN_SECONDS})
+    assert moving.tick(tiered) == 2
+    assert moving.tick(replace(world, also=(tiers[0],), tier_url=tiers[1])) == 4
+
+
+def test_the_command_moves_all_old_blobs_and_fails_when_one_is_rotten(
+    world: Installation, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, _good = (archived.sealed(world, days_old=days) for days in (50, 40))
+    settings.LUCID_STORAGE_TIER_URL = str(tmp_path / "cold")
+    cold = create_store(settings.LUCID_STORAGE_TIER_URL)
+    monkeypatch.setattr(moving, "SESSIONS_A_TICK", 1)
+    outside.installation.cache_clear()
+    for name in Chunk.objects.filter(session=bad.pk).values_list("blob", flat=True):
+        (world.blobs_root / name[:2] / name[2:4] / name).write_bytes(b"rotten")
+    with pytest.raises(SystemExit, match="1"):
+        call_command("storage", "tier")
+    assert len(list(cold.names())) == 2
 
 
 def test_held_sessions_are_locked_in_the_bucket_too(locked: Installation) -> None:

@@ -54,13 +54,13 @@ class Command(Base):
         return self._done(moved)
 
     def _tier(self, _options: dict[str, Any]) -> int:
-        world, total = installation(), 0
+        world = installation()
         if not world.tier_url:
             raise Refused("No store for old blobs: set LUCID_STORAGE_TIER_URL (and LUCID_STORAGE_TIER_DAYS).")
-        while gone := moving.tick(world):
-            total += gone
-        self.tell(f"{total} blobs of old sessions moved to {world.layers[-1].place}.", moved=total)
-        return DONE
+        moved = moving.tier(world, tell=self._show)
+        said = f"{moved.removed} blobs of old sessions moved to {world.layers[-1].place}."
+        self.tell(said, moved=moved.removed, problems=moved.problems)
+        return self._judged(moved)
 
     def _show(self, moved: moving.Moved) -> None:
         if self.stderr.isatty():
@@ -72,6 +72,9 @@ class Command(Base):
             f"({moved.copied_bytes / 1e6:.1f} MB), {moved.removed} removed from where they were.",
             **vars(moved),
         )
+        return self._judged(moved)
+
+    def _judged(self, moved: moving.Moved) -> int:
         for problem in moved.problems:
             self.stderr.write(problem)
         return CHECK_FAILED if moved.problems else DONE
