@@ -25,8 +25,9 @@ from recorder.names import ClosedMarker, GapMarker, read_marker
 from recorder.spool import SegmentName, Spool
 
 from . import hints, setbacks, spool_files, tombstones
+from .events import CHANGED
 from .known_takes import QUIET_SECONDS, KnownTakes
-from .lifecycle import State
+from .lifecycle import ENDED, State
 from .markers import Marker, file_marker
 from .models import Checkpoint, Chunk, LedgerRecord, Session
 from .spool_mirror import SpoolMirror
@@ -107,6 +108,9 @@ class Intake:
                 self._discard(directory, [path for path, _ in fresh])
             else:
                 new = self._file_segments(session, take, directory, fresh)
+                if new and status in ENDED:
+                    # It may be refused, so that no record of it will say that the session grew.
+                    Session.objects.filter(pk=session, status__in=ENDED).update(usage_due=True, **CHANGED)
                 self._file_markers(markers, known.filed)
         known.quiet = looked - known.since > QUIET_SECONDS
         return new

@@ -83,20 +83,28 @@ def tick(*, page: int = PAGE) -> None:
 
 def _count(session: Session) -> None:
     """The session's figures on its row; one that grew beyond its limit is stopped, and says so."""
-    chunks = Chunk.objects.filter(session=session.pk)
-    stored = Q(state__in=ARCHIVED) | Q(state=State.EXPIRED, shredded_at__isnull=True, blob__gt="")
-    blobs = chunks.filter(stored).aggregate(size=Sum("blob_length"), files=Count("pk"))
-    spooled = chunks.filter(path__gt="").aggregate(size=Sum("raw_length"), files=Count("pk"))
-    used = (blobs["size"] or 0) + (spooled["size"] or 0)
-    moving = spooled["files"] or chunks.filter(state__in=UNFINISHED, quarantined_at__isnull=True).exists()
+    used, files, moving = _taken_up(session)
     final = session.status in (*ENDED, Status.DELETED) and not moving
     same = Session.objects.filter(pk=session.pk, version=session.version)
-    same.update(used_bytes=used, used_files=blobs["files"] + spooled["files"], usage_due=not final)
+    same.update(used_bytes=used, used_files=files, usage_due=not final)
     limit = session_limit(session)
     if limit and used > limit and session.status in RUNNING:
         stop(
             session, f"It takes up {used / GIB:.2f} GiB, over its limit of {limit / GIB:g} GiB (max_size_gb)."
         )
+
+
+def _taken_up(session: Session) -> tuple[int, int, bool]:
+    """Its bytes and files, and whether some of them are on their way."""
+    if session.status == Status.DELETED:
+        return 0, 0, False  # a restored database has rows that were not told how each chunk went
+    chunks = Chunk.objects.filter(session=session.pk)
+    stored = Q(state__in=ARCHIVED) | Q(state=State.EXPIRED, shredded_at__isnull=True, blob__gt="")
+    blobs = chunks.filter(stored).aggregate(size=Sum("blob_length"), files=Count("pk"))
+    spooled = chunks.filter(path__gt="").aggregate(size=Sum("raw_length"), files=Count("pk"))
+    moving = spooled["files"] or chunks.filter(state__in=UNFINISHED, quarantined_at__isnull=True).exists()
+    used = (blobs["size"] or 0) + (spooled["size"] or 0)
+    return used, blobs["files"] + spooled["files"], bool(moving)
 
 
 def session_limit(session: Session) -> int:

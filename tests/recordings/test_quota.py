@@ -6,8 +6,10 @@ import os
 import pytest
 import structlog
 from django.core.management import call_command
+from django.utils import timezone
 
 from lucid_sessions.errors import Refused, Retryable
+from lucid_sessions.operations.backup import session_rows
 from lucid_sessions.recordings import intake, quota, reconcile, sessions, shredding, upkeep
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import Status
@@ -77,6 +79,30 @@ def test_a_chunk_that_comes_after_the_seal_is_counted(world: Installation) -> No
     intake.release(world.spool)
     quota.tick()
     assert _used(session)[1:] == (3, False)
+
+
+def test_a_segment_that_comes_after_the_seal_and_is_refused_is_counted(world: Installation) -> None:
+    session = archived.sealed(world)
+    intake.release(world.spool)
+    quota.tick()
+    before, files, _ = _used(session)
+    path = factories.acknowledge(session, world, counter=3)
+    factories.file_spool(world)
+    Chunk.objects.filter(path__gt="").update(quarantined_at=timezone.now(), reason="no video")
+    reconcile.work_inline(world)
+    quota.tick()
+    assert _used(session) == (before + path.stat().st_size, files + 1, True)
+
+
+def test_what_a_restored_database_does_not_know_to_be_shredded_counts_no_more(world: Installation) -> None:
+    session = archived.sealed(world)
+    quota.tick()
+    intake.release(world.spool)
+    quota.tick()
+    assert _total().used
+    session_rows.bury(session.pk, Status.DELETED)
+    quota.tick()
+    assert (_used(session), _total().used) == ((0, 0, False), 0)
 
 
 def test_many_sessions_are_counted_page_by_page(world: Installation) -> None:

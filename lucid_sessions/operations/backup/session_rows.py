@@ -37,7 +37,7 @@ def bury(session: UUID, status: Status) -> None:
     expiry = {"cause": "shredded before the restore", "keys": 0} | (row.expiry or {})
     if row.status != Status.DELETED and (row.status, row.expiry) != (status, expiry):
         same = Session.objects.filter(pk=session).exclude(status=Status.DELETED)
-        same.update(status=status, desired=Desired.STOP, expiry=expiry, **CHANGED)
+        same.update(status=status, desired=Desired.STOP, expiry=expiry, usage_due=True, **CHANGED)
     tombstones.bury(session)
 
 
