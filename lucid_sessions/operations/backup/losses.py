@@ -17,6 +17,9 @@ def missing(names: Collection[str]) -> tuple[list[str], int]:
 
 
 def rotten(found: Mapping[str, str]) -> tuple[list[str], int]:
-    """A line for each blob that is not what its name says, and how many are known."""
-    known = Chunk.objects.filter(blob__in=sorted(found)[:MOST], quarantined_at__isnull=False)
-    return list(found.values()), len(set(known.values_list("blob", flat=True)))
+    """A line for each blob that is not what its name says, and how many are known; of shredded ones none."""
+    rows = Chunk.objects.filter(blob__in=sorted(found)[:MOST])
+    alive = dict(rows.exclude(state=State.EXPIRED).order_by().values_list("blob", "quarantined_at"))
+    gone = set(rows.filter(state=State.EXPIRED).order_by().values_list("blob", flat=True)) - alive.keys()
+    lines = [line for name, line in found.items() if name not in gone]
+    return lines, sum(since is not None for since in alive.values())

@@ -219,12 +219,18 @@ class _Making:
             return  # nobody can say how much a bucket takes
         if self.orders.link and store and same_file_system(store, self.shelf.root):
             return
-        needed, free = sum(map(self.world.blobs.size, new)), shutil.disk_usage(self.shelf.root).free
+        needed, free = sum(map(self._length, new)), shutil.disk_usage(self.shelf.root).free
         if needed > free:
             raise Retryable(
                 f"Not backed up: the new blobs take {needed / 1e9:.2f} GB, {self.shelf.root} has "
                 f"{free / 1e9:.2f} GB free. Free space there, or prune with a shorter --keep-days."
             )
+
+    def _length(self, name: str) -> int:
+        try:
+            return self.world.blobs.size(name)
+        except Tampered:
+            return 0  # shredded since it was listed; whether it is lost, the copying says
 
     def _write_list(self, work: Path, moved: Moved) -> None:
         lines = (f"{name} {moved.lengths[name]}\n" for name in sorted(moved.lengths))

@@ -1,12 +1,16 @@
 """A blob that the log names and nobody has: what is left of its chunk, the segment in a spool, is kept."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from lucid_sessions.blobs import FileBlobs
+from lucid_sessions.operations.backup import making
 from lucid_sessions.operations.backup.recovery import Recovery, Shredded
-from lucid_sessions.recordings import intake, scrub
+from lucid_sessions.recordings import intake, scrub, shredding
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State
 from lucid_sessions.recordings.models import Chunk, LedgerRecord
@@ -60,3 +64,27 @@ def _brought_up(world: Installation, chunk: Chunk, *, known: State | None) -> li
         rows.update(state=known, record=None, anchored_at=None, **blob)
     LedgerRecord.objects.filter(kind="batch").update(applied=False)
     return Recovery(world, Shredded(), lambda: None).forward().lost
+
+
+class _Leaving(FileBlobs):
+    """A store of which something goes when its blobs have been listed."""
+
+    def __init__(self, root: Path, leave: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._leave = leave
+
+    def names(self, *, after: str = "") -> Iterator[str]:
+        yield from super().names(after=after)
+        self._leave()
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_what_is_shredded_while_a_backup_is_made_is_no_fault_of_it(
+    world: Installation, tmp_path: Path, *, link: bool
+) -> None:
+    session, _ = archived.sealed(world), archived.sealed(world, name="stays")
+    shredding.begin(session, cause="shred")
+    busy = replace(world)
+    vars(busy)["front"] = _Leaving(world.blobs_root, lambda: archived.finish(session, world))
+    made = making.make(busy, making.Orders(tmp_path / "backups", link=link))
+    assert (made.blobs, made.problems) == (2, [])
