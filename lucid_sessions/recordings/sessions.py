@@ -20,7 +20,7 @@ from recorder.errors import RecorderError, SourceAway
 from recorder.settings import Settings
 from recorder.sources import RECONNECTED, check_source
 from recorder.sources.reach import resolve
-from recorder.sources.target import Access, parse
+from recorder.sources.target import Access, check_secret, parse
 
 from . import events, quota, tags, targets
 from .events import CHANGED
@@ -94,6 +94,10 @@ def _checked_source(source: str, *, password: str) -> str:
         raise Refused(f"source: {error}") from error
     if target.kind == "rdp" and not password:
         raise Refused(f"password: {target.place} is recorded as {target.username}, whose password is needed.")
+    try:
+        check_secret(target, password)
+    except RecorderError as error:
+        raise Refused(f"password: {error}") from error
     return target.url
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import xcffib
 import xcffib.xproto
 
-from recorder.errors import BadSource, RecorderError, SourceAway, SourceLost
+from recorder.errors import RecorderError, SourceAway, SourceLost
 from recorder.keys import InputPolicy
 from recorder.pulse import PrivateSound
 from recorder.silence import Silence
@@ -27,7 +27,7 @@ from recorder.sources.rdp_client import HEARD, UNHEARD, client, forget_gone
 from recorder.sources.rdp_exit import why_ended
 from recorder.sources.reach import Endpoint, resolve
 from recorder.sources.surface import OneWindow
-from recorder.sources.target import Access, Target, parse
+from recorder.sources.target import Access, Target, check_secret, parse
 from recorder.sources.watchdog import Watchdog
 from recorder.sources.x11 import X11Source
 from recorder.sources.x11_connection import connect
@@ -50,8 +50,7 @@ class RdpSource:
     def __init__(self, target: Target, settings: Settings, *, access: Access) -> None:
         self._target = target
         self._endpoint = resolve(target, allowed=access.allowed)
-        if not access.secret:
-            raise BadSource(f"There is no password for {target.username} on {target.place}. Create it anew.")
+        check_secret(target, access.secret)
         self._certificate = check_certificate(target, self._endpoint)
         self._program = client()
         forget_gone()  # of a recorder that was killed

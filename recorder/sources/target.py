@@ -102,6 +102,19 @@ def parse(url: str) -> Target:
     return target
 
 
+def check_secret(target: Target, secret: str) -> None:
+    """`BadSource` unless the password is one that the target's client takes whole."""
+    if target.kind != "rdp":
+        return
+    if not secret:
+        raise BadSource(f"There is no password for {target.username} on {target.place}. Create it anew.")
+    if "\n" in secret or "\r" in secret:
+        raise BadSource(
+            f"The password for {target.username} on {target.place} has a line break: "
+            "the RDP client reads one line. Write it without, or give the account another."
+        )
+
+
 def fingerprint_of(text: str) -> str:
     """A certificate's SHA-256 as 64 small hexadecimal digits; empty stays empty. `BadSource` otherwise."""
     plain = text.lower().removeprefix("sha256:").replace(":", "").strip()

@@ -73,6 +73,8 @@ def test_a_vnc_desktop_is_created_with_a_password_or_without(operator: Any, worl
         ({"rdp_config": RDP | {"fingerprint": "abc"}}, "rdp_config.fingerprint", "64 hexadecimal"),
         ({"rdp_config": RDP | {"port": 0}}, "rdp_config.port", "greater than or equal to 1"),
         ({"rdp_config": RDP | {"gateway": "x"}}, "rdp_config.gateway", "not known here"),
+        ({"rdp_config": RDP | {"password": f"{PASSWORD}\n"}}, "rdp_config.password", "line break"),
+        ({"rdp_config": RDP | {"password": f"{PASSWORD}\rmore"}}, "rdp_config.password", "line break"),
         ({"rdp_config": {"host": "h", "username": "u"}}, "rdp_config.password", "required"),
         ({"source": {"kind": "vnc"}}, "source.host", "needed for vnc"),
         ({"source": {"kind": "synthetic", "password": PASSWORD}}, "source.password", "vnc and rtsp only"),

@@ -24,6 +24,13 @@ from tests.programs import needed
 DIGITS = "ab" * 32
 
 
+def test_a_password_that_was_kept_with_a_line_break_is_not_sent_in_part() -> None:
+    access = Access("first\nsecond", ("127.0.0.0/8",))
+    with pytest.raises(BadSource, match="has a line break") as refusal:
+        open_source("rdp://operator@127.0.0.1:1", Settings(), access=access)
+    assert "first" not in str(refusal.value)
+
+
 def test_an_address_says_everything_but_the_password() -> None:
     target = parse(
         f"rdp://DOMAIN%5Coperator@[2001:db8::7]:3390?domain=corp&fingerprint=SHA256:{DIGITS.upper()}"

@@ -144,6 +144,17 @@ def test_an_address_that_cannot_work_leaves_nothing(world: Installation, source:
     assert kept(world) == []
 
 
+@pytest.mark.parametrize("password", [f"{PASSWORD}\n", f"{PASSWORD}\nand more", f"{PASSWORD}\rmore"])
+def test_a_password_of_which_rdp_would_send_the_first_line_is_refused(
+    world: Installation, password: str
+) -> None:
+    with pytest.raises(Refused, match=r"password: .* has a line break") as refusal:
+        sessions.create(SOURCE, name="a desktop", password=password)
+    assert PASSWORD not in str(refusal.value)
+    assert not Session.objects.exists()
+    assert sessions.create("vnc://192.0.2.7", name="takes it whole", password=password)
+
+
 def test_rdp_wants_a_password_and_other_sources_none(world: Installation) -> None:
     with pytest.raises(Refused, match="password is needed"):
         sessions.create(SOURCE, name="a desktop")

@@ -27,6 +27,7 @@ HOST = rf"^({LABEL}(\.{LABEL})*\.?|{_IPV6})$"
 # As the recorder takes them (recorder/sources/target.py), without spaces around.
 USER = r"^[^\x00-\x20\x7f/+\s\x80-\xa0\ufeff-][^\x00-\x1f\x7f/]*$"
 DOMAIN = r"^([^\x00-\x20\x7f/+\s\x80-\xa0\ufeff-][^\x00-\x1f\x7f/]*)?$"
+ONE_LINE = r"^[^\r\n]*(?![\r\n])$"  # as FreeRDP reads a password
 FINGERPRINT = r"^((sha256:)?[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31})?$"
 HOST_HELP = "Name or address; never of the recorder's own host or network, unless LUCID_TARGET_ALLOW says so."
 SHOWN = {
@@ -43,7 +44,8 @@ SHOWN = {
 def password_field(**more: Any) -> serializers.CharField:
     """A password: sealed to the recorders on arrival."""
     more |= {"write_only": True, "max_length": LONGEST_PASSWORD, "style": {"input_type": "password"}}
-    return serializers.CharField(trim_whitespace=False, **more)
+    kind = serializers.RegexField if "regex" in more else serializers.CharField
+    return kind(trim_whitespace=False, **more)
 
 
 class RdpConfig(Strict):
@@ -59,7 +61,11 @@ class RdpConfig(Strict):
     host = serializers.RegexField(HOST, max_length=253, help_text=HOST_HELP)
     port = serializers.IntegerField(min_value=1, max_value=65535, default=PORTS["rdp"])
     username = serializers.RegexField(USER, max_length=256)
-    password = password_field(help_text="Never answered, listed or logged; gone when the session ends.")
+    password = password_field(
+        regex=ONE_LINE,
+        error_messages={"invalid": "A line break cannot be sent: the RDP client reads one line."},
+        help_text="One line. Never answered, listed or logged; gone when the session ends.",
+    )
     domain = serializers.RegexField(DOMAIN, max_length=256, allow_blank=True, default="")
     use_tls = OnlyTrue(default=True, help_text="Only true: TLS or NLA, always.")
     ignore_cert = serializers.BooleanField(
