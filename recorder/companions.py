@@ -11,6 +11,7 @@ from recorder.errors import BadSource, DiskFull, SourceAway
 from recorder.take import Take
 
 if TYPE_CHECKING:
+    from recorder.orders import Missing
     from recorder.samples import Seen
 
 log = logging.getLogger("recorder")
@@ -112,11 +113,12 @@ class Companions:
             place.running = None
         self._is_on = False
 
-    def gap(self, from_us: int, *, to_us: int, reason: str, uncertain: bool) -> None:
+    def gap(self, gap: Missing, *, to_us: int) -> None:
         """What the screen has missed, these have missed."""
         for place in self._places:
             if not place.follows_screen:
-                self._take.gap(place.track, from_us, to_us=to_us, reason=reason, uncertain=uncertain)
+                from_us, why = gap.since(place.track), gap.reason
+                self._take.gap(place.track, from_us, to_us=to_us, reason=why, uncertain=gap.uncertain)
 
     def _begin(self, place: Place, at_us: int) -> None:
         try:

@@ -55,7 +55,7 @@ def account_for_the_end(spool: Spool, wanted: Wanted, *, take: int) -> str:
     if (
         not before
         or wanted.source.partition(":")[0] in MEDIA_TIMED
-        or _has_come_to_its_end(spool, before[-1][1])
+        or _has_come_to_its_end(spool, [folder for _, folder in before])
     ):
         return ""
     number, last = before[-1]
@@ -64,8 +64,9 @@ def account_for_the_end(spool: Spool, wanted: Wanted, *, take: int) -> str:
     gap = there[0] if there else _last_gap(spool, folders, wanted, take=number)
     if gap is None:
         return ""
-    for track in sorted(_tracks(spool, folders) - {one.track for one in there}):
-        keep(spool, replace(gap, track=track))
+    ends = _ends(spool, folders)
+    for track in sorted(ends.keys() - OF_THE_SCREEN - {one.track for one in there}):
+        keep(spool, replace(gap, track=track, from_us=ends[track]))
     return gap.reason
 
 
@@ -80,20 +81,31 @@ def _last_gap(spool: Spool, folders: list[Path], wanted: Wanted, *, take: int) -
     return GapMarker(*place, *times, missing.reason, missing.uncertain) if times[0] < times[1] else None
 
 
-def _has_come_to_its_end(spool: Spool, folder: Path) -> bool:
-    """Whether a take ended with its session, and not only because it could not even begin."""
+def _has_come_to_its_end(spool: Spool, folders: list[Path]) -> bool:
+    """Whether the last take ended with its session, and not only because it could not even begin."""
+    folder = folders[-1]
     closed = spool.closed(folder).get("screen")
     if closed is None or closed.ending == "interrupted":
         return False
+    if closed.ending == "ended" and len(folders) == 1:  # if before its first picture: then nothing is missing
+        return True
     return closed.last_counter > 0 or any(gap.to_us == closed.end_us for gap in spool.gaps(folder))
 
 
-def _tracks(spool: Spool, folders: list[Path]) -> set[str]:
-    """What a session has that is not made of its screen's pictures."""
-    found = {"screen"}
+def _ends(spool: Spool, folders: list[Path]) -> dict[str, int]:
+    """Until when each track of a session is recorded or accounted for, microseconds."""
+    ends = {"screen": 0}
     for folder in folders:
-        found |= {*spool.closed(folder), *(gap.track for gap in spool.gaps(folder))}
-    return found - OF_THE_SCREEN
+        for gap in spool.gaps(folder):
+            ends[gap.track] = max(ends.get(gap.track, 0), gap.to_us)
+        closed = spool.closed(folder)
+        screen = closed.get("screen")
+        if screen is not None and screen.last_counter == 0 and screen.end_us > ends["screen"]:
+            # It was to go on with what another host had recorded, of every track, and never did.
+            ends = {track: max(end_us, screen.end_us) for track, end_us in ends.items()}
+        for one in closed.values():
+            ends[one.track] = max(ends.get(one.track, 0), one.end_us)
+    return ends
 
 
 @dataclass(frozen=True)
@@ -114,13 +126,15 @@ def _standing(
     stamps = [stamp for folder in folders if (stamp := Stamp.read(folder))]
     ends = [end for folder in folders if (end := _End.of(spool, folder))]
     end_us = max([known_end_us, *(end.at_us for end in ends)])
+    was_elsewhere = end_us > max([0, *(end.at_us for end in ends)])
+    tracks = {} if was_elsewhere else _ends(spool, folders)
     here = [stamp for stamp in stamps if stamp.boot_id == clock.boot_id()]
     if here:
         reason = _reason(ends, end_us) or "the recorder stopped unexpectedly"
-        origin_ns, was_elsewhere = here[-1].origin_ns, end_us > max([0, *(end.at_us for end in ends)])
+        origin_ns = here[-1].origin_ns
         if was_elsewhere:  # by a clock that may be ahead of ours
             origin_ns = min(origin_ns, time.monotonic_ns() - end_us * 1000)
-        return _Standing(origin_ns, Missing(end_us, reason, uncertain=was_elsewhere))
+        return _Standing(origin_ns, Missing(end_us, reason, uncertain=was_elsewhere, tracks=tracks))
     if not stamps and end_us == 0:
         return None
     began_ms = stamps[0].origin_wall_ms if started_wall_ms is None and stamps else started_wall_ms
@@ -133,7 +147,7 @@ def _standing(
     if (why := _reason(ends, end_us)).startswith(PAUSED):
         reason = why
     origin_ns = time.monotonic_ns() - offset_us * 1000
-    return _Standing(origin_ns, Missing(end_us, reason, uncertain=True))
+    return _Standing(origin_ns, Missing(end_us, reason, uncertain=True, tracks=tracks))
 
 
 def _resume(spool: Spool, wanted: Wanted, *, tenure: Tenure) -> dict[str, int]:

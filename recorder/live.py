@@ -196,9 +196,9 @@ class LiveRecording:
         if self._missing is None:
             return
         gap, self._missing = self._missing, None
-        to_us, reason = us_of(ticks_of(until_us)), gap.reason
-        self._take.gap(TRACK, gap.from_us, to_us=to_us, reason=reason, uncertain=gap.uncertain)
-        self._companions.gap(gap.from_us, to_us=to_us, reason=reason, uncertain=gap.uncertain)
+        to_us = us_of(ticks_of(until_us))
+        self._take.gap(TRACK, gap.from_us, to_us=to_us, reason=gap.reason, uncertain=gap.uncertain)
+        self._companions.gap(gap, to_us=to_us)
 
     def _is_over(self) -> bool:
         limit = self._orders.settings.maximum_seconds

@@ -23,11 +23,19 @@ ATTENTION = {"watched": True, "unwatched": False}
 
 @dataclass(frozen=True)
 class Missing:
-    """What lies between the previous take and this one."""
+    """What lies between the previous take and this one.
+
+    `tracks` are those that stand elsewhere than the screen: what a crash leaves of each ends by itself.
+    """
 
     from_us: int
     reason: str
     uncertain: bool
+    tracks: dict[str, int] = field(default_factory=dict)
+
+    def since(self, track: str) -> int:
+        """From when a track is missing, microseconds."""
+        return self.tracks.get(track, self.from_us)
 
 
 @dataclass(frozen=True)

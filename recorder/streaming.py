@@ -263,7 +263,7 @@ class StreamRecording:
         if self._missing is None:
             return
         gap, self._missing = self._missing, None
-        begins = [("screen", gap.from_us), ("audio", max(gap.from_us, self._sound.until_us))]
+        begins = [("screen", gap.from_us), ("audio", max(gap.since("audio"), self._sound.until_us))]
         for track, from_us in begins if self._sound.is_sent else begins[:1]:
             self._take.gap(track, from_us, to_us=until_us, reason=gap.reason, uncertain=gap.uncertain)
 

@@ -134,10 +134,36 @@ def test_all_that_a_session_has_beside_the_screen_is_missing_too(spool: Spool) -
     spool.write_gap(GapMarker(SESSION, "audio", 1, 1, 0, SECOND, "there was no sound server"))
     assert account_for_the_end(spool, STOPPED, take=1) == "it was lost"
     last = [gap for gap in gaps_of(spool, SESSION) if gap.to_us > SECOND]
-    assert [(gap.track, gap.from_us) for gap in last] == [
-        (track, 4 * SECOND) for track in ("audio", "input", "screen")
-    ]
+    # Of the sound nothing is left after its gap: that went on.
+    assert [(gap.track, gap.from_us // SECOND) for gap in last] == [("audio", 1), ("input", 4), ("screen", 4)]
     assert {gap.to_us // SECOND for gap in last} == {10}
+
+
+def test_each_track_is_missing_from_where_a_crash_left_it(spool: Spool) -> None:
+    """Lines are written a second after they were typed at most: those are lost with their recorder."""
+    interrupted(spool)
+    spool.write_closed(ClosedMarker(SESSION, "input", 1, 1, 2 * SECOND, "it was lost", "interrupted"))
+    spool.write_closed(ClosedMarker(SESSION, "audio", 1, 1, 5 * SECOND, "it was lost", "interrupted"))
+    account_for_the_end(spool, STOPPED, take=1)
+    found = [(gap.track, gap.from_us // SECOND, gap.to_us // SECOND) for gap in gaps_of(spool, SESSION)]
+    assert found == [("audio", 5, 10), ("input", 2, 10), ("screen", 4, 10)]
+
+
+def test_a_session_that_is_stopped_before_its_first_picture_lacks_nothing(
+    spool: Spool, view: MemoryView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = view.claim
+
+    def and_think_better_of_it(session: UUID) -> Tenure | None:
+        tenure = claim(session)
+        view.desire(session, "stop")
+        return tenure
+
+    monkeypatch.setattr(view, "claim", and_think_better_of_it)
+    with supervising(spool, view):
+        session = view.want(SMALL)
+        ended = until(lambda: view.last(session, "ended"))
+    assert (ended.reason, gaps_of(spool, session)) == ("stopped", [])
 
 
 def test_a_supervisor_that_dies_in_between_writes_no_gap_twice(spool: Spool) -> None:

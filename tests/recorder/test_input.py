@@ -19,15 +19,17 @@ import xcffib
 import xcffib.xkb
 import xcffib.xtest
 
+from recorder.continuation import account_for_the_end
 from recorder.keys import printed
 from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.spool import Spool
+from recorder.supervisor import Wanted
 from tests.waiting import until
 
 from .clipboard import COPIED, copying, told
 from .displays import Display, display, program
-from .stage import WHOLE, Child
+from .stage import WHOLE, Child, gaps_of
 
 SHARP = Settings(frame_rate=60, quality="ultra", segment_seconds=1, cursor=False, input="masked")
 
@@ -372,6 +374,11 @@ def test_a_killed_recorder_loses_about_a_second_of_input(tmp_path: Path) -> None
     recover(spool, child.session, take=1, reason="killed")
     assert [line["key"] for line in lines(spool, "key") if line["down"]] == ["Return"]
     assert spool.closed(child.directory)["input"].last_counter == 1
+    told_us = max(line["t"] for line in lines(spool))
+    wanted = Wanted(child.session, "stop", f"x11://{shown.name}", slow, take=1)
+    account_for_the_end(spool, wanted, take=1)
+    (lost,) = [gap for gap in gaps_of(spool, child.session) if gap.track == "input"]
+    assert (lost.from_us, lost.reason) == (told_us, "killed")  # what was typed after that is nowhere
 
 
 def test_a_display_that_dies_leaves_both_tracks_closed(tmp_path: Path) -> None:
