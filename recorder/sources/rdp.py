@@ -23,6 +23,7 @@ from recorder.pulse import PrivateSound
 from recorder.silence import Silence
 from recorder.sources import certificate
 from recorder.sources.certificate import Certificate, check_certificate
+from recorder.sources.line import Line
 from recorder.sources.rdp_client import HEARD, UNHEARD, client, forget_gone
 from recorder.sources.rdp_exit import why_ended
 from recorder.sources.reach import Endpoint, resolve
@@ -86,11 +87,13 @@ class RdpSource:
         return changed
 
     def grab(self, at_us: int) -> Picture:
-        """The remote desktop now."""
+        """The remote desktop now; `BadSource` when it is another than the one that was asked for."""
         try:
-            return self._screen.grab(at_us)
+            picture = self._screen.grab(at_us)
         except SourceLost as error:
             raise self._why(error) from error
+        self._line.check()
+        return picture
 
     def listen(self, policy: InputPolicy) -> InputListener:
         """Hears what passes through the client here, and what is copied there."""
@@ -134,6 +137,7 @@ class RdpSource:
         self._client = self._display.run(argv, more=more)
         self._output: deque[str] = deque(maxlen=LAST_LINES)
         Thread(target=_collect, args=(self._client, self._output), daemon=True).start()
+        self._line = Line(self._client.pid, self._endpoint, place=self._target.place)
         _say(self._client, access.secret)
         self._window = self._wait_for_window()
         self._screen = X11Source(
@@ -154,6 +158,7 @@ class RdpSource:
         while waited.seconds() < LOG_ON_WITHIN:
             if self._client.poll() is not None:
                 raise self._client_ended(connected=False)
+            self._line.check()
             if window := _largest_window(self._x, self._root):
                 return window
             time.sleep(0.05)
