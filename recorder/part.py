@@ -95,11 +95,22 @@ class Part:
         self._take.withdraw_segment(self._name.track)
 
     def _open(self) -> _File:
+        """The new file; when there can be none, its number is free again."""
+        try:
+            return self._opened()
+        except (DiskFull, SpoolUnwritable):
+            self._take.withdraw_segment(self._name.track)
+            raise
+
+    def _opened(self) -> _File:
         try:
             return _File(self.path)
         except OSError as error:
             self._make_room(error)
+        try:
             return _File(self.path)
+        except OSError as error:
+            raise unwritable(self.path.parent, error) from error
 
     def _write(self, fragment: bytes) -> None:
         view, place = memoryview(fragment), self.length

@@ -13,14 +13,15 @@ from uuid import uuid4
 
 import pytest
 
-from recorder.clock import boot_ms
-from recorder.errors import SpoolBusy
+from recorder.clock import Timeline, boot_ms
+from recorder.errors import SpoolBusy, SpoolUnwritable
 from recorder.live import UNSEEN, UNSEEN_US
 from recorder.orders import Missing
+from recorder.part import Part
 from recorder.recovery import recover, unclosed
 from recorder.settings import Settings
 from recorder.spool import Spool
-from recorder.take import Stamp, lock_take
+from recorder.take import Stamp, Take, lock_take
 from tests.programs import needed_root
 from tests.waiting import PATIENCE, until
 
@@ -301,6 +302,32 @@ def test_a_full_disk_ends_the_recording_with_all_that_fitted(tmp_path: Path, res
             assert ".part" not in files(child)
             assert not spool.reserve_path.exists()
             assert spool.closed(child.directory)["screen"].reason == reason
+
+
+@pytest.mark.parametrize("reserve", [96 * 1024, 0])
+def test_a_disk_that_takes_no_further_file_is_full(tmp_path: Path, reserve: int) -> None:
+    with small_disk(tmp_path / "disk", size="20m,nr_inodes=12") as disk:
+        spool = Spool(disk / "spool", reserve_bytes=reserve)
+        spool.hold_reserve()
+        with Child(spool, SMALL, settings=QUICK) as child:
+            assert child.end(None) == 3
+        reason = child.heard("failed")["reason"]
+        assert reason.startswith(f"Disk is full at {child.directory}")
+        found = names(child)
+        assert_gapless(found)
+        assert found
+        if reserve:
+            assert spool.closed(child.directory)["screen"].last_counter == len(found)
+
+
+def test_a_segment_that_cannot_be_begun_takes_no_number(spool: Spool) -> None:
+    take = Take(spool, uuid4(), take=1)
+    take.begin(Timeline.starting_now(), host="here")
+    name = take.next_segment("screen", epoch=1, start_us=0)
+    (take.directory / name.part_filename).mkdir()
+    with pytest.raises(SpoolUnwritable):
+        Part(take, name, init=b"")
+    assert take.next_segment("screen", epoch=1, start_us=0).sequence == name.sequence
 
 
 def test_an_unwritable_spool_is_named(tmp_path: Path) -> None:
