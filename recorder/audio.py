@@ -104,6 +104,10 @@ class AudioTrack:
     def close(self, end_us: int) -> None:
         """Stop listening; the last packet ends where the screen ends. `SourceLost` when none came of late."""
         self._listen_for(MUTE_AT_LAST)
+        if self._next is None:
+            self.look(end_us)
+        if self._next is None:  # it takes a moment until it is known when the first was played
+            raise SourceLost("It ended, or was paused, before there was any sound.")
         self._take_in_rest(ticks_of(end_us, RATE))
         self._writer.close(ticks_of(end_us, RATE))
 

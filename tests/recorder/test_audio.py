@@ -26,7 +26,7 @@ from tests.programs import needed
 from tests.waiting import until
 
 from .displays import Display, display
-from .stage import Child, assert_gapless, segments
+from .stage import Child, assert_gapless, gaps_of, segments
 from .together import apart, came_on
 
 SECOND = 1_000_000
@@ -237,3 +237,21 @@ def test_sound_that_cannot_be_heard_is_a_gap_and_the_screen_goes_on(
     (gap,) = [gap for gap in spool.gaps(child.directory) if gap.track == "audio"]
     assert "sound server" in gap.reason
     assert gap.to_us == segments(spool, child.directory)[-1][1].end_us
+
+
+def test_a_pause_that_comes_before_any_sound_leaves_a_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path / "spool")
+    with display() as shown, private_sound() as sound:
+        monkeypatch.setenv("PULSE_SERVER", sound.environment["PULSE_SERVER"])
+        with Child(spool, f"x11://{shown.name}", settings=HEARD) as child:
+            child.say("pause")
+            until(lambda: child.heard("recording"))
+            ended = until(lambda: child.heard("paused"))
+            child.end()
+    end_us = ended["facts"]["end_us"]
+    heard = segments(spool, child.directory, track="audio")
+    missing = [gap for gap in gaps_of(spool, child.session) if gap.track == "audio"]
+    assert heard or missing[0].from_us == 0
+    assert (heard[-1][1].end_us if heard else missing[0].to_us) >= end_us - 1000
