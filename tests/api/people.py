@@ -20,9 +20,12 @@ def person(role: str | None, *, name: str = "") -> User:
     return user
 
 
-def client_of(user: User | None) -> Any:
-    """A client that sends the user's access token, as a program would; None: one without."""
-    client = APIClient()
+def client_of(user: User | None, *, shows_defects: bool = False) -> Any:
+    """A client that sends the user's access token, as a program would; None: one without.
+
+    A defect of ours is raised in the test, or else (`shows_defects`) answered, as the server answers it.
+    """
+    client = APIClient(raise_request_exception=not shows_defects)
     if user is not None:
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens.sign_in(user).access}")
     return client

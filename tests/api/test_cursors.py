@@ -44,8 +44,7 @@ STRANGE = [
 @pytest.fixture
 def ask(world: Installation) -> Any:
     """A function that asks one of the lists for what is behind a cursor."""
-    client = client_of(person("admin"))
-    client.raise_request_exception = False
+    client = client_of(person("admin"), shows_defects=True)
     session = Session.objects.create(name="one", source="synthetic")
     places = {"sessions": "sessions", "chunks": f"sessions/{session.pk}/chunks", "audit": "audit/"}
     return lambda name, cursor: client.get(f"/api/v1/{places[name]}", {"cursor": cursor})

@@ -35,17 +35,13 @@ SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 @pytest.fixture
 def manager(world: Installation) -> Any:
     assert world.spool.identity
-    client = client_of(person("session_manager"))
-    client.raise_request_exception = False
-    return client
+    return client_of(person("session_manager"), shows_defects=True)
 
 
 @pytest.fixture
 def admin(world: Installation) -> Any:
     assert world.spool.identity
-    client = client_of(person("admin"))
-    client.raise_request_exception = False
-    return client
+    return client_of(person("admin"), shows_defects=True)
 
 
 @pytest.fixture
@@ -87,8 +83,7 @@ TEXTS = st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: raw.decode
 @SOME
 @given(text=TEXTS | st.from_regex(r"Bearer (lucid_)?[\w-]+\.[\w-]+\.[\w-]*", fullmatch=True))
 def test_no_token_finds_a_defect_or_lets_anybody_in(manager: Any, text: str) -> None:
-    stranger = client_of(None)
-    stranger.raise_request_exception = False
+    stranger = client_of(None, shows_defects=True)
     sent = text.encode("utf-8", "replace").decode("latin-1")
     assert stranger.get("/api/v1/sessions", headers={"Authorization": sent}).status_code == 401
     assert stranger.get("/api/v1/sessions", {"link": text}).status_code == 401
@@ -170,8 +165,7 @@ def test_no_raw_body_finds_a_defect(manager: Any, raw: bytes, kind: str) -> None
     place=st.sampled_from(["refresh", "logout"]),
 )
 def test_no_refresh_token_finds_a_defect(manager: Any, text: str, place: str) -> None:
-    stranger = client_of(None)
-    stranger.raise_request_exception = False
+    stranger = client_of(None, shows_defects=True)
     answer = stranger.post(f"/api/v1/auth/{place}", {"refresh": text}, format="json")
     # Whoever signs out is signed out, whatever he had.
     assert answer.status_code in ((400, 401) if place == "refresh" else (204, 400)), (text, answer.content)

@@ -18,9 +18,7 @@ URL = "/api/v1/sessions"
 @pytest.fixture
 def operator(world: Installation) -> Any:
     assert world.spool.identity
-    client = client_of(person("session_operator"))
-    client.raise_request_exception = False
-    return client
+    return client_of(person("session_operator"), shows_defects=True)
 
 
 @pytest.mark.parametrize("place", ["[%s]", '{"source": {"kind": %s}}', '{"metadata": {"priority": %s}}'])

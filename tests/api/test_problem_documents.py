@@ -94,8 +94,7 @@ def test_a_missing_session_names_what_was_asked_for() -> None:
 
 def test_a_defect_answers_with_its_request_identity_and_no_trace(world: Installation) -> None:
     session = Session.objects.create(name="broken", source="x11://[")
-    client = client_of(person("admin"))
-    client.raise_request_exception = False
+    client = client_of(person("admin"), shows_defects=True)
     answer: Any = client.get(f"/api/v1/sessions/{session.pk}")
     assert (answer.status_code, answer["Content-Type"]) == (500, "application/problem+json")
     assert answer.json()["code"] == "LUCID_ERR_1000"

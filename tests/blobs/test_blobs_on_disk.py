@@ -9,6 +9,7 @@ from lucid_sessions.blobs import FileBlobs, Missing, blob_name
 from lucid_sessions.durable import TEMPORARY_SUFFIX
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from tests.blobs.deaths import die_at_step
+from tests.programs import needed_root
 
 DATA = b"sealed" * 10_000
 NAME = blob_name(DATA)
@@ -139,8 +140,8 @@ def test_a_blob_that_goes_while_they_are_counted_is_no_alarm(blobs: FileBlobs) -
     assert list(counted) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without permissions")
 def test_a_store_that_may_not_be_read_is_told_and_is_no_defect(blobs: FileBlobs) -> None:
+    needed_root("becoming somebody without permissions")
     blobs.put(DATA, name=NAME)
     blobs.root.chmod(0o700)
     os.seteuid(65534)

@@ -11,7 +11,7 @@ import xcffib.xproto
 
 from recorder.errors import BadSource, SourceLost
 from recorder.settings import Settings
-from recorder.sources import open_source
+from recorder.sources import LiveSource, open_source
 from recorder.sources.surface import OneWindow
 from recorder.sources.x11 import X11Source
 from tests.waiting import until
@@ -19,6 +19,12 @@ from tests.waiting import until
 from .displays import display
 
 PLAIN = Settings(cursor=False)
+
+
+def ends_as_closed(source: LiveSource) -> None:
+    with pytest.raises(SourceLost, match="was closed"):
+        until(lambda: source.wait(0.1) and source.grab(0) is None)
+    source.close()
 
 
 def shown_window(
@@ -48,9 +54,7 @@ def test_a_window_is_seen_though_covered_follows_its_size_and_ends_with_it() -> 
         assert np.array_equal(source.grab(0)[40, 140, :3], (255, 0, 0))
         x.core.DestroyWindow(window)
         x.flush()
-        with pytest.raises(SourceLost, match="was closed"):
-            until(lambda: source.wait(0.1) and source.grab(0) is None)
-        source.close()
+        ends_as_closed(source)
         x.disconnect()
 
 
@@ -126,9 +130,7 @@ def test_a_window_goes_on_whatever_a_window_manager_puts_it_into_and_ends_when_i
         until(lambda: source.wait(0.1) and (source.grab(0)[..., :3] == (0, 0, 255)).all())
         x.core.UnmapWindow(window)
         x.flush()
-        with pytest.raises(SourceLost, match="was closed"):
-            until(lambda: source.wait(0.1) and source.grab(0) is None)
-        source.close()
+        ends_as_closed(source)
         x.disconnect()
 
 

@@ -35,6 +35,14 @@ def _written(session: Session, place: Path, **more: frozenset[str]) -> Path:
     return place
 
 
+def _sealed_again(session: Session, place: Path, *, world: Installation, gap: str) -> Path:
+    """The bundle after a second seal, which says that a moment is missing, and why."""
+    factories.gap(session, world, from_us=1, to_us=2, reason=gap)
+    factories.file_spool(world)
+    sealing.seal(world)
+    return _written(session, place)
+
+
 @pytest.fixture
 def session(world: Installation) -> Session:
     name_the_writers(world)
@@ -49,9 +57,7 @@ def place(session: Session, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("by", [-64, 64])
-def test_a_record_counts_only_at_its_own_index(
-    world: Installation, place: Path, tmp_path: Path, by: int
-) -> None:
+def test_a_record_counts_only_at_its_own_index(world: Installation, place: Path, by: int) -> None:
     """A revoked writer's batch was shown at an index below its revocation."""
     size = world.log().size
     late = sealed(world, name="late")
@@ -75,9 +81,7 @@ def test_a_record_counts_only_at_its_own_index(
     assert (result.returncode, f"record {moved} is not in the log" in result.stdout) == (1, True), result
 
 
-def test_a_second_revocation_gives_a_writer_nothing_back(
-    world: Installation, place: Path, tmp_path: Path
-) -> None:
+def test_a_second_revocation_gives_a_writer_nothing_back(world: Installation, place: Path) -> None:
     """The log's last word counted, which may be the later size."""
     size = world.log().size
     late = sealed(world, name="late")
@@ -92,10 +96,7 @@ def test_a_newer_seal_is_not_passed_off_as_an_earlier_one(
     world: Installation, session: Session, tmp_path: Path
 ) -> None:
     """What only it says, a gap, was not told, and nothing said that it was left out."""
-    factories.gap(session, world, from_us=1, to_us=2, reason="source lost")
-    factories.file_spool(world)
-    sealing.seal(world)
-    place = _written(session, tmp_path / "again.zip")
+    place = _sealed_again(session, tmp_path / "again.zip", world=world, gap="source lost")
     assert "source lost" in verified(place).stdout
     with zipfile.ZipFile(place) as members:
         manifest = json.loads(members.read("manifest.json"))
@@ -143,10 +144,7 @@ def test_what_a_terminal_cannot_show_is_no_finding(
     world: Installation, session: Session, tmp_path: Path
 ) -> None:
     """Output into a file under Windows ended in a stack trace, and with 1."""
-    factories.gap(session, world, from_us=1, to_us=2, reason="source lost: büro → 会議")
-    factories.file_spool(world)
-    sealing.seal(world)
-    place = _written(session, tmp_path / "again.zip")
+    place = _sealed_again(session, tmp_path / "again.zip", world=world, gap="source lost: büro → 会議")
     assert "büro → 会議" in verified(place).stdout
     told = subprocess.run(
         [sys.executable, tmp_path / "verify.py", place],
