@@ -17,6 +17,8 @@ import structlog
 from django.db import Error as DatabaseFailure
 from django.http import HttpRequest
 
+from lucid_sessions.errors import LucidError, Retryable
+
 from . import clients, group_commit
 from .links import Link
 from .models import ApiToken, AuditEvent
@@ -36,6 +38,11 @@ _looks: OrderedDict[bytes, float] = OrderedDict()
 # How often strangers were turned away without an event, since the last one that was written.
 _unwritten: OrderedDict[bytes, int] = OrderedDict()
 _lock = threading.Lock()
+
+
+def outcome_of(error: LucidError) -> str:
+    """How a deed ended that came to this: it failed where it may succeed later; else it was refused."""
+    return FAILED if isinstance(error, Retryable) else REFUSED
 
 
 @dataclass(frozen=True)

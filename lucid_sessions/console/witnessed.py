@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from lucid_sessions.access import audit, reasons
 from lucid_sessions.access.visible import VISIBLE
-from lucid_sessions.errors import LucidError, Retryable
+from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings.api.problems import Problem
 from lucid_sessions.recordings.api.witnessed import outcome_of
 
@@ -49,7 +49,7 @@ def told(request: HttpRequest, deed: str, *, session: str, **more: Any) -> Itera
         outcome = outcome_of(error.status_code)
     except LucidError as error:
         messages.error(request, str(error))
-        outcome = audit.FAILED if isinstance(error, Retryable) else audit.REFUSED
+        outcome = audit.outcome_of(error)
     note(request, deed, outcome=outcome, session=session, **more)
 
 

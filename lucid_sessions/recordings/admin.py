@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from lucid_sessions.access import audit, reasons
 from lucid_sessions.access.admin import tell
-from lucid_sessions.errors import LucidError, Retryable
+from lucid_sessions.errors import LucidError
 
 from . import requeue, sessions, setbacks, work_admin  # noqa: F401 - work_admin registers its own
 from .evidence_admin import Evidence, shortened
@@ -28,14 +28,15 @@ from .webhooks import admin as webhooks  # noqa: F401 - registers its own
 PUT_BACK = "session.put-back"
 
 
-def _tell_put_back(page: Evidence, request: HttpRequest, put_back: Callable[[], int]) -> None:
-    """Say how many chunks were put back, or why none can be now."""
+def _tell_put_back(page: Evidence, request: HttpRequest, put_back: Callable[[], int]) -> str:
+    """Say how many chunks were put back, or why none can be now; how it ended, in the audit's words."""
     try:
         back = put_back()
     except LucidError as error:
         page.message_user(request, str(error), messages.ERROR)
-    else:
-        page.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
+        return audit.outcome_of(error)
+    page.message_user(request, f"{back} quarantined chunks are back at work.", messages.SUCCESS)
+    return audit.DONE
 
 
 @admin.register(Session)
@@ -99,9 +100,11 @@ class SessionAdmin(Evidence):
 
     @admin.action(description="Put quarantined chunks back to work", permissions=["record"])
     def put_back(self, request: HttpRequest, rows: "QuerySet[Session]") -> None:
+        outcome = _tell_put_back(
+            self, request, lambda: sum(requeue.requeue(session=str(row.pk)) for row in rows)
+        )
         for row in rows:
-            tell(request, PUT_BACK, session=str(row.pk))
-        _tell_put_back(self, request, lambda: sum(requeue.requeue(session=str(row.pk)) for row in rows))
+            tell(request, PUT_BACK, outcome=outcome, session=str(row.pk))
 
     def _each(
         self, request: HttpRequest, rows: "QuerySet[Session]", act: Callable[[Session], Session]
@@ -116,7 +119,7 @@ class SessionAdmin(Evidence):
             try:
                 act(session)
             except LucidError as error:
-                outcome = audit.FAILED if isinstance(error, Retryable) else audit.REFUSED
+                outcome = audit.outcome_of(error)
                 self.message_user(request, str(error), messages.ERROR)
             else:
                 self.log_change(request, session, f"told to {verb}")
@@ -215,7 +218,8 @@ class ChunkAdmin(Evidence):
     @admin.action(description="Put back to work", permissions=["record"])
     def put_back(self, request: HttpRequest, rows: "QuerySet[Chunk]") -> None:
         chunks = list(rows.filter(quarantined_at__isnull=False).exclude(state=State.EXPIRED)[: requeue.MOST])
+        outcome = _tell_put_back(self, request, lambda: requeue.put_back(chunks))
         for chunk in chunks:
-            self.log_change(request, chunk, "put back to work")
-            tell(request, PUT_BACK, session=str(chunk.session_id), item=str(chunk.pk))
-        _tell_put_back(self, request, lambda: requeue.put_back(chunks))
+            if outcome == audit.DONE:
+                self.log_change(request, chunk, "put back to work")
+            tell(request, PUT_BACK, outcome=outcome, session=str(chunk.session_id), item=str(chunk.pk))

@@ -5,13 +5,14 @@ from uuid import uuid4
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from lucid_sessions.access.models import AuditEvent, Job, User, WebSession
-from lucid_sessions.recordings import jobs, sessions
+from lucid_sessions.recordings import jobs, reconcile, sessions
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Chunk, Session
 from tests import factories
@@ -82,6 +83,18 @@ def test_whose_chunks_were_put_back_to_work_is_in_the_audit(world: Installation)
         AuditEvent.objects.filter(action="session.put-back").exclude(item="").values_list("item", flat=True)
     )
     assert set(items) == {str(chunk.pk) for chunk in chunks}
+
+
+def test_chunks_that_could_not_be_put_back_to_work_are_not_said_to_be(world: Installation) -> None:
+    _, client = staff("session_manager", "view_chunk")
+    session = factories.recorded_session(world, segments=1)
+    reconcile.work_inline(world)
+    Chunk.objects.update(state="stored", quarantined_at=timezone.now(), reason="a bad day")
+    world.blobs_root.rename(world.blobs_root.with_name("elsewhere"))
+    client.post(LIST, chosen("put_back", session))
+    client.post(reverse("admin:recordings_chunk_changelist"), chosen("put_back", *Chunk.objects.all()))
+    assert seen("session.put-back") == {(str(session.pk), "failed")}
+    assert not LogEntry.objects.exists()
 
 
 def test_where_the_policy_asks_why_the_admin_is_no_way_round(world: Installation, settings: Any) -> None:
