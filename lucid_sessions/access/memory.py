@@ -20,12 +20,13 @@ class Memory(Generic[Answer]):
 
     def recall(self, key: object) -> Answer | None:
         """The answer that is still believed; None when there is none."""
-        found = self._known.get(key)
-        return found[1] if found is not None and found[0] > time.monotonic() else None
+        return self.recall_all([key])[0]
 
     def recall_all(self, keys: Iterable[object]) -> list[Answer | None]:
         """The same for each of the keys, in their order."""
         known, now = self._known.get, time.monotonic()
+        if settings.LUCID_TOKEN_CACHE_SECONDS <= 0:
+            return [None for _ in keys]  # also of what was noted while it was more
         return [found[1] if (found := known(key)) is not None and found[0] > now else None for key in keys]
 
     def note(self, key: object, answer: Answer) -> Answer:

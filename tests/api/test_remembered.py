@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lucid_sessions.access.authentication import BearerAuthentication
+from lucid_sessions.recordings import retention
 from lucid_sessions.recordings.installation import Installation
 
 from .people import client_of, person
@@ -66,3 +67,11 @@ def test_a_remembered_page_costs_one_query(operator: Any, django_assert_num_quer
         operator.get(path)
         with django_assert_num_queries(1):
             operator.get(path)
+
+
+def test_with_no_seconds_nothing_is_remembered_of_what_was_before(operator: Any, settings: Any) -> None:
+    address = f"{URL}/{operator.post(URL, NEW, format='json').json()['id']}"
+    assert operator.get(address).json()["storage_config"]["retention_days"] == 90
+    settings.LUCID_TOKEN_CACHE_SECONDS = 0.0
+    retention.keep("default", days=100)
+    assert operator.get(address).json()["storage_config"]["retention_days"] == 100
