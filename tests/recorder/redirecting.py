@@ -1,6 +1,7 @@
 """A relay in front of an RDP server that knows its key: it sends clients on to another address."""
 
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -15,6 +16,8 @@ BY_ADDRESS = 1  # LB_TARGET_NET_ADDRESS (MS-RDPBCGR 2.2.13.1)
 SHARED = 1003  # the channel of the desktop itself, as xrdp numbers them
 DEMAND = b"\x11\x00"  # the type of the packet with which a desktop begins
 REST = 0.1  # seconds without a packet: it stands between two
+PATIENCE = 30.0  # seconds for the other side to take what is sent on
+ENDED = None
 
 
 class Redirecting:
@@ -58,24 +61,40 @@ class Redirecting:
             ours, theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             ours.load_cert_chain(self._certificate)
             theirs.check_hostname, theirs.verify_mode = False, ssl.CERT_NONE
-            inner = ours.wrap_socket(client, server_side=True)
-            outer = theirs.wrap_socket(server)
-            threading.Thread(target=_copy, args=(inner, outer), daemon=True).start()
-            self._relay(outer, inner)
+            self._relay(theirs.wrap_socket(server), ours.wrap_socket(client, server_side=True))
 
     def _relay(self, server: ssl.SSLSocket, client: ssl.SSLSocket) -> None:
-        server.settimeout(REST)
+        """Both ways in one thread: a TLS connection cannot be read and written by two at a time."""
         is_active = False
         while True:
-            packet = b""
-            with contextlib.suppress(TimeoutError):
-                packet = server.recv(1 << 16)
-            begins = DEMAND in packet[:20]
-            if self._sends_on and (begins or (is_active and not packet)):
+            pieces = {one: _said(one) for one in _readable(server, client)}
+            begins = DEMAND in (pieces.get(server) or b"")[:20]
+            if self._sends_on and (begins or (is_active and not pieces)):
                 client.sendall(_elsewhere("127.0.0.2"))
                 return
-            client.sendall(packet)
+            if ENDED in pieces.values():
+                return
+            for one, piece in pieces.items():
+                (client if one is server else server).sendall(piece or b"")
             is_active = is_active or begins
+
+
+def _readable(*ends: ssl.SSLSocket) -> list[ssl.SSLSocket]:
+    """Who has said something within `REST`."""
+    if decrypted := [one for one in ends if one.pending()]:
+        return decrypted
+    return select.select(ends, [], [], REST)[0]
+
+
+def _said(end: ssl.SSLSocket) -> bytes | None:
+    """What is there of it: nothing when it was a record of TLS itself, or part of one."""
+    end.settimeout(0)
+    try:
+        return end.recv(1 << 16) or ENDED
+    except ssl.SSLWantReadError:
+        return b""
+    finally:
+        end.settimeout(PATIENCE)
 
 
 def _copy(one: socket.socket, other: socket.socket) -> None:

@@ -250,7 +250,7 @@ def _check_forgeries(bundle: Path, observer: Observer) -> None:
     digest = said["digest"]
     for forged in (
         said["transaction"].replace(digest, "00" * 32),
-        said["transaction"][:-2] + "00",
+        said["transaction"][:-1] + ("1" if said["transaction"][-1] == "0" else "0"),
         "0x01" + said["transaction"][4:],
         "0x02",
     ):

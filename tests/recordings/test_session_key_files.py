@@ -72,7 +72,7 @@ def test_keys_that_are_there_are_taken_only_when_they_were_born_as_this_sessions
     (place / path.name).write_bytes(path.read_bytes())
     with pytest.raises(Tampered, match=str(other)):
         world.keys.new_session_keys(other, ["screen", "thumb"])
-    forged = [session_keys.Born(one.statement[:-1] + b"\0", one.sealed) for one in session_keys.read(path)]
+    forged = [session_keys.Born(_changed(one.statement), one.sealed) for one in session_keys.read(path)]
     path.write_bytes(session_keys.to_bytes(forged))
     with pytest.raises(Tampered, match="signature"):
         world.keys.new_session_keys(SESSION, ["screen", "thumb"])
@@ -92,3 +92,7 @@ def test_shredding_takes_the_file(world: Installation, statements: dict[str, arc
     assert world.keys.sealed_keys(SESSION) == []
     with pytest.raises(Refused, match="shredded"):
         world.keys.session_identity(statements["screen"], by=playback.identity())
+
+
+def _changed(statement: bytes) -> bytes:
+    return statement[:-1] + bytes([statement[-1] ^ 1])

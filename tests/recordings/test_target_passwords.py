@@ -103,7 +103,8 @@ def test_a_password_that_cannot_be_opened_ends_the_session_with_a_reason(world: 
     session = sessions.create(SOURCE, name="a desktop", password=PASSWORD)
     sessions.start(session)
     path = world.keys_root / "targets" / f"{session.pk}.sealed"
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    sealed = path.read_bytes()
+    path.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
     assert view(world).claim(session.pk) is None
     session.refresh_from_db()
     assert "cannot be opened" in session.reason
