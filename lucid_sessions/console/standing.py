@@ -92,7 +92,7 @@ def look() -> Standing:
         checkpoint=Checkpoint.objects.order_by("-size").first(),
         unverified=timedelta(seconds=scrub.oldest_unverified_seconds()),
         backed_up=_backed_up(),
-        suspended=str(upkeep.recall(clock_guard.NAME).get("suspended", "")),
+        suspended=clock_guard.suspended(),
         other_messages={name: number for name, number in depths.items() if name not in STAGES},
     )
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import structlog
+from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Sum
 from django.utils import timezone
@@ -15,7 +16,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import anchoring, jobs, queues, quota, reconcile, scrub, setbacks, upkeep
+from lucid_sessions.recordings import (
+    anchoring,
+    clock_guard,
+    jobs,
+    queues,
+    quota,
+    reconcile,
+    scrub,
+    setbacks,
+    upkeep,
+)
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.lifecycle import ARCHIVED, LIVE
 from lucid_sessions.recordings.models import Checkpoint, Chunk, Gap, Session
@@ -53,6 +64,7 @@ class Figures(NamedTuple):
     webhooks: Mapping[str, int] = {}
     oldest_job: float = 0.0
     last_backup: float = 0.0
+    deletion_suspended: bool = False
 
 
 class Gauges(Collector):
@@ -75,6 +87,7 @@ class Gauges(Collector):
             yield from _sessions(found)
             yield from _pipeline(found)
             yield from _recorder(found)
+            yield from _upkeep(found)
             yield from _webhooks(found)
             yield GaugeMetricFamily(
                 "jobs_oldest_pending_seconds",
@@ -130,6 +143,9 @@ def _pipeline(found: Figures) -> Iterator[Metric]:
         "authority",
         found.unvouched,
     )
+
+
+def _upkeep(found: Figures) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "scrub_oldest_unverified_seconds",
         "Longest time since a stored chunk was verified",
@@ -139,6 +155,16 @@ def _pipeline(found: Figures) -> Iterator[Metric]:
         "backup_last_success_timestamp_seconds",
         "When the last good backup was finished, in seconds since 1970; 0: never",
         value=found.last_backup,
+    )
+    yield GaugeMetricFamily(
+        "backup_interval_seconds",
+        "How far apart backups are meant to be",
+        value=settings.LUCID_BACKUP_HOURS * 3600,
+    )
+    yield GaugeMetricFamily(
+        "retention_suspended",
+        "1: nothing is deleted by age until a person has confirmed the clock",
+        value=found.deletion_suspended,
     )
 
 
@@ -177,6 +203,7 @@ def look() -> Figures:
             unvouched=_unvouched(),
             oldest_unverified=scrub.oldest_unverified_seconds(),
             last_backup=upkeep.last_backup(),
+            deletion_suspended=bool(clock_guard.suspended()),
             webhooks=deliveries.backlog(),
             oldest_job=jobs.oldest_pending_seconds(),
         )

@@ -41,7 +41,7 @@ def check(now: Reading) -> str:
     """Why nothing may be deleted by age now; empty when the clock can be believed. Notes this look."""
     reason = look(now)
     last = upkeep.recall(NAME)
-    if last.get("suspended"):
+    if _suspended(last):
         return reason
     if reason and last:
         log.error("deletion by age is suspended", reason=reason)
@@ -56,15 +56,22 @@ def look(now: Reading) -> str:
     last = upkeep.recall(NAME)
     if not last:
         return "The clock is seen for the first time: it is noted now, and believed at the next look."
-    if last.get("suspended"):
-        return str(last["suspended"])
-    return _jump(last, now)
+    return _suspended(last) or _jump(last, now)
+
+
+def suspended() -> str:
+    """Why nothing is deleted by age until a person has confirmed the time; empty when it goes on."""
+    return _suspended(upkeep.recall(NAME))
 
 
 def confirm(now: Reading) -> None:
     """A person vouches for the time: deletion by age goes on from here."""
     log.info("the clock was confirmed", wall=_date(now.wall))
     upkeep.note(NAME, asdict(now))
+
+
+def _suspended(last: dict[str, Any]) -> str:
+    return str(last.get("suspended", ""))
 
 
 def _jump(last: dict[str, Any], now: Reading) -> str:

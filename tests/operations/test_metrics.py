@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lucid_sessions.operations import metrics
 from lucid_sessions.operations.gauges import Gauges
-from lucid_sessions.recordings import pipeline, scrub
+from lucid_sessions.recordings import clock_guard, pipeline, scrub
+from lucid_sessions.recordings.clock_guard import Reading
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Checkpoint, Chunk, Session
 from lucid_sessions.recordings.observation import StageDone
@@ -159,6 +160,8 @@ def test_what_the_database_knows_is_asked_there() -> None:
         ended_at=now,
         statistics={"dropped_frames": 2, "dropped_earlier": 3},
     )
+    clock_guard.check(Reading(wall=1.0, steady=1.0, boot="another"))
+    clock_guard.check(clock_guard.read())
     figures = Gauges()
     until(lambda: bool(list(figures.collect())), "the database was asked")
     samples = {(s.name, *s.labels.values()): s.value for one in figures.collect() for s in one.samples}
@@ -167,6 +170,8 @@ def test_what_the_database_knows_is_asked_there() -> None:
     assert samples["session_duration_seconds_bucket", "60.0"] == 0
     assert samples["session_duration_seconds_bucket", "300.0"] == 1
     assert samples["recorder_dropped_frames_total",] == 5
+    assert samples["retention_suspended",] == 1
+    assert samples["backup_interval_seconds",] == 24 * 3600
 
 
 @pytest.mark.django_db

@@ -181,9 +181,11 @@ def test_a_clock_that_jumps_stops_deletion_until_somebody_confirms(world: Instal
     retention.tick(world, now=NOON)
     assert retention.tick(world, now=_later(60, jump=jump)) == 0
     assert "that did not pass" in clock_guard.look(_later(61, jump=jump))
+    assert "that did not pass" in clock_guard.suspended()
     # Going back to where it was is no confirmation either: which of the two was right?
     assert retention.tick(world, now=_later(120)) == 0
     clock_guard.confirm(_later(180))
+    assert clock_guard.suspended() == ""
     assert retention.tick(world, now=_later(240)) == 1
 
 
