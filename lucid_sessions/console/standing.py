@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
-from lucid_sessions.recordings import clock_guard, queues, quota, scrub, setbacks, upkeep
+from lucid_sessions.recordings import clock_guard, queues, quota, scrub, setbacks, tombstones, upkeep
 from lucid_sessions.recordings.api.figures import reasons
 from lucid_sessions.recordings.lifecycle import STAGES, UNFINISHED, stage_for
 from lucid_sessions.recordings.models import Checkpoint, Chunk, RecorderHost
@@ -17,6 +17,8 @@ from lucid_sessions.recordings.sessions import HOST_SEEN_WITHIN
 # Longer than a session waits after any single loss (docs/reliability.md): then somebody should look.
 LONG = timedelta(seconds=60)
 LISTED = 20
+# What the alert ShreddingStuck goes by.
+SHREDDED_WITHIN = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Standing:
     unverified: timedelta
     backed_up: datetime | None
     suspended: str = ""
+    expiring: timedelta = timedelta()
     other_messages: dict[str, int] = field(default_factory=dict)
 
     def concerns(self) -> Iterator[str]:
@@ -74,6 +77,11 @@ class Standing:
         yield from (f"Storage fills up: {usage}." for usage in self.storage if usage.level)
         if self.suspended:
             yield self.suspended
+        if self.expiring > SHREDDED_WITHIN:
+            yield (
+                f"What was to be deleted {self.expiring.days} days ago is not gone yet. "
+                "`manage.py retention` says what is waited for."
+            )
         if self.unverified > scrub.ROUND:
             yield f"Some stored chunks were not verified for {self.unverified.days} days."
 
@@ -93,6 +101,7 @@ def look() -> Standing:
         unverified=timedelta(seconds=scrub.oldest_unverified_seconds()),
         backed_up=_backed_up(),
         suspended=clock_guard.suspended(),
+        expiring=timedelta(seconds=tombstones.oldest_expiring_seconds()),
         other_messages={name: number for name, number in depths.items() if name not in STAGES},
     )
 

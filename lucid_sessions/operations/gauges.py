@@ -25,6 +25,7 @@ from lucid_sessions.recordings import (
     reconcile,
     scrub,
     setbacks,
+    tombstones,
     upkeep,
 )
 from lucid_sessions.recordings.installation import installation
@@ -65,6 +66,7 @@ class Figures(NamedTuple):
     oldest_job: float = 0.0
     last_backup: float = 0.0
     deletion_suspended: bool = False
+    oldest_expiring: float = 0.0
 
 
 class Gauges(Collector):
@@ -166,6 +168,11 @@ def _upkeep(found: Figures) -> Iterator[Metric]:
         "1: nothing is deleted by age until a person has confirmed the clock",
         value=found.deletion_suspended,
     )
+    yield GaugeMetricFamily(
+        "shredding_oldest_seconds",
+        "How long the session that waits longest for its end has been expiring",
+        value=found.oldest_expiring,
+    )
 
 
 def _recorder(found: Figures) -> Iterator[Metric]:
@@ -204,6 +211,7 @@ def look() -> Figures:
             oldest_unverified=scrub.oldest_unverified_seconds(),
             last_backup=upkeep.last_backup(),
             deletion_suspended=bool(clock_guard.suspended()),
+            oldest_expiring=tombstones.oldest_expiring_seconds(),
             webhooks=deliveries.backlog(),
             oldest_job=jobs.oldest_pending_seconds(),
         )

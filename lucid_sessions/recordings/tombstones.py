@@ -1,8 +1,10 @@
 """What remains of an expired session: rows that say it existed, and keep anything of it from coming back."""
 
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import F
+from django.utils import timezone
 
 from lucid_sessions.blobs import Blobs
 from lucid_sessions.errors import Retryable
@@ -16,6 +18,14 @@ GONE = (Status.EXPIRING, Status.DELETED)
 def is_gone(session_id: UUID) -> bool:
     """True when the session expired: nothing of it may be filed, stored or kept any more."""
     return Session.objects.filter(pk=session_id, status__in=GONE).exists()
+
+
+def oldest_expiring_seconds() -> float:
+    """How long the session that waits longest for its end has been expiring; 0 when none is."""
+    expiring = Session.objects.filter(status=Status.EXPIRING).order_by().values_list("expiry", flat=True)
+    begun = [at for expiry in expiring if (at := (expiry or {}).get("at"))]
+    # Times of one form and zone, so the smallest text is the earliest.
+    return max(0.0, (timezone.now() - datetime.fromisoformat(min(begun))).total_seconds()) if begun else 0.0
 
 
 def bury(session_id: UUID) -> int:

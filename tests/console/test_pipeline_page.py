@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from lucid_sessions.recordings import reconcile
 from lucid_sessions.recordings.installation import Installation
-from lucid_sessions.recordings.models import Chunk, RecorderHost
+from lucid_sessions.recordings.lifecycle import Status
+from lucid_sessions.recordings.models import Chunk, RecorderHost, Session
 from tests import factories, servers
 from tests.api.people import person
 
@@ -51,6 +52,17 @@ def test_nothing_to_do_is_said_so(world: Installation) -> None:
     text = page().content.decode()
     assert "All is well" in text
     assert "No recorder has reported yet" in text
+
+
+@pytest.mark.usefixtures("broker")
+def test_what_should_be_gone_and_is_not_is_said() -> None:
+    facts = {"source": "synthetic://1x1", "status": Status.EXPIRING}
+    since = timezone.now() - timedelta(days=3, hours=1)
+    Session.objects.create(name="waits", expiry={"at": since.isoformat()}, **facts)
+    browser = browser_of(person("auditor"))
+    assert "What was to be deleted 3 days ago is not gone yet." in browser.get("/pipeline/").content.decode()
+    Session.objects.update(expiry={"at": timezone.now().isoformat()})
+    assert "All is well" in browser.get("/pipeline/").content.decode()
 
 
 @pytest.mark.usefixtures("broker")

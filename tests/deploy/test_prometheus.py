@@ -34,7 +34,7 @@ METRICS = {
         "jobs_oldest_pending_seconds",
     ),
     *("recorder_dropped_frames_total", "recorder_gaps_total", "backup_last_success_timestamp_seconds"),
-    *("backup_interval_seconds", "retention_suspended"),
+    *("backup_interval_seconds", "retention_suspended", "shredding_oldest_seconds"),
     *("up", "alertmanager_notifications_failed_total", "container_cpu_usage_seconds_total"),
     *("container_memory_working_set_bytes", "container_spec_memory_limit_bytes"),
     *("container_spec_cpu_quota", "container_spec_cpu_period"),

@@ -1,13 +1,23 @@
 """Shredding: nothing of the session is left or comes back, and what existed stays proven."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from lucid_sessions import archive
 from lucid_sessions.errors import Refused, Retryable, Tampered
-from lucid_sessions.recordings import playback, receipts, reconcile, sealing, shredding, verification
+from lucid_sessions.recordings import (
+    playback,
+    receipts,
+    reconcile,
+    sealing,
+    shredding,
+    tombstones,
+    verification,
+)
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, LedgerRequest, Session, Take
@@ -29,6 +39,19 @@ def test_nothing_is_left_but_rows_and_the_record(world: Installation) -> None:
     assert archived.left(session, world) == archived.NOTHING
     assert set(Chunk.objects.filter(session=session).values_list("state", flat=True)) == {State.EXPIRED}
     assert archived.left(other, world).blobs == 2
+
+
+def test_how_long_it_takes_is_known_until_it_is_done(world: Installation) -> None:
+    assert tombstones.oldest_expiring_seconds() == 0
+    for hours in (2, 50, 3):
+        session = archived.sealed(world, name=f"{hours} hours")
+        shredding.begin(session, cause="shred")
+        since = timezone.now() - timedelta(hours=hours)
+        expiry = {**(session.expiry or {}), "at": since.isoformat()}
+        Session.objects.filter(pk=session.pk).update(expiry=expiry)
+    assert tombstones.oldest_expiring_seconds() // 3600 == 50
+    archived.finish(session, world)
+    assert tombstones.oldest_expiring_seconds() == 0
 
 
 def test_the_record_holds_ids_and_figures_only(world: Installation) -> None:
