@@ -1,6 +1,7 @@
 """Loaded before Django's settings: gives each test process a home of its own, removed at its end."""
 
 import atexit
+import faulthandler
 import os
 import shutil
 import tempfile
@@ -36,6 +37,10 @@ os.environ.update(
 
 
 FAILED = pytest.StashKey[bool]()
+# Before pytest puts its own in its place.
+STDERR = os.dup(2)
+# Seconds beyond a test's timeout.
+OVERTIME = 120
 # Where they are to lie, for the workers of a run, too.
 OURS = "LUCID_TEST_DIRECTORIES"
 
@@ -47,6 +52,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None and memory is not None:
         config.option.basetemp = os.environ[OURS] = tempfile.mkdtemp(prefix="pytest-", dir=memory)
         atexit.register(shutil.rmtree, os.environ[OURS], ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that its timeout could not end, since it waits for a child of its own, ends with its process."""
+    bound = item.get_closest_marker("timeout")
+    timeout = bound.args[0] if bound else item.config.getoption("timeout")
+    faulthandler.dump_traceback_later(timeout + OVERTIME, exit=True, file=STDERR)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(wrapper=True)

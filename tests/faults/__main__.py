@@ -89,7 +89,7 @@ def _run(row: int, env: dict[str, str], *, databases: tuple[str, ...], where: li
         if database not in databases or not (ROOT / "tests" / "faults" / file).exists():
             continue
         command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.faults.rows", f"tests/faults/{file}"]
-        command += ["--timeout", "7200", "-o", "faulthandler_timeout=0", "--fault-row", str(row), *where]
+        command += ["--timeout", "7200", "--fault-row", str(row), *where]
         if database == "mongodb":
             command = [sys.executable, "-m", "tests.servers", "mongod", "--", *command]
         print(f"row {row}: {file} on {database}", file=sys.stderr, flush=True)
