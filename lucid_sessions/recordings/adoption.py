@@ -51,7 +51,8 @@ class Adopted:
 def adopt(world: Installation, lost: str) -> Adopted:
     """Everything that the lost spool had acknowledged is in this host's care. Retryable: do it again.
 
-    Refused without LUCID_SPOOL=s3, for this host's own spool, and for one that has no copies.
+    Refused without LUCID_SPOOL=s3, for this host's own spool, and for one that has no copies. Retryable as
+    soon as the lost host is heard from: what was taken over by then stays here.
     """
     mirror = mirror_of(world)
     if mirror is None:
@@ -61,16 +62,18 @@ def adopt(world: Installation, lost: str) -> Adopted:
     done, found, takes = Adopted(), list(mirror.copies(lost)), Take.objects.filter(spool=lost)
     if not found and not takes.exists():
         raise Refused(f"Nobody knows a spool {lost}: `manage.py spool list` shows them.")
-    if lost_hosts.lives(lost):
-        raise Retryable(f"The host of spool {lost} was heard from within the last half minute: is it lost?")
+    lost_hosts.require_silent(lost)
     for place in _here(world, lost):
         if _is_known(place[0]):
             _file_take(*place, done, world=world, lost=lost)
     for copy in sorted(found, key=_segments_first):
+        lost_hosts.require_silent(lost)
         try:
             _adopt(copy, done, world=world, mirror=mirror)
         except (Tampered, Unreadable) as error:
             done.problems.append(f"{copy.key}: {error}")
+    # One that has returned meanwhile records into its takes, and what has no copy yet is safe with it.
+    lost_hosts.require_silent(lost)
     left = _give_up_the_rest(lost, done)
     done.takes = _end(takes)
     # It will never confirm that it cleared what expires; its copies go with ours. What is left is not ours.

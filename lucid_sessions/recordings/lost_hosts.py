@@ -11,7 +11,7 @@ from datetime import timedelta
 from django.db.models import F, Q
 from django.utils import timezone
 
-from lucid_sessions.errors import Refused
+from lucid_sessions.errors import Refused, Retryable
 from lucid_sessions.patience import Patience
 
 from . import shredding
@@ -73,6 +73,12 @@ def lives(spool: str) -> bool:
     seen = RecorderHost.objects.filter(spool=spool, seen_at__gt=now - SILENT, seen_at__lt=now + FURTHEST)
     renewed = Take.objects.filter(spool=spool, ended_at__isnull=True)
     return seen.exists() or renewed.filter(lease_until__gt=now, lease_until__lt=now + FURTHEST).exists()
+
+
+def require_silent(spool: str) -> None:
+    """Retryable while the recorder of that spool lives."""
+    if lives(spool):
+        raise Retryable(f"The host of spool {spool} was heard from within the last half minute: is it lost?")
 
 
 def wait_no_more(spools: Collection[str]) -> None:

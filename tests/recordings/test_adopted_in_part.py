@@ -12,7 +12,15 @@ from django.utils import timezone
 
 from lucid_sessions.blobs import Where
 from lucid_sessions.errors import Retryable
-from lucid_sessions.recordings import adoption, intake, lost_hosts, reconcile, shredding, verification
+from lucid_sessions.recordings import (
+    adoption,
+    failpoints,
+    intake,
+    lost_hosts,
+    reconcile,
+    shredding,
+    verification,
+)
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
 from lucid_sessions.recordings.models import Chunk, LedgerRecord, RecorderHost, Session, Take
@@ -118,6 +126,35 @@ def test_the_spool_of_a_host_that_lives_is_not_adopted_whatever_its_takes_say(
     # A lease that is further ahead than any is given was written under another clock.
     Take.objects.update(ended_at=None, lease_until=timezone.now() + timedelta(days=1))
     assert adoption.adopt(other, lost).segments == 3
+
+
+def test_what_a_host_records_that_returns_while_it_is_adopted_stays_its_own(
+    host: Installation, mirror: SpoolMirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, lost = mirrored.recorded(host), host.spool.identity
+    mirror.acknowledge(host.spool)
+    other = mirrored.another(host, tmp_path)
+
+    def come_back(place: str) -> None:
+        """It is heard from, and goes on: with what the adoption has not listed."""
+        if place != "adopt.filed" or RecorderHost.objects.exists():
+            return
+        RecorderHost.objects.create(spool=lost, name="it was cut off only")
+        factories.acknowledge(session, host, counter=4)
+        mirror.acknowledge(host.spool)
+        intake.Intake(host.spool, mirror).scan()
+
+    monkeypatch.setattr(failpoints, "reach", come_back)
+    with pytest.raises(Retryable, match="heard from"):
+        adoption.adopt(other, lost)
+    assert not Take.objects.exclude(spool=lost, ended_at=None).exists()
+    assert not Chunk.objects.filter(quarantined_at__isnull=False).exists()
+    factories.end(session)
+    for world in (host, other):
+        reconcile.work_inline(world)
+    session.refresh_from_db()
+    report = verification.verify(session, deep=True)
+    assert (session.status, report.findings, report.complete) == (Status.COMPLETED, [], True)
 
 
 def test_chunks_of_a_spool_whose_takes_another_host_has_can_be_given_up(world: Installation) -> None:
