@@ -8,7 +8,6 @@ blobs deleted. When nothing is left, the sealer is asked for the `shredded` reco
 Rows stay: they and the ledger go on proving what existed.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -19,10 +18,10 @@ from django.conf import settings
 from django.db.models import Sum
 from django.utils import timezone
 
-from lucid_sessions.durable import blaming, sync_directory
 from lucid_sessions.errors import Refused, Retryable
 
 from . import ledger_rows, tombstones, upkeep
+from .clearing import clear_spool
 from .events import CHANGED
 from .installation import Installation
 from .lifecycle import State, Status, sources_of
@@ -130,24 +129,6 @@ def remove_keys(session: UUID, world: Installation, _limit: int) -> int:
     return 0
 
 
-def clear_spool(session: UUID, world: Installation, _limit: int) -> int:
-    """Remove what the spool mounted here still has of the session, and confirm it."""
-    if not (world.spool_root / "id").is_file():
-        return 0
-    mine = world.spool.identity
-    takes = Take.objects.filter(session=session, spool=mine, cleared_at__isnull=True)
-    files = Chunk.objects.filter(session=session, spool=mine, path__gt="")
-    # What was adopted of a take that is still another's has a directory here, too.
-    if not (takes.exists() or files.exists() or (world.spool_root / "takes" / session.hex).is_dir()):
-        return 0
-    for chunk in Chunk.objects.filter(session=session, spool=mine).order_by().values_list("pk", flat=True):
-        world.scratch.forget(chunk)
-    _remove_tree(world, session)
-    files.update(path="")
-    takes.update(cleared_at=timezone.now())
-    return 0
-
-
 def remove_copies(session: UUID, world: Installation, _limit: int) -> int:
     """Remove the second copies of its segments from the object store, whichever spool they were of."""
     row, mirror = _expiring(session), mirror_of(world)
@@ -159,17 +140,6 @@ def remove_copies(session: UUID, world: Installation, _limit: int) -> int:
         mirror.forget_session(session)
         _note(row, copies_removed=True)
     return 0
-
-
-def _remove_tree(world: Installation, session: UUID) -> None:
-    tree = world.spool_root / "takes" / session.hex
-    aside = world.spool_root / "quarantine"
-    with blaming("delete", tree):
-        if tree.is_dir():
-            shutil.rmtree(tree)
-        sync_directory(tree.parent)
-        for path in aside.glob(f"{session.hex}_*"):
-            path.unlink(missing_ok=True)
 
 
 def remove_blobs(session: UUID, world: Installation, limit: int) -> int:
@@ -254,15 +224,6 @@ def _given_up(row: Session) -> set[str]:
     begun = _end(row).get("at")
     takes = Take.objects.filter(session=row.pk, cleared_at__lt=datetime.fromisoformat(begun)) if begun else []
     return {take.spool for take in takes}
-
-
-def clear_here(world: Installation) -> int:
-    """How many expiring sessions were looked at by the host of this spool, which alone can clear it."""
-    expiring = Session.objects.filter(status=Status.EXPIRING).order_by("ended_at", "pk")
-    mine = list(expiring.values_list("pk", flat=True)[:1000])
-    for session in mine:
-        clear_spool(session, world, 0)
-    return len(mine)
 
 
 def declare_lost(session: Session, *, spool: str = "") -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from lucid_sessions.errors import LucidError
 from lucid_sessions.recordings import (
+    clearing,
     holds,
     intake,
     leases,
@@ -41,7 +42,7 @@ def expiry(session: Session, world: Installation, *, cause: str = "retention") -
     yield
     shredding.bury_chunks(session.pk, world, 100)
     shredding.remove_keys(session.pk, world, 100)
-    shredding.clear_spool(session.pk, world, 100)
+    clearing.clear_spool(session.pk, world, 100)
     yield
     shredding.remove_blobs(session.pk, world, 100)
     yield

@@ -21,6 +21,7 @@ from lucid_sessions.blobs import Where
 from lucid_sessions.errors import Refused, Retryable, Tampered
 from lucid_sessions.recordings import (
     adoption,
+    clearing,
     failpoints,
     intake,
     lost_hosts,
@@ -364,6 +365,30 @@ def test_shredding_waits_for_the_copies_and_removes_them(host: Installation, buc
     assert "second copies of its segments" in list(shredding.waits_for(session))
     assert archived.finish(session, host).status == Status.DELETED
     assert everything_in(bucket) == {}
+
+
+def test_a_host_that_returns_after_its_session_was_adopted_and_shredded_keeps_nothing_of_it(
+    host: Installation, tmp_path: Path
+) -> None:
+    session, lost = mirrored.recorded(host), host.spool.identity
+    kept = mirrored.recorded(host)
+    mirror = mirror_of(host)
+    assert mirror is not None
+    mirror.acknowledge(host.spool)
+    files = intake.Intake(host.spool, mirror)
+    files.scan()
+    other = mirrored.another(host, tmp_path)
+    adoption.adopt(other, lost)
+    factories.end(session)
+    reconcile.work_inline(other)
+    intake.Intake(host.spool, mirror).scan()  # it returns: what it had is another's now
+    shredding.begin(session, cause="shred")
+    assert archived.finish(session, other).status == Status.DELETED
+    clearing.clear_here(host)
+    names = [str(path) for path in host.spool_root.rglob("*")]
+    assert not any(session.pk.hex in name for name in names)
+    assert any(kept.pk.hex in name for name in names)
+    assert {copy.session for copy in mirror.copies()} == {kept.pk}
 
 
 def test_nonsense_is_refused(host: Installation, world: Installation) -> None:

@@ -10,7 +10,17 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from lucid_sessions.operations import upkeep as maintenance
-from lucid_sessions.recordings import clock_guard, holds, orphans, quota, retention, scrub, shredding, upkeep
+from lucid_sessions.recordings import (
+    clearing,
+    clock_guard,
+    holds,
+    orphans,
+    quota,
+    retention,
+    scrub,
+    shredding,
+    upkeep,
+)
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.lifecycle import State, Status
 from lucid_sessions.recordings.models import Chunk, Session, SessionKey
@@ -25,7 +35,7 @@ TICKS: dict[str, Callable[[Installation], object]] = {
     "scrub": lambda world: scrub.tick(world),
     "quota": lambda world: quota.tick(),
     "orphans": lambda world: orphans.collect(world, older_than_seconds=-1),
-    "spool": lambda world: shredding.clear_here(world),
+    "spool": lambda world: clearing.clear_here(world),
     "shredding": lambda world: shredding.tick(world),
     "retention": lambda world: retention.tick(world),
 }

@@ -13,7 +13,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, close_old_connections
 
 from lucid_sessions.errors import LucidError
-from lucid_sessions.recordings import adoption, hints, intake, setbacks, shredding
+from lucid_sessions.recordings import adoption, clearing, hints, intake, setbacks
 from lucid_sessions.recordings.host import DatabaseView
 from lucid_sessions.recordings.installation import installation
 from lucid_sessions.recordings.management.command import DONE
@@ -130,5 +130,5 @@ class Filing(threading.Thread):
     def _clear(self) -> None:
         """What expired goes from this spool too: only its own host can say that it did."""
         if time.monotonic() >= self._clear_at:
-            shredding.clear_here(installation())
+            clearing.clear_here(installation())
             self._clear_at = time.monotonic() + CLEAR_SECONDS
