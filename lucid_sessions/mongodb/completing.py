@@ -36,7 +36,10 @@ def _complete(model: type[Model], field: Any) -> int:
     value = default_for(field)
     if value is None or not model._meta.managed:
         return 0
+    from lucid_sessions.mongodb.failures import readable
+
     collection: Any = connection.get_collection(model._meta.db_table)  # type: ignore[attr-defined]
     prepared = field.get_db_prep_save(value, connection)
-    done = collection.update_many({field.column: {"$exists": False}}, {"$set": {field.column: prepared}})
+    write = readable(collection.update_many)
+    done = write({field.column: {"$exists": False}}, {"$set": {field.column: prepared}})
     return int(done.modified_count)

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def dump(folder: Path) -> None:
     if engine() == "sqlite":
         _dump_sqlite(folder / SQLITE_FILE)
     elif engine() == "mongodb":
-        _dump_mongo(folder / MONGO_FOLDER)
+        _readable(_dump_mongo)(folder / MONGO_FOLDER)
     # Any other has only the portable rows.
 
 
@@ -42,7 +43,7 @@ def load(folder: Path, *, aside: str) -> None:
     if engine() == "sqlite":
         _load_sqlite(folder / SQLITE_FILE, aside=aside)
     elif engine() == "mongodb":
-        _load_mongo(folder / MONGO_FOLDER, aside=aside)
+        _readable(_load_mongo)(folder / MONGO_FOLDER, aside=aside)
     else:
         raise Refused(f"A {engine()} database is restored from the portable rows only")
 
@@ -112,7 +113,7 @@ def put_aside(aside: str) -> None:
         _put_aside(database_path(), aside)
     elif engine() == "mongodb":
         database.ensure_connection()
-        _rename_collections(aside, names=[])
+        _readable(_rename_collections)(aside, names=[])
     else:
         raise Refused(f"Empty the {engine()} database first: this cannot put one aside")
 
@@ -147,6 +148,13 @@ def _sync(path: Path) -> None:
     with blaming("sync", path), path.open("rb") as file:
         os.fsync(file.fileno())
     sync_directory(path.parent)
+
+
+def _readable(operation: Callable[..., None]) -> Callable[..., None]:
+    """The same; a server that dies or is replaced meanwhile is an OperationalError, as from the ORM."""
+    from lucid_sessions.mongodb.failures import readable
+
+    return readable(operation)
 
 
 def _dump_mongo(folder: Path) -> None:

@@ -16,7 +16,7 @@ from tests.operations.backup.bson_reader import documents
 from tests.operations.backup.site import ROOT, ROWS, Site
 from tests.servers import mongod
 
-CHOSEN = "comes_back_whole or one_point or sound_installation"
+CHOSEN = "comes_back_whole or one_point or sound_installation or asked_directly"
 pytestmark = pytest.mark.sqlite_only("they start a MongoDB of their own")
 
 
@@ -29,7 +29,9 @@ def server() -> Iterator[str]:
 
 def test_what_was_backed_up_from_mongodb_comes_back(server: str) -> None:
     folder = Path(__file__).parent
-    chosen = [str(folder / f"test_{name}.py") for name in ("way_back", "point_in_time", "maintain")]
+    chosen = [
+        str(folder / f"test_{name}.py") for name in ("way_back", "point_in_time", "maintain", "mongodb_dies")
+    ]
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-k", CHOSEN, *chosen]
     outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     checks = subprocess.run(
