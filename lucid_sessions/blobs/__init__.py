@@ -2,7 +2,7 @@
 
 from lucid_sessions.blobs.address import SEARCHED, Credentials, Where
 from lucid_sessions.blobs.bucket import Bucket
-from lucid_sessions.blobs.carrying import carry, read
+from lucid_sessions.blobs.carrying import carry, is_unreadable, read
 from lucid_sessions.blobs.files import FileBlobs
 from lucid_sessions.blobs.names import Missing, blob_name
 from lucid_sessions.blobs.opening import create_store, is_bucket, open_store
@@ -23,6 +23,7 @@ __all__ = [
     "carry",
     "create_store",
     "is_bucket",
+    "is_unreadable",
     "open_store",
     "read",
 ]

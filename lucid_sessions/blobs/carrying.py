@@ -24,10 +24,15 @@ def read(name: str, *, source: Blobs) -> bytes:
     try:
         return source.get(name)
     except Retryable as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno in _OF_ONE_FILE and source.present():
+        if is_unreadable(error) and source.present():
             raise Tampered(f"the blob cannot be read: {error}") from error
         raise
+
+
+def is_unreadable(error: Retryable) -> bool:
+    """True when a file system said it of one file alone that it cannot give."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _OF_ONE_FILE
 
 
 def carry(name: str, *, source: Blobs, target: Blobs) -> tuple[int, bool]:

@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from lucid_sessions.blobs import FileBlobs
+from lucid_sessions.blobs import FileBlobs, is_unreadable
 from lucid_sessions.durable import TEMPORARY_SUFFIX, blaming
 from lucid_sessions.errors import Retryable
 from lucid_sessions.recordings import failpoints
@@ -123,6 +123,10 @@ class Bulk:
             found, _ = digest_of(path_of(self.source.root, name))
         except FileNotFoundError:
             return f"blob {name} is missing from {self.source.root}"
+        except Retryable as error:
+            if not is_unreadable(error):
+                raise
+            return f"blob {name} cannot be read: {error}"
         if found == name:
             raise Retryable(f"Blob {name} read back from {self.target.root} as other bytes. Check that disk")
         return f"blob {name} in {self.source.root} holds other bytes than its name says"
@@ -139,9 +143,12 @@ class Bulk:
                 os.rename(temporary, path)
             except FileNotFoundError:
                 return None  # not in the source: the check says so
-            except BaseException:
+            except BaseException as error:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
+                # Nobody says which of the two disks failed. The check names what the source does not give.
+                if isinstance(error, OSError) and not _given(origin)[0]:
+                    return None
                 raise
         return name
 
@@ -161,7 +168,7 @@ class Bulk:
         """The blob's length, read anew; None if it is missing or wrong. A wrong file does not stay."""
         path = path_of(self.target.root, name)
         try:
-            found, length = digest_of(path, from_disk=self.way != Way.BACK)
+            found, length = _given(path, from_disk=self.way != Way.BACK)
         except FileNotFoundError:
             return None
         if found != name:
@@ -208,6 +215,16 @@ def digest_of(path: str | Path, *, from_disk: bool = False) -> tuple[str, int]:
     return digest.hexdigest(), length
 
 
+def _given(path: str, *, from_disk: bool = False) -> tuple[str, int]:
+    """The same; no hash where the disk has the file and does not give it, while others are well."""
+    try:
+        return digest_of(path, from_disk=from_disk)
+    except Retryable as error:
+        if not is_unreadable(error):
+            raise
+        return "", 0
+
+
 def _buffer() -> memoryview:
     """This thread's own: a fresh one for each of many files costs more than reading them."""
     found = getattr(_own, "buffer", None)
@@ -221,7 +238,7 @@ def check_all(root: Path, names: Iterable[str]) -> Iterator[tuple[str, int | Non
 
     def check(name: str) -> tuple[str, int | None]:
         try:
-            found, length = digest_of(path_of(root, name), from_disk=True)
+            found, length = _given(path_of(root, name), from_disk=True)
         except FileNotFoundError:
             return name, None
         return name, length if found == name else None

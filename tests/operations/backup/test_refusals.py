@@ -182,6 +182,46 @@ def test_a_rotten_blob_costs_only_itself(shelved: tuple[Site, Path], tmp_path: P
     home.remove_database()
 
 
+def _unreadable(blobs: Path) -> list[str]:
+    """The names of two blobs there that the disk does not give from now on."""
+    bad, folder = sorted(path for path in blobs.rglob("*") if len(path.name) == 64)[:2]
+    for path in (bad, folder):
+        path.unlink()
+    bad.symlink_to("/proc/self/mem")  # EIO at its beginning
+    folder.mkdir()
+    return [bad.name, folder.name]
+
+
+@pytest.mark.parametrize("way", [[], ["--copy"]])
+def test_what_the_stores_disk_does_not_give_is_named_and_the_rest_is_kept(
+    site: Site, tmp_path: Path, way: list[str]
+) -> None:
+    names = _unreadable(site.home / "blobs")
+    said = site.manage("backup", tmp_path / "backups", *way, expect=1)
+    assert [said.err.count(name) >= 1 for name in names] == [True, True]
+    assert "cannot be read" in said.err
+    assert "4 blobs (4 new" in said.out
+    site.manage("backup", tmp_path / "backups", "--check")
+
+
+def test_what_the_backups_disk_does_not_give_costs_only_itself(
+    shelved: tuple[Site, Path], tmp_path: Path
+) -> None:
+    site, shelf = shelved
+    copy = tmp_path / "copy"
+    shutil.copytree(shelf, copy)
+    names = _unreadable(copy / "blobs")
+    home = Site(tmp_path / "home")
+    said = home.manage("restore", copy, expect=1)
+    assert [name in said.err for name in names] == [True, True]
+    assert "4 blobs (4 written" in said.out
+    said = site.manage("backup", copy, "--check", expect=1)
+    assert [name in said.err for name in names] == [True, True]
+    assert "(2 new" in site.manage("backup", copy).out
+    site.manage("backup", copy, "--check")
+    home.remove_database()
+
+
 def test_a_rotten_part_of_the_log_is_put_aside_and_copied_anew(site: Site, tmp_path: Path) -> None:
     shelf = tmp_path / "backups"
     site.manage("backup", shelf)
