@@ -100,3 +100,25 @@ def test_of_two_movers_one_that_dies_takes_nothing_from_the_other(
         with suppress(_Killed):
             carry(NAME, source=source, target=_Target(target.root, before=before))
         assert DATA in [store.get(NAME) for store in (source, target) if store.exists(NAME)]
+
+
+class _Overtaken(FileBlobs):
+    """A store to which another mover carries a blob as soon as it was not found there."""
+
+    def __init__(self, root: Path, *, source: FileBlobs) -> None:
+        super().__init__(root)
+        self._source = source
+
+    def check(self, name: str) -> int:
+        try:
+            return super().check(name)
+        finally:
+            if self._source.exists(name):
+                carry(name, source=self._source, target=FileBlobs(self.root))
+                self._source.delete(name)
+
+
+def test_what_another_mover_has_just_carried_is_not_called_missing(source: FileBlobs, tmp_path: Path) -> None:
+    FileBlobs.create(tmp_path / "target")
+    target = _Overtaken(tmp_path / "target", source=source)
+    assert carry(NAME, source=source, target=target) == (len(DATA), False)
