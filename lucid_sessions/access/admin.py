@@ -59,6 +59,11 @@ class AccountAdmin(UserAdmin):
             request, "account.changed" if change else "account.made", item=str(form.instance.pk), facts=facts
         )
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What goes with the accounts: their tokens, too, which otherwise nobody deletes by hand."""
+        shown, counts, missing, protected = super().get_deleted_objects(objs, request)
+        return shown, counts, missing - {ApiToken._meta.verbose_name}, protected
+
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         """Delete, and write down whose account that was."""
         facts = {"account": obj.get_username()}

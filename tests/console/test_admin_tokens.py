@@ -64,3 +64,24 @@ def test_who_does_not_administer_ends_no_token(role: str) -> None:
     assert client.get(PAGE).status_code == 403
     client.post(PAGE, {"action": "revoke", "_selected_action": [str(row.pk)]})
     assert machine.get("/api/v1/sessions").status_code == 200
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_account_goes_with_its_tokens(together: bool) -> None:
+    owner = person("session_operator", name="ana")
+    _, machine = token_of(owner, name="nightly")
+    root = User.objects.create(username="root", password="!", is_staff=True, is_superuser=True)
+    client = Client()
+    client.force_login(root, backend="lucid_sessions.access.lockout.GuardedBackend")
+    chosen = {"action": "delete_selected", "_selected_action": [str(owner.pk)]} if together else {}
+    address = reverse("admin:access_user_changelist") if together else account(owner)
+    shown = client.post(address, chosen) if together else client.get(address)
+    assert "nightly" in shown.content.decode()
+    assert client.post(address, {**chosen, "post": "yes"}).status_code == 302
+    assert not User.objects.filter(pk=owner.pk).exists()
+    assert machine.get("/api/v1/sessions").status_code == 401
+    assert AuditEvent.objects.get(action="account.deleted").facts == {"account": "ana"}
+
+
+def account(owner: User) -> str:
+    return reverse("admin:access_user_delete", args=[owner.pk])
