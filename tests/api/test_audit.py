@@ -127,6 +127,12 @@ def test_the_same_look_is_one_event_a_minute(manager: Any) -> None:
     assert len(deeds()) == 2
 
 
+def test_asking_for_the_head_only_is_the_same_look(manager: Any) -> None:
+    for ask in (manager.head, manager.head, manager.get):
+        assert ask(f"{URL}/sessions").status_code == 200
+    assert deeds() == [("sessions.listed", "done", "session_manager")]
+
+
 def test_signing_in_is_written_and_failing_to_as_well(client: Any, settings: Any) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     user = person("auditor")

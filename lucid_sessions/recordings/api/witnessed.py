@@ -22,14 +22,15 @@ from .rates import Rates, headers_of
 log = structlog.get_logger(__name__)
 
 ENCODED = "Percent-encode what is no ASCII: Pr%C3%BCfung."
+LOOKS = ("GET", "HEAD")
 OUTCOMES = {401: audit.DENIED, 403: audit.DENIED, 404: audit.DENIED, 429: audit.DENIED}
 
 
 class Witnessed(APIView):
     """Base of view sets: audits, limits rates, and says so in headers.
 
-    `deeds` names the event of each action. Actions of GET in `looks` count once a minute for the same user
-    and thing; all others each time.
+    `deeds` names the event of each action. What only looks (GET, HEAD) counts once a minute for the same user
+    and thing; all else each time.
     """
 
     deeds: Mapping[str, str] = {}
@@ -76,7 +77,7 @@ class Witnessed(APIView):
             witness(request, answer, deed=deed, thing=thing)
         except DatabaseFailure as error:
             log.error("not audited", alarm=True, deed=deed, error=str(error))
-            if request.method == "GET" and answer.status_code < 400:
+            if request.method in LOOKS and answer.status_code < 400:
                 return _unaudited(request)
         return answer
 
@@ -96,7 +97,7 @@ def witness(request: Request, answer: HttpResponseBase, *, deed: str, thing: Map
     about["session"] = session or str(getattr(request._request, "_lucid_made", ""))
     if answer.status_code >= 400 and not actor.user:
         audit.turned_away(deed, actor=actor, method=str(request.method), outcome=outcome, **about)
-    elif request.method == "GET":
+    elif request.method in LOOKS:
         audit.look(deed, actor=actor, seen=seen, outcome=outcome, **about)
     else:
         audit.record(deed, actor=actor, outcome=outcome, **about)
