@@ -157,3 +157,10 @@ def test_reasons_are_taken_where_the_audit_keeps_them_and_may_be_missed(document
         assert "X-Reason" in parameters(document, "get", path)
         assert "400" in document["paths"][f"/api/v1/{path}"]["get"]["responses"]
     assert "X-Reason" not in parameters(document, "post", "auth/token")
+
+
+def test_the_document_is_yaml_or_json_as_it_is_asked_for(client: Any) -> None:
+    address = "/api/v1/schema/"
+    usual, by_query = client.get(address), client.get(f"{address}?format=json")
+    by_header = client.get(address, headers={"Accept": "application/json"})
+    assert yaml.safe_load(usual.content) == by_query.json() == by_header.json()

@@ -28,7 +28,8 @@ class Usual(DefaultContentNegotiation):
     def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
         """The renderer and its media type; NotAcceptable when there is none."""
         first = renderers[0]
-        if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type) and not format_suffix:
+        named = format_suffix or "format=" in request.META.get("QUERY_STRING", "")
+        if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type) and not named:
             return first, first.media_type
         return super().select_renderer(request, renderers, format_suffix)
 
