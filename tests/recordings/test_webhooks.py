@@ -125,6 +125,22 @@ def test_an_endpoint_that_fails_gets_the_same_event_again_until_it_takes_it(rece
     assert WebhookEndpoint.objects.get().failures == 0
 
 
+@pytest.mark.parametrize(("wish", "granted"), [("1200", 1200), ("86400", 3600)])
+def test_an_endpoint_that_asks_for_peace_has_it_from_all_events(
+    receiver: Receiver, wish: str, granted: int
+) -> None:
+    told(receiver)
+    receiver.answers, receiver.headers = [429] * 20, {"Retry-After": wish}
+    for number in range(20):  # the wait is drawn by lot
+        events.note(events.QUOTA, str(number), facts={})
+        before = timezone.now() + timedelta(seconds=granted)
+        assert deliveries.tick() == 1
+        endpoint, asked = WebhookEndpoint.objects.get(), WebhookDelivery.objects.order_by("-attempted_at")[0]
+        assert endpoint.quiet_until is not None
+        assert min(endpoint.quiet_until, asked.next_attempt_at) >= before
+        WebhookEndpoint.objects.update(quiet_until=None)
+
+
 def test_after_the_last_attempt_it_is_over_until_somebody_asks_again(receiver: Receiver) -> None:
     told(receiver)
     receiver.answers = [500] * 2

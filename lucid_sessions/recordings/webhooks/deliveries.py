@@ -236,7 +236,7 @@ def body_of(event: WebhookEvent) -> bytes:
 def _failed(row: WebhookEndpoint, one: WebhookDelivery, answer: sending.Answer, *, reason: str) -> bool:
     _put_off(one, answer, reason=reason)
     log.warning("webhook not delivered", endpoint=str(row.pk), delivery=str(one.pk), reason=reason)
-    _fail_endpoint(row, reason, gone=answer.status == GONE)
+    _fail_endpoint(row, reason, answer)
     return False
 
 
@@ -246,16 +246,17 @@ def _put_off(one: WebhookDelivery, answer: sending.Answer, *, reason: str) -> No
     if one.attempts > len(WAITS):
         _settle(one, status=DeliveryStatus.FAILED, **facts)
     else:
-        wait = _jittered(max(WAITS[one.attempts - 1], min(answer.retry_after, LONGEST_WISH)))
+        wait = max(_jittered(WAITS[one.attempts - 1]), _wish(answer))
         _settle(one, status=DeliveryStatus.PENDING, next_attempt_at=timezone.now() + wait, **facts)
 
 
-def _fail_endpoint(row: WebhookEndpoint, reason: str, *, gone: bool = False) -> None:
+def _fail_endpoint(row: WebhookEndpoint, reason: str, answer: sending.Answer | None = None) -> None:
     """It is left in peace for a while; disabled when it says that it is gone, or failed for days."""
-    now = timezone.now()
+    now, answer = timezone.now(), answer or sending.Answer(0, 0)
+    gone = answer.status == GONE
     row.failures, row.failing_since = row.failures + 1, row.failing_since or now
     over = now - row.failing_since > timedelta(days=settings.LUCID_WEBHOOK_GIVE_UP_DAYS)
-    wait = _jittered(min(LONGEST_QUIET, WAITS[min(row.failures, len(WAITS)) - 1]))
+    wait = max(_jittered(min(LONGEST_QUIET, WAITS[min(row.failures, len(WAITS)) - 1])), _wish(answer))
     changes: dict[str, Any] = {"failures": row.failures, "failing_since": row.failing_since}
     if gone or over:
         why = "it answered 410 Gone" if gone else f"it failed since {row.failing_since:%Y-%m-%d %H:%M} UTC"
@@ -271,6 +272,11 @@ def _settle(one: WebhookDelivery, **changes: Any) -> bool:
     mine = WebhookDelivery.objects.filter(pk=one.pk, fence=one.fence, status=DeliveryStatus.PENDING)
     mine.update(lease_until=None, attempted_at=timezone.now(), fence=F("fence") + 1, **changes)
     return True
+
+
+def _wish(answer: sending.Answer) -> timedelta:
+    """How long the receiver asks for peace, as far as that is granted: never less."""
+    return timedelta(seconds=min(answer.retry_after, LONGEST_WISH))
 
 
 def _jittered(seconds: float) -> timedelta:
