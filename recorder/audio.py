@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -16,11 +15,11 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from recorder.clock import Timeline, ticks_of, us_of
-from recorder.errors import SourceLost
+from recorder.errors import SourceLost, SourceMoved
+from recorder.monitor import Monitor
 from recorder.silence import UNWATCHED
 from recorder.take import Take
 from recorder.track import TrackWriter
-from recorder.xvfb import WITH_US
 
 if TYPE_CHECKING:
     from recorder.samples import Seen
@@ -34,7 +33,6 @@ OFF_BY = RATE // 20  # samples that sound may stray from the clock before it is 
 # How late a block comes is not all its fault: only a hole larger than any delay is filled, and only when what
 # came for so long after it was late as well. What waited while this machine had no time comes all at once.
 LATE_BY, LATE_FOR_NS = 4 * OFF_BY, 500_000_000
-LATENCY_MS = 20
 # Seconds. Where nothing is played a monitor sends silence: one that sends nothing hangs, or is suspended.
 # Until the first block it may just be busy; at the end there is no time left to see whether it goes on.
 MUTE, MUTE_AT_FIRST, MUTE_AT_LAST = 3.0, 10.0, 1.0
@@ -65,7 +63,7 @@ class AudioTrack:
         )
         self._next: int | None = None  # the tick of the next sample, once it is known
         self._heard = self._looked = time.monotonic()
-        self._parec = _listen(environment)
+        self._monitor = Monitor(environment, rate=RATE, channels=CHANNELS)
         Thread(target=self._read, name="sound", daemon=True).start()
 
     def look(self, _now_us: int) -> None:
@@ -73,7 +71,7 @@ class AudioTrack:
         if self._writer.trouble:
             raise self._writer.trouble
         if self._next is None and len(self._blocks) < SETTLING:
-            if self._parec.poll() is not None:
+            if self._monitor.has_ended:
                 raise SourceLost("The sound server ended, or never let us listen.")
             self._listen_for(MUTE_AT_FIRST)
             return
@@ -81,7 +79,7 @@ class AudioTrack:
             self._begin(self._clock(list(self._blocks)))
         while self._blocks and not self._is_in_doubt():
             self._place(self._blocks.popleft())
-        if self._parec.poll() is not None:
+        if self._monitor.has_ended:
             raise SourceLost("The sound server went away.")
         self._listen_for(MUTE)
 
@@ -118,14 +116,15 @@ class AudioTrack:
         self._writer.close(end if self._next is None else min(end, self._next))
 
     def _take_in_rest(self, end: int) -> None:
-        self._parec.kill()
-        self._parec.wait()
+        self._monitor.close()
         while self._next is not None and self._blocks and self._next < end:
             self._place(self._blocks.popleft())
         self._put(None)
 
     def _listen_for(self, patience: float) -> None:
         """`SourceLost` when nothing has come for so long, unless nobody has looked for a while."""
+        if self._monitor.is_elsewhere:
+            raise SourceMoved("What is played goes to another device by now, or its device is gone.")
         now = time.monotonic()
         if now - self._looked > UNWATCHED:
             self._heard = now
@@ -134,8 +133,7 @@ class AudioTrack:
             raise SourceLost(f"The sound server hangs or is suspended: it sent nothing for {mute:.0f} s.")
 
     def _read(self) -> None:
-        assert self._parec.stdout is not None  # noqa: S101 -- asked for in _listen
-        while len(content := self._parec.stdout.read(BLOCK)) == BLOCK:
+        for content in self._monitor.blocks(BLOCK):
             self._blocks.append((time.monotonic_ns(), content))
             self._heard = time.monotonic()
 
@@ -195,16 +193,3 @@ def _add_stream(container: OutputContainer) -> AudioStream:
     stream.time_base = stream.codec_context.time_base = Fraction(1, RATE)
     container.start_encoding()
     return stream
-
-
-def _listen(environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """The samples that the server plays which this environment names, on standard output."""
-    argv = ["parec", "--device=@DEFAULT_MONITOR@", "--raw", "--format=s16le"]
-    argv += [f"--rate={RATE}", f"--channels={CHANNELS}", f"--latency-msec={LATENCY_MS}"]
-    return subprocess.Popen(
-        [*WITH_US, *argv],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=dict(environment),
-    )

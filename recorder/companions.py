@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from recorder.errors import BadSource, DiskFull, SourceAway
+from recorder.errors import BadSource, DiskFull, SourceAway, SourceMoved
 from recorder.take import Take
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class Companions:
     """All tracks beside the screen. They begin with its first segment, end with it, and miss what it misses.
 
     One that fails leaves a gap with the reason, until something of it comes again. It is begun again after
-    ten seconds, then less and less often, a minute apart at most; what the source lacks for good is not asked
-    for again before recording has paused.
+    ten seconds, then less and less often, a minute apart at most, and at once where it has only moved; what
+    the source lacks for good is not asked for again before recording has paused.
     """
 
     def __init__(self, take: Take, places: list[Place]) -> None:
@@ -148,13 +148,15 @@ class Companions:
             self.trouble = error
         log.warning("Track %s is interrupted: %s", place.track, error, exc_info=True)
         running, place.running = place.running, None
+        has_moved = isinstance(error, SourceMoved) and getattr(running, "has_begun", True)
         if running is not None:
             self._abandon(running, at_us)
             if not place.reason:
                 place.missing_us = min(at_us, getattr(running, "reached_us", at_us))
         place.reason = place.reason or str(error) or type(error).__name__
         is_for_good = isinstance(error, BadSource) and not isinstance(error, SourceAway)
-        place.retry_us = NEVER_US if is_for_good else at_us + place.retry_after_us
+        wait_us = 0 if has_moved else place.retry_after_us
+        place.retry_us = NEVER_US if is_for_good else at_us + wait_us
         place.retry_after_us = min(2 * place.retry_after_us, LONGEST_RETRY_US)
 
     def _abandon(self, running: Companion, at_us: int) -> None:

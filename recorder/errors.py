@@ -28,6 +28,10 @@ class SourceLost(RecorderError):
         self.heard_ns = heard_ns
 
 
+class SourceMoved(SourceLost):
+    """What was being recorded is to be found elsewhere by now: at once, if it is begun anew."""
+
+
 class SourceOver(RecorderError):
     """The other side ended the session on purpose: the recording is complete, and nobody connects again."""
 

@@ -11,7 +11,7 @@ import xcffib.res
 from recorder.audio import AudioTrack
 from recorder.clock import Timeline
 from recorder.companions import Companions, Place
-from recorder.errors import BadSource, SourceAway
+from recorder.errors import BadSource, SourceAway, SourceMoved
 from recorder.sources.x11_connection import connect
 from recorder.sources.x11_input import InputListener
 from recorder.spool import Spool
@@ -84,6 +84,38 @@ def test_what_is_merely_away_is_asked_for_again(tmp_path: Path) -> None:
     take = Take(Spool(tmp_path), WHOLE, take=1)
     tried = tried_again_and_again(take, SourceAway("not now"), seconds=200)
     assert tried == [0, 10, 30, 70, 130, 190]
+
+
+class Moving:
+    """A track of which something has come, or nothing yet, and which has moved whenever it is looked at."""
+
+    def __init__(self, *, has_begun: bool) -> None:
+        self.has_begun = has_begun
+
+    def look(self, _now_us: int) -> None:
+        raise SourceMoved("to another device")
+
+    def cut(self, _at_us: int) -> None:
+        pass
+
+    shown = close = give_up = cut
+
+
+@pytest.mark.parametrize(("has_begun", "begun"), [(True, [0, 1, 2, 3]), (False, [0])])
+def test_what_has_moved_is_begun_again_at_once_unless_nothing_had_come(
+    has_begun: bool, begun: list[int], tmp_path: Path
+) -> None:
+    tried = []
+
+    def begin(at_us: int) -> Any:
+        tried.append(at_us // SECOND)
+        return Moving(has_begun=has_begun)
+
+    companions = Companions(Take(Spool(tmp_path), WHOLE, take=1), [Place("audio", begin)])
+    companions.cut(0)
+    for second in range(4):
+        companions.look(second * SECOND)
+    assert tried == begun
 
 
 class Sound:
