@@ -22,7 +22,7 @@ drill: .venv/.installed-run ## Lose an installation on purpose and restore it (A
 	@$(BIN)/python manage.py drill $(ARGS)
 
 test: .venv/.installed-test ## All tests, three at a time (ARGS=... goes to pytest; -n 0 one at a time)
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
 test-mongodb: .venv/.installed-test ## All tests on a real MongoDB instead of SQLite (ARGS=... goes to pytest)
 	@$(BIN)/python -m tests.servers mongod -- $(BIN)/python -m pytest $(ARGS)
