@@ -7,7 +7,7 @@ forgotten. A file of an earlier release may lack tables: nothing comes into them
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import zstandard
 from django.apps import apps
@@ -41,6 +41,7 @@ LABELS = (
 )
 _BY_NAME = {"auth.group"}
 BATCH = 500
+READ_BYTES = 1 << 16
 
 
 def portable_models() -> list[type[models.Model]]:
@@ -84,22 +85,17 @@ def dump(target: Path) -> int:
 
 
 def read(source: Path) -> Iterator[bytes]:
-    """The lines of such a file."""
+    """The lines of such a file. Tampered when it is damaged, or cut off: of that zstd itself says nothing."""
+    packed, rest = zstandard.ZstdDecompressor().decompressobj(), b""
     with blaming("read", source), source.open("rb") as file:
         try:
-            with zstandard.ZstdDecompressor().stream_reader(file) as packed:
-                yield from _split(packed)
+            while block := file.read(READ_BYTES):
+                *whole, rest = (rest + packed.decompress(block)).split(b"\n")
+                yield from (line + b"\n" for line in whole)
         except zstandard.ZstdError as error:
             raise Tampered(f"{source} is damaged: {error}") from error
-
-
-def _split(packed: IO[bytes]) -> Iterator[bytes]:
-    rest = b""
-    while block := packed.read(1 << 20):
-        *whole, rest = (rest + block).split(b"\n")
-        yield from (line + b"\n" for line in whole)
-    if rest:
-        raise ValueError("the last row is cut off")
+    if rest or not packed.eof:
+        raise Tampered(f"{source} is cut off: copy it again")
 
 
 def load(source: Iterable[bytes]) -> int:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import zstandard
 
 from lucid_sessions.operations.backup import rows
@@ -74,6 +75,20 @@ def test_every_row_is_there_after_a_move_and_the_audit_is_what_the_log_fixed(
     assert "0 differ" in site.manage("migrate_store", "--import", tmp_path / "rows.zst").out
     assert site.facts(AUDIT) == [1, []]
     assert site.facts(ROWS) == before
+
+
+@pytest.mark.parametrize("whole_lines", [True, False])
+def test_of_a_file_that_was_cut_off_nothing_comes_in(site: Site, tmp_path: Path, whole_lines: bool) -> None:
+    rows_file, cut = tmp_path / "rows.zst", tmp_path / "cut.zst"
+    site.manage("migrate_store", "--export", rows_file)
+    lines = list(rows.read(rows_file))
+    packer = zstandard.ZstdCompressor().compressobj()
+    content = packer.compress(b"".join(lines[:-5])) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    cut.write_bytes(content if whole_lines else content[:-30])
+    site.lose(*DATABASE)
+    said = site.manage("migrate_store", "--import", cut, expect=1)
+    assert (said.out, said.err) == ("", f"{cut} is cut off: copy it again\n")
+    assert "0 differ" in site.manage("migrate_store", "--import", rows_file).out
 
 
 def test_rows_of_an_earlier_release_that_lacks_some_tables_come_in(site: Site, tmp_path: Path) -> None:

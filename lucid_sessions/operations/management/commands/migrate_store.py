@@ -45,6 +45,8 @@ class Command(Base):
         source = options["source"]
         if not source.is_file():
             raise Refused(f"There is no file {source}")
+        for _ in rows.read(source):
+            pass  # what is damaged, or cut off, is found out before anything is written
         call_command("migrate", interactive=False, verbosity=0)
         if Session.objects.exists() and not options["again"]:
             raise Refused(
