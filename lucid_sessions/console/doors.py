@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from django.urls import reverse, reverse_lazy
+from django.views.decorators.cache import never_cache
 
 from lucid_sessions.access import audit
 from lucid_sessions.access.models import Job
@@ -33,7 +34,8 @@ def needs(*verbs: str) -> Any:
         return True
 
     def guarded(view: Any) -> Any:
-        inside = login_required(user_passes_test(is_let_in)(view), login_url=SIGN_IN)
+        # Nor is it kept by the browser: who signs out and leaves does not leave it to whoever goes back.
+        inside = never_cache(login_required(user_passes_test(is_let_in)(view), login_url=SIGN_IN))
 
         @wraps(view)
         def door(request: HttpRequest, **place: Any) -> Any:
