@@ -103,8 +103,11 @@ const seek = (microseconds) => {
   go(microseconds);
 };
 const go = (microseconds) => {
-  video.currentTime = timeline.toMedia(Math.min(Math.max(0, microseconds), timeline.length));
+  video.currentTime = Math.max(earliest(), timeline.toMedia(Math.min(Math.max(0, microseconds), timeline.length)));
 };
+// Of a list that grows, hls.js loads its end for whoever goes before its begin, and that is no round number.
+const earliest = () =>
+  timeline.facts.growing ? Math.max(0, fragments()[0]?.start ?? 0, sounds()[0]?.start ?? 0) + 0.001 : 0;
 const step = (seconds) => seek(timeline.toSession(video.currentTime) + seconds * 1e6);
 // Who pauses while the picture is waited for takes the wish back: that is no fault.
 const play = () => video.play().catch((error) => error.name === "AbortError" || showAlarm(error));
@@ -120,7 +123,7 @@ function toggle() {
 const stepFrame = (direction) => {
   live.release();
   video.pause();
-  video.currentTime = Math.max(0, video.currentTime + direction / Number(root.dataset.frameRate));
+  video.currentTime = Math.max(earliest(), video.currentTime + direction / Number(root.dataset.frameRate));
 };
 const fullScreen = () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen());
 function changeSpeed(direction) {
