@@ -12,11 +12,11 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
 from recorder.clock import boot_ms
@@ -38,7 +38,7 @@ from recorder.take import Take
 # that is still encoded; then the child ends itself and its `.part` is recovered.
 STOP_WITHIN = 15
 LAST_WORDS_WITHIN = 3
-OPEN_WITHIN = 60
+OPEN_WITHIN, LOOK_EVERY = 60, 0.5
 EXIT_FAILED = 3
 PR_SET_PDEATHSIG = 1
 
@@ -75,35 +75,53 @@ def main() -> int:
     orders = Orders.from_json(lines.readline())
     mailbox = Mailbox(lines, on_stop=EndLimit(STOP_WITHIN).begin_anew)
     signal.signal(signal.SIGTERM, lambda *_: mailbox.stop("stopped by a signal", ending="interrupted"))
-    outcome = _record(orders, mailbox, reporter=_reporter(mailbox))
-    return EXIT_FAILED if outcome.ending == "failed" else 0
+    return _exit_code(_record(orders, mailbox, reporter=_reporter(mailbox)))
 
 
 def _record(orders: Orders, mailbox: Mailbox, *, reporter: Reporter) -> Outcome:
-    facts: dict[str, Any] = {}
-    source: Source | None = None
     try:
         take = Take(Spool(Path(orders.spool)), orders.session, take=orders.take)
     except RecorderError as error:
-        outcome = Outcome("failed", str(error))
-    else:
-        try:
-            source = _open(orders, reporter)
-        except RecorderError as error:
-            outcome, end_us = _failure(error, orders, begun=orders.missing is not None), _start_us(orders)
-        else:
-            recording = _recording_of(source, take, orders, mailbox=mailbox, reporter=reporter)
-            outcome, end_us = _finish(recording, _run(recording, mailbox, orders=orders))
-            outcome = replace(outcome, reason=outcome.reason + _doubt(source))
-            facts = recording.facts()
-        facts |= {"end_us": end_us, "ended_boot_ms": boot_ms()}
-        outcome = replace(outcome, reason=without_password(outcome.reason, orders.access.secret))
-        outcome = _close(take, outcome, end_us=end_us)
+        return _told(Outcome("failed", str(error)), reporter)
+
+    def leave() -> None:
+        outcome = Outcome(mailbox.ending, mailbox.why)
+        outcome = _end(take, outcome, orders, end_us=_start_us(orders), reporter=reporter)
+        os._exit(_exit_code(outcome))
+
+    try:
+        with _unless_stopped(mailbox, reporter, leave=leave):
+            source = open_source(orders.source, orders.settings, access=orders.access)
+    except RecorderError as error:
+        outcome = _failure(error, orders, begun=orders.missing is not None)
+        return _end(take, outcome, orders, end_us=_start_us(orders), reporter=reporter)
+    if evidence := evidence_of(source):
+        reporter.tell("connected", **evidence)
+    recording = _recording_of(source, take, orders, mailbox=mailbox, reporter=reporter)
+    outcome, end_us = _finish(recording, _run(recording, mailbox, orders=orders))
+    outcome = replace(outcome, reason=outcome.reason + _doubt(source))
+    outcome = _end(take, outcome, orders, end_us=end_us, reporter=reporter, **recording.facts())
+    source.close()
+    return outcome
+
+
+def _end(
+    take: Take, outcome: Outcome, orders: Orders, *, end_us: int, reporter: Reporter, **facts: int
+) -> Outcome:
+    """Close the take and tell of its end; how it ended after all."""
+    outcome = replace(outcome, reason=without_password(outcome.reason, orders.access.secret))
+    facts |= {"end_us": end_us, "ended_boot_ms": boot_ms()}
+    return _told(_close(take, outcome, end_us=end_us), reporter, **facts)
+
+
+def _told(outcome: Outcome, reporter: Reporter, **facts: int) -> Outcome:
     reporter.tell(outcome.ending, reason=outcome.reason, **facts, **({"lost": True} if outcome.lost else {}))
     reporter.flush(LAST_WORDS_WITHIN)
-    if source is not None:
-        source.close()
     return outcome
+
+
+def _exit_code(outcome: Outcome) -> int:
+    return EXIT_FAILED if outcome.ending == "failed" else 0
 
 
 def without_password(reason: str, secret: str) -> str:
@@ -122,30 +140,29 @@ def _close(take: Take, outcome: Outcome, *, end_us: int) -> Outcome:
     return outcome
 
 
-def _open(orders: Orders, reporter: Reporter) -> Source:
-    """The source, open; what it can say about its server is told. Connecting may take a while."""
-    with _heartbeats(reporter):
-        source = open_source(orders.source, orders.settings, access=orders.access)
-    if evidence := evidence_of(source):
-        reporter.tell("connected", **evidence)
-    return source
-
-
 @contextmanager
-def _heartbeats(reporter: Reporter) -> Iterator[None]:
-    """The supervisor hears that we live while a server takes its time; but not for ever."""
-    over = threading.Event()
+def _unless_stopped(mailbox: Mailbox, reporter: Reporter, *, leave: Callable[[], None]) -> Iterator[None]:
+    """The supervisor hears that we live while a server takes its time; but not for ever.
 
-    def beat() -> None:
+    Told to stop meanwhile, nobody waits for the server: `leave` ends the process, and what it has started.
+    """
+    over, turn = threading.Event(), threading.Lock()
+
+    def watch() -> None:
         until = time.monotonic() + OPEN_WITHIN
-        while not over.wait(1) and time.monotonic() < until:
-            reporter.beat()
+        while not over.wait(LOOK_EVERY):
+            if time.monotonic() < until:
+                reporter.beat()
+            with turn:
+                if mailbox.command == "stop" and not over.is_set():
+                    leave()
 
-    threading.Thread(target=beat, name="heartbeats", daemon=True).start()
+    threading.Thread(target=watch, name="opening", daemon=True).start()
     try:
         yield
     finally:
-        over.set()
+        with turn:
+            over.set()
 
 
 def _recording_of(

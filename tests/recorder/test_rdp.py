@@ -287,7 +287,7 @@ def test_a_server_that_stays_away_ends_the_session_after_a_bounded_number_of_att
 def test_a_logon_has_the_time_that_the_recorder_had(tmp_path: Path, desk: Server) -> None:
     spool = Spool(tmp_path / "spool")
     with Child(spool, address(desk), settings=SHARP, access=asdict(ACCESS)) as child:
-        until(lambda: any("freerdp" in _program(pid) for pid in descendants(child.process.pid)), every=0.005)
+        until(lambda: any("freerdp" in program(pid) for pid in descendants(child.process.pid)), every=0.005)
         time.sleep(0.1)  # now its window is waited for
         child.process.send_signal(signal.SIGSTOP)
         time.sleep(LOG_ON_WITHIN + 1)
@@ -297,7 +297,7 @@ def test_a_logon_has_the_time_that_the_recorder_had(tmp_path: Path, desk: Server
         assert child.end() == 0
 
 
-def _program(pid: int) -> str:
+def program(pid: int) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text()
     return ""
