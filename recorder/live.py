@@ -49,7 +49,7 @@ class LiveRecording:
         quiet = orders.settings.quiet_segment_seconds
         self._quiet, self._stirred = Idle(orders.settings.segment_seconds if quiet else None), 0
         self._next_beat_ns = self._began_us = self._looked_us = self._told_segments = 0
-        self._recording = False
+        self._recording = self._is_paused = False
         self._lost: SourceLost | None = None
 
     def run(self) -> str:
@@ -66,6 +66,7 @@ class LiveRecording:
             if self._mailbox.command == "pause":
                 self._pause(now_us)
             else:
+                self._is_paused = False
                 self._take.resume()
                 self._watch()
             if self._is_over():
@@ -109,13 +110,13 @@ class LiveRecording:
             self._take.gap(TRACK, from_us, to_us=end_us, reason=str(self._lost), uncertain=True)
 
     def _begin(self) -> Timeline:
-        """Fix the timeline and record the first picture; of the first take, at exactly zero."""
+        """Fix the timeline and record the first picture, unless it is paused; of the first take, at zero."""
         origin = self._orders.origin_ns
         self._source.grab(0)  # the first grab is slow: not on the timeline
         timeline = self._timeline = Timeline.starting_now() if origin is None else Timeline.since(origin)
         self._take.begin(timeline, host=self._orders.host)
         self._began_us = self._looked_us = 0 if origin is None else timeline.now_us()
-        if self._mailbox.command != "stop":
+        if self._mailbox.command == "record":
             self._record(self._began_us)
         return timeline
 
@@ -183,14 +184,26 @@ class LiveRecording:
             self._idle.used(now_us)
 
     def _pause(self, now_us: int) -> None:
-        if self._recording:
-            self._recording = False
-            end_us = self._segmenter.close(now_us)
-            self._companions.close(end_us)
+        """Told once, also before the first picture."""
+        if not self._is_paused:
+            self._is_paused = True
+            end_us = self._interrupt(now_us)
             self._missing = Missing(end_us, PAUSED, uncertain=False)
             self._take.pause(end_us)
             self._reporter.tell("paused", end_us=end_us)
         time.sleep(NAP / 4)
+
+    def _interrupt(self, now_us: int) -> int:
+        """Close what is open; until when it is recorded, or missing for another reason, microseconds."""
+        if self._recording:
+            self._recording = False
+            end_us = self._segmenter.close(now_us)
+            self._companions.close(end_us)
+            return end_us
+        if self._missing is None:
+            return self._began_us
+        self._account(now_us)
+        return us_of(ticks_of(now_us))
 
     def _account(self, until_us: int) -> None:
         if self._missing is None:

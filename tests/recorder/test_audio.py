@@ -246,8 +246,8 @@ def test_a_pause_that_comes_before_any_sound_leaves_a_gap(
     with display() as shown, private_sound() as sound:
         monkeypatch.setenv("PULSE_SERVER", sound.environment["PULSE_SERVER"])
         with Child(spool, f"x11://{shown.name}", settings=HEARD) as child:
-            child.say("pause")
             until(lambda: child.heard("recording"))
+            child.say("pause")
             ended = until(lambda: child.heard("paused"))
             child.end()
     end_us = ended["facts"]["end_us"]
