@@ -83,8 +83,9 @@ def production(*argv: str) -> str:
         "LUCID_LEDGER_ORIGIN": "sessions.test/log",
         "ALLOWED_HOSTS": "sessions.test",
         "ALLOWED_ORIGINS": OURS,
-        **{name: secrets.token_urlsafe(40) for name in ("SECRET_KEY", "JWT_SECRET_KEY")},
-        **{name: secrets.token_urlsafe(40) for name in ("ENCRYPTION_PASSWORD", "ENCRYPTION_SALT")},
+        # Digits only: among letters "your-" may come up, and a placeholder is refused.
+        **{name: secrets.token_hex(40) for name in ("SECRET_KEY", "JWT_SECRET_KEY")},
+        **{name: secrets.token_hex(40) for name in ("ENCRYPTION_PASSWORD", "ENCRYPTION_SALT")},
     }
     # What a browser driver in this process asked Django to overlook.
     inherited = {name: value for name, value in os.environ.items() if name != "DJANGO_ALLOW_ASYNC_UNSAFE"}

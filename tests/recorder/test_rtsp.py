@@ -143,7 +143,7 @@ def test_a_server_that_asks_for_a_password_gets_it_and_nobody_else(tmp_path: Pat
         check_source(url, access=ACCESS)
         with pytest.raises(BadSource, match="refused the user name or the password") as refused:
             open_source(url, ONE_SECOND, access=Access("wrong-4711", ALLOWED))
-        assert "4711" not in str(refused.value)
+        assert "-4711" not in str(refused.value)  # which names a port, too
         open_source(url, ONE_SECOND, access=Access("Kerguelen-4711", ALLOWED)).close()
 
 
