@@ -165,8 +165,11 @@ def test_a_failing_endpoint_costs_one_attempt_now_and_then_and_nobody_else_waits
     monkeypatch.setattr(deliveries, "WAITS", (PATIENCE,))  # the wait for its turn to come is not over here
     told(receiver)
     receiver.answers = [HANG] * 9
+    began = timezone.now()
     for number in range(20):
-        events.note(events.QUOTA, str(number), facts={"number": number})
+        # MongoDB keeps milliseconds: two in one would be in no order.
+        at = began + timedelta(milliseconds=number)
+        events.note(events.QUOTA, str(number), facts={"number": number}, at=at)
     with receiving() as good:
         told(good)
         assert deliveries.tick(send=impatient(receiver)) == 21
