@@ -154,7 +154,7 @@ class Disk:
         yield self._crash(self.safe_names, torn=0.0, rng=rng, after=f"{after}, all unsynced lost")
         yield self._crash(self.names, torn=0.0, rng=rng, after=f"{after}, names ahead of bytes")
         mixed = dict(self.safe_names)
-        for path in {*self.names, *self.safe_names}:
+        for path in sorted({*self.names, *self.safe_names}):  # a seed replays it
             if rng.random() < 0.5:
                 if path in self.names:
                     mixed[path] = self.names[path]
