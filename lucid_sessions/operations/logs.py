@@ -13,6 +13,7 @@ _SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
 ]
+_PROCESSORS: list[Any] = []
 
 
 def configure(options: dict[str, str]) -> None:
@@ -21,12 +22,14 @@ def configure(options: dict[str, str]) -> None:
     Each line as JSON says where it comes from; on a console that would only be in the way.
     """
     shared = _SHARED if options["form"] == "console" else [*_SHARED, _from(options)]
+    # In place: loggers that were used before, and are cached, go by the same list.
+    _PROCESSORS[:] = [
+        structlog.stdlib.filter_by_level,
+        *shared,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

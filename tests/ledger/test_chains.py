@@ -219,7 +219,12 @@ LIES: tuple[tuple[str, Any, type[LucidError], str], ...] = (
     ("eth_getTransactionReceipt", lambda it: {**it, "status": "0x0"}, Tampered, "contradicts itself"),
     ("eth_getTransactionReceipt", lambda it: {**it, "blockNumber": None}, Retryable, "no number"),
     ("eth_getBlockByNumber", lambda it: {**it, "transactions": []}, Tampered, "does not hold"),
-    ("eth_getBlockByNumber", lambda it: {**it, "number": "0x1"}, Tampered, "contradicts itself"),
+    (
+        "eth_getBlockByNumber",
+        lambda it: {**it, "number": hex(int(it["number"], 16) + 1)},
+        Tampered,
+        "contradicts itself",
+    ),
     ("eth_getBlockByNumber", lambda it: {**it, "timestamp": "0x1"}, Tampered, "not now"),
     ("eth_getBlockByNumber", lambda it: {**it, "timestamp": "0xffffffff"}, Tampered, "not now"),
     ("eth_getBlockByNumber", None, Retryable, "has no block"),
