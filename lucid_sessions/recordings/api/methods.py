@@ -28,7 +28,7 @@ class Usual(DefaultContentNegotiation):
     def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
         """The renderer and its media type; NotAcceptable when there is none."""
         first = renderers[0]
-        named = format_suffix or "format=" in request.META.get("QUERY_STRING", "")
+        named = format_suffix or request.query_params.get("format") in {one.format for one in renderers[1:]}
         if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", first.media_type) and not named:
             return first, first.media_type
         return super().select_renderer(request, renderers, format_suffix)
