@@ -12,7 +12,7 @@ from recorder.spool import Spool
 from tests.programs import needed
 from tests.waiting import until
 
-from .stage import gaps_of, segments
+from .stage import Child, gaps_of, segments
 from .test_audio import Speaker, hearing
 
 LOUD = 0.2
@@ -46,6 +46,18 @@ def heard(spool: Spool, folder: Path, *, epoch: int) -> bool:
     return any(name.epoch == epoch for _, name in segments(spool, folder, track="audio"))
 
 
+def is_heard_anew(spool: Spool, child: Child, sound: PrivateSound) -> None:
+    """What is played from now on is in a second stretch, behind a gap that says why; the recording ends."""
+    until(lambda: heard(spool, child.directory, epoch=2))
+    with closing(Speaker(sound)) as speaker:
+        speaker.beep()
+        until(lambda: loudest(spool, child.directory, epoch=2) > LOUD)
+    assert child.end() == 0
+    (gap,) = gaps_of(spool, child.session)
+    assert (gap.track, gap.uncertain) == ("audio", True)
+    assert "another device" in gap.reason
+
+
 def test_the_microphone_is_not_recorded_when_the_output_is_unplugged(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     with hearing(spool) as (child, sound):
@@ -54,15 +66,8 @@ def test_the_microphone_is_not_recorded_when_the_output_is_unplugged(tmp_path: P
         pactl(sound, "load-module", "module-sine-source", "source_name=microphone", "frequency=440")
         pactl(sound, "set-default-source", "microphone")
         unplug(sound, "lucid")
-        until(lambda: heard(spool, child.directory, epoch=2))
-        with closing(Speaker(sound)) as speaker:
-            speaker.beep()
-            until(lambda: loudest(spool, child.directory, epoch=2) > LOUD)
-        assert child.end() == 0
+        is_heard_anew(spool, child, sound)
     assert loudest(spool, child.directory, epoch=1) < LOUD
-    (gap,) = gaps_of(spool, child.session)
-    assert (gap.track, gap.uncertain) == ("audio", True)
-    assert "another device" in gap.reason
 
 
 def test_what_is_played_to_another_output_from_now_on_is_heard_there(tmp_path: Path) -> None:
@@ -71,14 +76,7 @@ def test_what_is_played_to_another_output_from_now_on_is_heard_there(tmp_path: P
         pactl(sound, "set-default-sink", "lucid")  # as somebody chose it: a newer one takes nothing over
         pactl(sound, "load-module", "module-null-sink", "sink_name=headset", "rate=44100")
         pactl(sound, "set-default-sink", "headset")
-        until(lambda: heard(spool, child.directory, epoch=2))
-        with closing(Speaker(sound)) as speaker:
-            speaker.beep()
-            until(lambda: loudest(spool, child.directory, epoch=2) > LOUD)
-        assert child.end() == 0
-    (gap,) = gaps_of(spool, child.session)
-    assert (gap.track, gap.uncertain) == ("audio", True)
-    assert "another device" in gap.reason
+        is_heard_anew(spool, child, sound)
 
 
 def test_a_microphone_that_is_plugged_in_is_not_recorded(tmp_path: Path) -> None:

@@ -42,15 +42,21 @@ def told(view: MemoryView, session: Any) -> Event:
     return until(lambda: view.last(session, "failed") or view.last(session, "ended"))  # type: ignore[no-any-return]
 
 
+def stopped(view: MemoryView, session: Any, *, spool: Spool, server: socket.socket) -> Event:
+    """How it ends when it is stopped while its recorder waits for the server's first word."""
+    with supervising(spool, view, policy=POLICY):
+        connection, _ = server.accept()
+        with connection:
+            view.desire(session, "stop")
+            return told(view, session)
+
+
 def test_a_session_that_is_stopped_before_its_server_answers_was_stopped(
     spool: Spool, view: MemoryView
 ) -> None:
-    with silent() as server, supervising(spool, view, policy=POLICY):
+    with silent() as server:
         session = view.want(desk_of(server))
-        connection, _ = server.accept()
-        view.desire(session, "stop")
-        ended = told(view, session)
-        connection.close()
+        ended = stopped(view, session, spool=spool, server=server)
     assert (ended.kind, ended.reason) == ("ended", "stopped")
     (closed,) = spool.closed(spool.take_directory(session, 1)).values()
     assert (closed.track, closed.ending, closed.reason, closed.end_us) == ("screen", "ended", "stopped", 0)
@@ -66,11 +72,7 @@ def test_a_session_that_is_stopped_while_its_server_is_looked_for_again_says_wha
         view.takes[session] = 1
         take.begin(Timeline.starting_now(), host="here")
         take.close(0, reason="the server broke off", ending="interrupted")
-        with supervising(spool, view, policy=POLICY):
-            connection, _ = server.accept()
-            view.desire(session, "stop")
-            ended = told(view, session)
-            connection.close()
+        ended = stopped(view, session, spool=spool, server=server)
     assert (ended.kind, ended.reason) == ("ended", "stopped; not recorded at last: the server broke off")
     (gap,) = gaps_of(spool, session)
     assert (gap.track, gap.from_us, gap.reason) == ("screen", 0, "the server broke off")
