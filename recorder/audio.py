@@ -16,8 +16,8 @@ from av.container import OutputContainer
 
 from recorder.clock import Timeline, ticks_of, us_of
 from recorder.errors import SourceLost, SourceMoved
-from recorder.monitor import Monitor
 from recorder.silence import UNWATCHED
+from recorder.sound_monitor import SoundMonitor
 from recorder.take import Take
 from recorder.track import TrackWriter
 
@@ -63,7 +63,7 @@ class AudioTrack:
         )
         self._next: int | None = None  # the tick of the next sample, once it is known
         self._heard = self._looked = time.monotonic()
-        self._monitor = Monitor(environment, rate=RATE, channels=CHANNELS)
+        self._monitor = SoundMonitor(environment, rate=RATE, channels=CHANNELS)
         Thread(target=self._read, name="sound", daemon=True).start()
 
     def look(self, _now_us: int) -> None:

@@ -47,6 +47,7 @@ A_TURN = 50
 EVENTS_A_TICK = 500
 OLD_A_TICK = 1000
 GONE = 410
+NO_ANSWER = sending.Answer(0, 0)
 AGENT = "lucid-sessions-webhook/1"
 THREAD = "webhooks"
 
@@ -250,10 +251,9 @@ def _put_off(one: WebhookDelivery, answer: sending.Answer, *, reason: str) -> No
         _settle(one, status=DeliveryStatus.PENDING, next_attempt_at=timezone.now() + wait, **facts)
 
 
-def _fail_endpoint(row: WebhookEndpoint, reason: str, answer: sending.Answer | None = None) -> None:
+def _fail_endpoint(row: WebhookEndpoint, reason: str, answer: sending.Answer = NO_ANSWER) -> None:
     """It is left in peace for a while; disabled when it says that it is gone, or failed for days."""
-    now, answer = timezone.now(), answer or sending.Answer(0, 0)
-    gone = answer.status == GONE
+    now, gone = timezone.now(), answer.status == GONE
     row.failures, row.failing_since = row.failures + 1, row.failing_since or now
     over = now - row.failing_since > timedelta(days=settings.LUCID_WEBHOOK_GIVE_UP_DAYS)
     wait = max(_jittered(min(LONGEST_QUIET, WAITS[min(row.failures, len(WAITS)) - 1])), _wish(answer))

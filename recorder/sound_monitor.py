@@ -23,7 +23,7 @@ LATENCY_MS = 20
 _ALL = 1 << 16  # bytes: a pipe holds no more
 
 
-class Monitor:
+class SoundMonitor:
     """Samples as `rate` and `channels` say, 16 bits each, from the output that is the default now."""
 
     def __init__(self, environment: Mapping[str, str], *, rate: int, channels: int) -> None:
