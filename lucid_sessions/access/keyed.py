@@ -3,8 +3,9 @@
 import os
 import time
 import uuid
+from typing import Any
 
-from django.db import models
+from django.db import OperationalError, models
 
 
 def uuid7() -> uuid.UUID:
@@ -22,3 +23,22 @@ class Keyed(models.Model):
 
     class Meta:
         abstract = True
+
+
+class Kept(Keyed):
+    """A row that is never deleted: one that was read, or written, is there."""
+
+    class Meta:
+        abstract = True
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        """The row as it is now. OperationalError while the database does not give it: ask again.
+
+        Of a primary that has just taken over, MongoDB's read concern `majority` shows nothing that it has not
+        heard a majority confirm by then, though another primary had acknowledged it.
+        """
+        try:
+            super().refresh_from_db(*args, **kwargs)
+        except self.DoesNotExist as error:
+            what = f"{self._meta.verbose_name} {self.pk}"
+            raise OperationalError(f"The database does not show {what}, which it has. Try again.") from error

@@ -10,6 +10,7 @@ from .audit_models import AuditEvent as AuditEvent
 from .job_models import Job as Job
 from .job_models import JobStatus as JobStatus
 from .job_models import Replay as Replay
+from .keyed import Kept as Kept
 from .keyed import Keyed as Keyed
 from .keyed import uuid7 as uuid7
 from .webhook_models import DeliveryStatus as DeliveryStatus

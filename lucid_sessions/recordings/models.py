@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from lucid_sessions.access.models import Keyed
+from lucid_sessions.access.models import Kept, Keyed
 
 from .host_models import RecorderHost as RecorderHost
 from .ledger_models import Checkpoint as Checkpoint
@@ -21,7 +21,7 @@ from .lifecycle import Desired, State, Status
 from .tag_models import SessionTag as SessionTag
 
 
-class Session(Keyed):
+class Session(Kept):
     """One remote-desktop session that is, or is to be, recorded."""
 
     name = models.CharField(max_length=200)
