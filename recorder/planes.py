@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
+from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from .clock import TICKS
 from .quality import BT601
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -15,6 +18,8 @@ Rows = tuple[int, int]  # the first, and one past the last
 NO_ROWS: Rows = (0, 0)
 # Chroma is made of neighbouring rows, so a change reaches a little beyond itself.
 REACH = 4
+# Whole pictures after which the memory that moments with many waiting ones took is given back.
+FLOW = 128
 STEP = 64  # rows of the smallest band; others are twice as high each: a converter takes more than a megabyte
 
 
@@ -44,6 +49,30 @@ def encodable(frame: av.VideoFrame, converter: VideoReformatter) -> av.VideoFram
     )
 
 
+class Flow:
+    """Whole pictures one after the other, as `encodable` has them, in memory that is used again.
+
+    New memory for each costs half as much as what is written there.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self._graph = Graph()
+        self._graph.threads = 1
+        pixels = av.VideoFormat("bgra", width, height)
+        self._graph.link_nodes(
+            self._graph.add_buffer(width=width, height=height, format=pixels, time_base=Fraction(1, TICKS)),
+            self._graph.add("scale", "flags=area:out_color_matrix=bt601:out_range=tv"),
+            self._graph.add("format", "yuv420p"),
+            self._graph.add("buffersink"),
+        ).configure()
+
+    def of(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The next one; it is its owner's for as long as he has it."""
+        frame.pts = 0
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+
 class Planes:
     """Luma and chroma (BT.601, narrow range, 4:2:0) of a screen of even sides; at first all of it is new."""
 
@@ -51,6 +80,8 @@ class Planes:
         self._width, self._height = width, height
         self._changed: Rows = (0, height)
         self._converters: dict[int, VideoReformatter] = {}
+        self._flow: Flow | None = None
+        self._in_a_row = 0  # whole pictures
         self._frame = av.VideoFrame(width, height, "yuv420p")
         _, _, self._frame.colorspace, self._frame.color_range = BT601
         self._planes = [_rows_of(plane) for plane in self._frame.planes]
@@ -73,11 +104,14 @@ class Planes:
         first, last = self._reached()
         self._changed = NO_ROWS
         if first >= last:
+            self._end_flow()
             return self._frame
         top, end = self._band(first, last)
-        converted = self._converted(picture[top:end, : self._width])
+        band = _source(picture[top:end, : self._width])
         if end - top == self._height:
-            return self._keep(converted)
+            return self._keep(self._whole(band))
+        self._end_flow()
+        converted = encodable(band, self._converters.setdefault(band.height, VideoReformatter()))
         for plane, fresh, part in zip(self._planes, converted.planes, (1, 2, 2), strict=True):
             rows = slice(first // part, last // part)
             inside = slice((first - top) // part, (last - top) // part)
@@ -114,10 +148,21 @@ class Planes:
         top = min(max(0, first - REACH), self._height - length) & ~1
         return top, top + length
 
-    def _converted(self, band: Pixels) -> av.VideoFrame:
-        converter = self._converters.setdefault(len(band), VideoReformatter())
-        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(band), "bgra")
-        return encodable(frame, converter)
+    def _whole(self, frame: av.VideoFrame) -> av.VideoFrame:
+        number, self._in_a_row = self._in_a_row, self._in_a_row + 1
+        if number == 0:
+            return encodable(frame, VideoReformatter())
+        if self._flow is None or number % FLOW == 0:
+            self._flow = Flow(self._width, self._height)
+        return self._flow.of(frame)
+
+    def _end_flow(self) -> None:
+        """Not all of it moves: the memory for that is given back."""
+        self._flow, self._in_a_row = None, 0
+
+
+def _source(pixels: Pixels) -> av.VideoFrame:
+    return av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), "bgra")
 
 
 def _rows_of(plane: Any) -> Pixels:

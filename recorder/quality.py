@@ -30,7 +30,7 @@ PRESETS = {
         "libx264",
         "yuv420p",
         {"preset": "veryfast", "crf": "18"},
-        search="me=dia:subme=1",
+        search="me=dia:subme=1:partitions=i8x8,i4x4",
         more="deadzone-inter=15:deadzone-intra=8:aq-strength=0.7",
     ),
     # Red, green and blue as they are: any conversion to luma and chroma would lose some of the screen.

@@ -6,7 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from recorder.planes import NO_ROWS, Planes, joined
+from recorder.planes import FLOW, NO_ROWS, Planes, joined
+from recorder.quality import BT601
 from recorder.sources.x11 import X11Source
 from tests.waiting import until
 
@@ -53,6 +54,23 @@ def test_a_picture_that_was_left_stays_as_it_was() -> None:
     whole = av.VideoFrame.from_numpy_buffer(picture, "bgra").reformat(**WHOLE)
     assert content(planes.of(picture)) == content(whole)
     assert content(left) == before
+
+
+def test_whole_pictures_in_a_row_are_what_each_alone_gives_and_stay_so() -> None:
+    chance = np.random.default_rng(7)
+    planes, held = Planes(122, 90), []
+    for number in range(2 * FLOW + 3):
+        picture = chance.integers(0, 256, (90, 122, 4), dtype=np.uint8)
+        planes.note(None)
+        whole = content(av.VideoFrame.from_numpy_buffer(picture, "bgra").reformat(**WHOLE))
+        assert planes.is_renewed
+        held.append((planes.of(picture), whole))
+        if number == FLOW:  # at rest for once
+            planes.note(NO_ROWS)
+            assert content(planes.of(picture)) == whole
+    assert all(content(frame) == whole for frame, whole in held)
+    last, _ = held[-1]
+    assert (last.colorspace, last.color_range) == (BT601[2], BT601[3])
 
 
 def test_rows_noted_several_times_are_all_looked_at() -> None:
