@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from lucid_sessions.durable import blaming
+from lucid_sessions.errors import LucidError
 
 from . import events, verification
 from .models import Session
@@ -26,14 +27,27 @@ MOST_IN_EVENT = 5
 
 
 def verified(session: Session, *, key: str, deep: bool, passed: Passed = lambda: None) -> Report:
-    """The report on the session. What is not as it was sealed is an alarm, and one event for each `key`."""
-    report = verification.verify(session, deep=deep, passed=passed)
+    """The report on the session. What is not as it was sealed is an alarm, and one event for each `key`.
+
+    So is what had been found when it could not be brought to its end, or somebody cancelled it.
+    """
+    report = Report(session.pk)
+    try:
+        verification.verify(session, deep=deep, passed=passed, report=report)
+    except LucidError:
+        if report.findings and not verification.was_shredded_since(session):
+            _alarm(session, report, key=key)
+        raise
     if not report.integrity:
-        log.error("verification failed", alarm=True, session=str(session.pk), found=len(report.findings))
-        found = [f"{one.where}: {one.problem}"[:LONGEST] for one in report.findings[:MOST_IN_EVENT]]
-        facts = {**events.facts_of(session), "findings": found, "found": len(report.findings)}
-        events.note_if_wanted(events.UNVERIFIED, key, facts=facts)
+        _alarm(session, report, key=key)
     return report
+
+
+def _alarm(session: Session, report: Report, *, key: str) -> None:
+    log.error("verification failed", alarm=True, session=str(session.pk), found=len(report.findings))
+    found = [f"{one.where}: {one.problem}"[:LONGEST] for one in report.findings[:MOST_IN_EVENT]]
+    facts = {**events.facts_of(session), "findings": found, "found": len(report.findings)}
+    events.note_if_wanted(events.UNVERIFIED, key, facts=facts)
 
 
 def told(name: str, report: Report) -> dict[str, Any]:

@@ -99,15 +99,25 @@ def verify(
     deep: bool = False,
     world: Installation | None = None,
     passed: Passed = lambda: None,
+    report: Report | None = None,
 ) -> Report:
     """The report on one session. `deep` needs ENCRYPTION_PASSWORD. Retryable when a store is away.
 
     Of a shredded session the proofs are checked, and that nothing of it is left. `passed` is called for each
-    step of `length`, and may raise to end it there.
+    step of `length`, and may raise to end it there; a `report` that was handed in then holds what was found.
     """
     if deep:
         identity()  # a missing or wrong password is not a finding about the recording
-    return _Examination(session, deep=deep, world=world or installation(), passed=passed).report()
+    report = report or Report(session.pk)
+    report.deep = deep
+    _Examination(session, deep=deep, world=world or installation(), passed=passed).fill(report)
+    return report
+
+
+def was_shredded_since(session: Session) -> bool:
+    """Whether that was begun after the session was read: what is missing of it is gone for that reason."""
+    now = Session.objects.filter(pk=session.pk).values_list("status", flat=True).first()
+    return now in GONE and session.status not in GONE
 
 
 def length(session: Session) -> int:
@@ -128,8 +138,7 @@ class _Examination:
     def _log(self) -> ProvenLog:
         return ProvenLog(self.world, fresh=True)
 
-    def report(self) -> Report:
-        report = Report(self.session.pk, deep=self.deep)
+    def fill(self, report: Report) -> None:
         try:
             self._log.tree.verify()
             size = self._log.tree.size
@@ -141,7 +150,7 @@ class _Examination:
             sealed = self._sealed_leaves(report)
         except (Tampered, Refused) as error:
             report.findings.append(Finding("the ledger", str(error)))
-            return report
+            return
         self._require_settled(report)
         rows = {(c.track, c.sequence): c for c in self._rows(report)}
         for leaf in sealed:
@@ -152,7 +161,6 @@ class _Examination:
             if row.record is None or row.record < size:
                 self._check(leaves.facts_of(row), row, report)
         self._require_still_there(report)
-        return report
 
     def _walk(self) -> None:
         """The log's index, made in steps: of millions of records that takes minutes."""
@@ -170,8 +178,7 @@ class _Examination:
 
     def _require_still_there(self, report: Report) -> None:
         """What was shredded while it was verified is gone for that reason: no finding, and no alarm."""
-        now = Session.objects.filter(pk=self.session.pk).values_list("status", flat=True).first()
-        if report.findings and now in GONE and self.session.status not in GONE:
+        if report.findings and was_shredded_since(self.session):
             raise Retryable(
                 f'Session "{self.session.name}" was shredded meanwhile: verify it when that is recorded.'
             )

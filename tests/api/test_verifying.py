@@ -20,6 +20,7 @@ from lucid_sessions.recordings import (
     jobs,
     pipeline,
     proven,
+    reports,
     sealing,
     shredding,
     verification,
@@ -240,6 +241,26 @@ def test_to_be_ended_by_a_step_is_no_finding(
         verification.verify(session, passed=enough)
 
 
+@pytest.mark.parametrize("end", [jobs.Dropped("cancelled"), Retryable("the store is away")])
+def test_what_was_found_before_the_end_is_an_alarm_however_it_ended(
+    world: Installation, end: Exception
+) -> None:
+    session, begun = sealed_session(world), list[int]()
+    flip(world, Chunk.objects.earliest("sequence"))
+    somebody_is_told()
+
+    def passed() -> None:
+        begun.append(1)
+        if len(begun) == 2:
+            raise end
+
+    with pytest.raises(type(end)), capture_logs() as logs:
+        reports.verified(session, key="one", deep=False, passed=passed)
+    assert [line["found"] for line in logs if line.get("alarm")] == [1]
+    (event,) = WebhookEvent.objects.filter(kind="verification.failed")
+    assert event.facts["found"] == 1
+
+
 def test_what_is_shredded_while_it_is_verified_is_no_alarm(world: Installation) -> None:
     session = sealed_session(world)
     somebody_is_told()
@@ -248,8 +269,18 @@ def test_what_is_shredded_while_it_is_verified_is_no_alarm(world: Installation) 
         shredding.begin(Session.objects.get(pk=session.pk), cause="test")
         lose_all(world)
 
+    def shred_then_cancel() -> None:
+        if begun:
+            raise jobs.Dropped("nobody waits")
+        begun.append(1)
+        shred()
+
+    begun = list[int]()
     with pytest.raises(Retryable, match="shredded meanwhile"):
-        verification.verify(session, passed=shred)
+        reports.verified(session, key="one", deep=False, passed=shred)
+    session = sealed_session(world)
+    with pytest.raises(jobs.Dropped):
+        reports.verified(session, key="two", deep=False, passed=shred_then_cancel)
     assert not WebhookEvent.objects.exists()
 
 
