@@ -2,7 +2,8 @@
 
     pending -> running -> finished | failed | cancelled
 
-The row is the truth, as everywhere: a runner that dies loses its lease and another begins anew. A job that
+The row is the truth, as everywhere: a runner that dies loses its lease and another begins anew. What is
+lacking around it (a store that is away, a full disk) is waited for without limit, the reason shown. One that
 needs the key is left to a process that was given ENCRYPTION_PASSWORD. Results lie under LUCID_RESULTS_PATH,
 decrypted where that was asked for, for LUCID_RESULT_HOURS, and go at once when their session does.
 """
@@ -27,9 +28,9 @@ from django.utils import timezone
 
 from lucid_sessions.access.models import Job, JobStatus, User
 from lucid_sessions.errors import LucidError, Refused, Retryable
-from recorder.errors import DiskFull, RecorderError, SpoolUnwritable
 
 from . import evidence, hints, leases, one_file, playback, reports, verification
+from .job_faults import as_ours, wait_of
 from .job_results import begin, kept_for, remove_old, remove_result, undo
 from .lifecycle import ARCHIVED
 from .models import Chunk, Session
@@ -44,8 +45,8 @@ LEASE = timedelta(seconds=60)
 RENEW_SECONDS = 15.0
 # How often a running job tells how far it is, and asks whether it is still wanted.
 LOOK_SECONDS = 0.5
+# So many runners in a row may die over a job.
 MOST_ATTEMPTS = 8
-RETRY = timedelta(seconds=15)
 # An instant further ahead than we ever set was written under another clock: it counts as past.
 FURTHEST = timedelta(minutes=5)
 
@@ -150,8 +151,8 @@ def _work(job: Job) -> None:
         _settle(job, status=JobStatus.CANCELLED)
     except DatabaseFailure:
         raise  # no fault of the job: it cannot be settled now either, and its lease runs out
-    except Exception as error:  # noqa: BLE001 - see _as_ours
-        _give_back_or_up(job, _as_ours(error))
+    except Exception as error:  # noqa: BLE001 - see as_ours
+        _give_back_or_up(job, as_ours(error))
 
 
 def _session_of(job: Job) -> Session:
@@ -164,28 +165,23 @@ def _session_of(job: Job) -> Session:
     return session
 
 
-def _as_ours(error: Exception) -> LucidError:
-    """What the encoder, or a defect, may throw at one job ends that job, or it would come back for ever."""
-    if isinstance(error, LucidError):
-        return error
-    if isinstance(error, DiskFull | SpoolUnwritable):
-        return Retryable(str(error))
-    if isinstance(error, MemoryError):
-        return Retryable("This runner has too little memory for it. Give it more.")
-    if isinstance(error, RecorderError | OSError):
-        return Refused(str(error))
-    log.exception("a defect, or a job that nobody foresaw", exc_info=error)
-    return Refused(f"unexpected {type(error).__name__}: {error}")
-
-
 def _give_back_or_up(job: Job, error: LucidError) -> None:
     undo(job)
-    if isinstance(error, Retryable) and job.attempts < MOST_ATTEMPTS:
-        again = {"status": JobStatus.PENDING, "next_attempt_at": timezone.now() + RETRY}
-        _mine(job).update(reason=str(error), lease_until=None, **again)
+    if isinstance(error, Retryable):
+        log.warning("job waits", kind=job.kind, reason=str(error))
+        _wait(job, str(error))
         return
     log.error("job failed", kind=job.kind, reason=str(error))
     _settle(job, status=JobStatus.FAILED, reason=str(error))
+
+
+def _wait(job: Job, reason: str) -> None:
+    """It is begun again after a while. This runner lives: it is none of those that died over it in a row."""
+    due = timezone.now() + wait_of(job.created_at)
+    again = {"status": JobStatus.PENDING, "attempts": 0, "next_attempt_at": due}
+    # Who asked to cancel it while it failed has it at the end of this attempt, not of the next.
+    if not _mine(job).filter(cancel_asked=False).update(reason=reason, lease_until=None, **again):
+        _settle(job, status=JobStatus.CANCELLED)
 
 
 def _settle(job: Job, *, status: str, **facts: Any) -> bool:

@@ -12,8 +12,11 @@ from django.utils import timezone
 from structlog.testing import capture_logs
 
 from lucid_sessions.access.models import Job
+from lucid_sessions.errors import Retryable
+from lucid_sessions.recordings import installation as outside
 from lucid_sessions.recordings import jobs, pipeline
 from lucid_sessions.recordings.installation import Installation
+from lucid_sessions.recordings.job_faults import wait_of
 from lucid_sessions.recordings.models import Session
 
 from ..factories import acknowledge, end, file_spool, ready, segment_bytes, take
@@ -22,6 +25,18 @@ from .archive_of_one import STAGES, sealed_session
 pytestmark = pytest.mark.django_db
 
 URL = "/api/v1"
+
+
+@contextmanager
+def store_away(settings: Any) -> Iterator[None]:
+    """Inside, nobody listens at the store's address."""
+    there, settings.STORAGE_URL = settings.STORAGE_URL, "s3://vault/?endpoint=http://127.0.0.1:9"
+    outside.installation.cache_clear()
+    try:
+        yield
+    finally:
+        settings.STORAGE_URL = there
+        outside.installation.cache_clear()
 
 
 def asked(client: Any, session: Session, kind: str) -> str:
@@ -71,6 +86,42 @@ def test_a_full_disk_is_waited_for(world: Installation, auditor: Any) -> None:
     Job.objects.update(next_attempt_at=timezone.now())
     assert jobs.tick() == 1
     assert auditor.get(address).json()["status"] == "finished"
+
+
+@pytest.mark.parametrize("kind", ["export", "evidence", "verify"])
+def test_a_store_is_waited_for_however_long_it_is_away(
+    s3_world: Installation, auditor: Any, settings: Any, kind: str
+) -> None:
+    address = asked(auditor, sealed_session(s3_world), kind)
+    with store_away(settings):
+        for _ in range(2 * jobs.MOST_ATTEMPTS):
+            assert jobs.tick() == 1
+            job = auditor.get(address).json()
+            assert (job["status"], job["reason"] != "") == ("pending", True), job
+            Job.objects.update(next_attempt_at=timezone.now())
+    assert jobs.tick() == 1
+    assert auditor.get(address).json()["status"] == "finished"
+
+
+def test_a_restart_is_soon_over_and_what_is_away_for_long_is_asked_less_often() -> None:
+    now = timezone.now()
+    assert wait_of(now) == wait_of(now + timedelta(days=1)) == timedelta(seconds=15)
+    assert timedelta(minutes=3) <= wait_of(now - timedelta(minutes=30)) <= timedelta(minutes=4)
+    assert wait_of(now - timedelta(days=3)) == timedelta(minutes=4)
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_one_that_waits_is_cancelled_and_one_cancelled_as_it_failed_does_not_wait(
+    world: Installation, auditor: Any, cancelled: bool
+) -> None:
+    address = asked(auditor, sealed_session(world), "export")
+    job = jobs._claim()
+    assert job is not None
+    if cancelled:
+        assert auditor.post(f"{address}/cancel").json()["status"] == "running"
+    jobs._give_back_or_up(job, Retryable("The store is away."))
+    assert auditor.get(address).json()["status"] == ("cancelled" if cancelled else "pending")
+    assert auditor.post(f"{address}/cancel").json()["status"] == "cancelled"
 
 
 def test_room_for_another_thread_is_waited_for(world: Installation, auditor: Any) -> None:
