@@ -54,6 +54,8 @@ def test_who_has_it_already_is_told_so(admin: Any, addresses: dict[str, str]) ->
             for ask in (admin.get, admin.head):
                 answer = ask(address, HTTP_IF_NONE_MATCH=known)
                 assert (answer.status_code, answer.getvalue()) == (304, b""), (kind, known)
+                # A cache takes what it says for what it has: JSON, a playlist, a film.
+                assert "Content-Type" not in answer, (kind, known)
                 assert answer["ETag"] == tag, kind
         for other in ('"other"', tag.strip('"'), ""):
             assert admin.get(address, HTTP_IF_NONE_MATCH=other).status_code == 200, (kind, other)

@@ -46,7 +46,14 @@ def nothing_new(request: Request, headers: dict[str, str]) -> HttpResponse | Non
     """304 for who has already what the `ETag` among the headers names; 412 for who wants something else."""
     tag = headers["ETag"]
     _require(request, tag, what=f"This is {tag}")
-    return HttpResponse(status=304, headers=headers) if has(request, tag) else None
+    return unchanged(headers) if has(request, tag) else None
+
+
+def unchanged(headers: dict[str, str]) -> HttpResponse:
+    """The 304. It names no type: a cache would take that over for what it has (RFC 9111, 4.3.4)."""
+    answer = HttpResponse(status=304, headers=headers)
+    del answer["Content-Type"]
+    return answer
 
 
 def _require(request: Request, tag: str, *, what: str, seen: Callable[[str], str] = str) -> None:

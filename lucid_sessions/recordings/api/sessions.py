@@ -41,7 +41,7 @@ from .filters import SessionFilter
 from .ownership import no_such_session, session_of
 from .pagination import PAGING, Pages
 from .permissions import Allowed
-from .preconditions import is_known, require_match, tag_of
+from .preconditions import is_known, require_match, tag_of, unchanged
 from .problems import HELD, INVALID, NOT_IN_STATE, Problem, refused_as
 from .replays import once
 from .witnessed import Witnessed, event_beside, tell, written
@@ -164,7 +164,7 @@ class Sessions(Witnessed, GenericViewSet[Session]):
             raise no_such_session(session_id)
         tag = {"ETag": f'"{version}"'}
         if is_known(request, version):
-            return HttpResponse(status=304, headers=tag)
+            return unchanged(tag)
         return rendering.answer_text(texts[0], headers=tag)
 
     @extend_schema(

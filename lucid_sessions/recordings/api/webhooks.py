@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -29,7 +30,7 @@ from .documents import (
 )
 from .pagination import Pages
 from .permissions import Administers
-from .preconditions import has, require_match
+from .preconditions import has, require_match, unchanged
 from .problems import CONFLICT, INVALID, MEDIA_TYPE, NO_SUCH_THING, NOT_READY, Problem, refused_as
 from .replays import once
 from .strict import Strict
@@ -158,10 +159,10 @@ class Webhooks(Witnessed, GenericViewSet[WebhookEndpoint]):
     @extend_schema(
         parameters=[IF_NONE_MATCH], responses={200: EndpointBody, **NOT_MODIFIED, **NONE, **COMMON}
     )
-    def retrieve(self, request: Request, webhook_id: UUID) -> Response:
+    def retrieve(self, request: Request, webhook_id: UUID) -> HttpResponse:
         """Look at one endpoint."""
         row = _one(webhook_id)
-        return Response(status=304, headers=_tag_of(row)) if has(request, _tag(row)) else _shown(row)
+        return unchanged(_tag_of(row)) if has(request, _tag(row)) else _shown(row)
 
     @extend_schema(
         request=EndpointChanges,
