@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lucid_sessions.recordings.installation import Installation
 from lucid_sessions.recordings.models import Session
 
+from .archive_of_one import sealed_session
 from .people import client_of, person
 
 pytestmark = pytest.mark.django_db
@@ -43,11 +44,16 @@ STRANGE = [
 
 @pytest.fixture
 def ask(world: Installation) -> Any:
-    """A function that asks one of the lists for what is behind a cursor."""
+    """A function that asks one of the lists for what is behind a cursor of these columns and values."""
     client = client_of(person("admin"), shows_defects=True)
     session = Session.objects.create(name="one", source="synthetic")
     places = {"sessions": "sessions", "chunks": f"sessions/{session.pk}/chunks", "audit": "audit/"}
-    return lambda name, cursor: client.get(f"/api/v1/{places[name]}", {"cursor": cursor})
+
+    def ask(name: str, values: Any) -> Any:
+        place = f"/api/v1/{places[name]}"
+        return client.get(place, {"cursor": cursor_of([place, LISTS[name], values])})
+
+    return ask
 
 
 def cursor_of(inside: Any) -> str:
@@ -56,20 +62,35 @@ def cursor_of(inside: Any) -> str:
 
 @pytest.mark.parametrize(("name", "values"), STRANGE)
 def test_a_cursor_of_values_that_its_columns_cannot_have_is_refused(ask: Any, name: str, values: Any) -> None:
-    answer = ask(name, cursor_of([LISTS[name], values]))
+    answer = ask(name, values)
     assert (answer.status_code, answer.json()["code"]) == (404, "LUCID_ERR_1012"), answer.content
     assert answer.json()["detail"].startswith("cursor: ")
 
 
-def test_a_cursor_that_is_nested_too_deeply_is_refused(ask: Any) -> None:
-    assert ask("sessions", base64.urlsafe_b64encode(b"[" * 3000).decode()).status_code == 404
+def test_a_cursor_that_is_nested_too_deeply_is_refused(world: Installation) -> None:
+    client, cursor = client_of(person("admin")), base64.urlsafe_b64encode(b"[" * 3000).decode()
+    assert client.get("/api/v1/sessions", {"cursor": cursor}).status_code == 404
+
+
+def test_a_cursor_of_a_list_that_is_ordered_alike_is_refused(world: Installation) -> None:
+    client = client_of(person("admin"))
+    one, other = sealed_session(world), sealed_session(world)
+    alike = [
+        ("/api/v1/sessions", "/api/v1/jobs"),
+        (f"/api/v1/sessions/{one.pk}/chunks", f"/api/v1/sessions/{other.pk}/chunks"),
+    ]
+    for here, there in alike:
+        cursor = client.get(here, {"cursor": "", "limit": 1}).json()["pagination"]["next_cursor"]
+        assert client.get(here, {"cursor": cursor}).json()["items"]
+        answer = client.get(there, {"cursor": cursor})
+        assert (answer.status_code, answer.json()["code"]) == (404, "LUCID_ERR_1012"), answer.content
 
 
 @pytest.mark.parametrize(
     ("name", "values"), [("sessions", [NOW, ID]), ("chunks", ["screen", 0]), ("audit", [0, ID])]
 )
 def test_a_cursor_of_values_that_they_can_have_leads_on(ask: Any, name: str, values: Any) -> None:
-    assert ask(name, cursor_of([LISTS[name], values])).status_code == 200
+    assert ask(name, values).status_code == 200
 
 
 VALUES = (
@@ -86,5 +107,5 @@ VALUES = (
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(LISTS)), values=st.lists(VALUES, min_size=2, max_size=2))
 def test_no_cursor_finds_a_defect(ask: Any, name: str, values: list[Any]) -> None:
-    answer = ask(name, cursor_of([LISTS[name], values]))
+    answer = ask(name, values)
     assert answer.status_code in (200, 404), (values, answer.content)

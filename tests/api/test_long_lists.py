@@ -110,7 +110,8 @@ def test_mongodb_finds_a_page_by_its_index(session: Session, deep: bool) -> None
     chunks = Chunk.objects.filter(session=session.pk).order_by("track", "sequence")
     for rows in (chunks, Session.objects.order_by("-created_at", "-id")):
         if deep:
-            rows = cursors.behind(rows, cursors.write(rows[19], cursors.ordering_of(rows)))[0]
+            cursor = cursors.write(rows[19], cursors.ordering_of(rows), of="/list")
+            rows = cursors.behind(rows, cursor, of="/list")[0]
         plan = plan_of(rows[:21])
         assert any(step.startswith("IXSCAN") for step in plan), plan
         assert not SLOW & plan, plan

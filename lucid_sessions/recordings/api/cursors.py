@@ -1,7 +1,7 @@
 """Cursors: where a page ended, so that the next begins behind it, however deep in the list.
 
-A cursor holds the last row's ordering columns, one of which is unique. It grants nothing: whoever makes one
-up gets rows that he may list anyway, or 404.
+A cursor holds the list's address and the last row's ordering columns, one of which is unique. It grants
+nothing: whoever makes one up gets rows that he may list anyway, or 404.
 """
 
 import base64
@@ -27,16 +27,16 @@ def ordering_of(rows: "QuerySet[Any]") -> tuple[str, ...]:
     return tuple("id" if one == "pk" else "-id" if one == "-pk" else str(one) for one in found)
 
 
-def write(row: Any, ordering: tuple[str, ...]) -> str:
-    """The cursor behind this row."""
+def write(row: Any, ordering: tuple[str, ...], *, of: str) -> str:
+    """The cursor behind this row of the list at the address `of`."""
     names = [one.lstrip("-") for one in ordering]
     values = [row[name] if isinstance(row, Mapping) else getattr(row, name) for name in names]
     texts = [one.isoformat() if isinstance(one, datetime) else one for one in values]
-    text = json.dumps([list(ordering), [str(t) if isinstance(t, UUID) else t for t in texts]])
+    text = json.dumps([of, list(ordering), [str(t) if isinstance(t, UUID) else t for t in texts]])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def behind(rows: "QuerySet[Any]", cursor: str) -> "list[QuerySet[Any]]":
+def behind(rows: "QuerySet[Any]", cursor: str, *, of: str) -> "list[QuerySet[Any]]":
     """The rows behind the cursor, as lists to be read one after the other, each found by its index.
 
     All of them for an empty cursor; 404 for one of another list.
@@ -44,7 +44,7 @@ def behind(rows: "QuerySet[Any]", cursor: str) -> "list[QuerySet[Any]]":
     if not cursor:
         return [rows]
     ordering = ordering_of(rows)
-    values = _read(cursor, ordering, rows.model)
+    values = _values(rows.model, ordering, _read(cursor, of, ordering))
     # Column by column from the last: level in those before it, and behind in this one.
     steps = [_step(ordering[: place + 1], values) for place in reversed(range(len(ordering)))]
     if isinstance(rows.model._meta.get_field(ordering[0].lstrip("-")), CharField):
@@ -62,19 +62,27 @@ def _step(ordering: tuple[str, ...], values: list[Any]) -> Q:
     return Q(**same, **{f"{last[0].lstrip('-')}__{way}": last[1]})
 
 
-def _read(cursor: str, ordering: tuple[str, ...], model: Any) -> list[Any]:
+def _read(cursor: str, of: str, ordering: tuple[str, ...]) -> list[Any]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        given, values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if tuple(given) != ordering or not isinstance(values, list) or len(values) != len(ordering):
+        at, given, values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        # Several lists are ordered alike: what lies behind a row of another one is no page of this.
+        if (at, tuple(given)) != (of, ordering) or not isinstance(values, list) or len(values) != len(given):
             raise WRONG
-        return [_value(model, n.lstrip("-"), v) for n, v in zip(ordering, values, strict=True)]
-    except (ValueError, TypeError, OverflowError, RecursionError, ValidationError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
+        raise WRONG from error
+    return values
+
+
+def _values(model: Any, ordering: tuple[str, ...], given: list[Any]) -> list[Any]:
+    try:
+        return [_value(model, n.lstrip("-"), v) for n, v in zip(ordering, given, strict=True)]
+    except (ValueError, TypeError, OverflowError, ValidationError) as error:
         raise WRONG from error
 
 
 def _value(model: Any, name: str, value: Any) -> Any:
-    """The value as its column has it; WRONG or another error that `_read` knows for what it cannot have."""
+    """The value as its column has it; WRONG or another error that `_values` knows for what it cannot have."""
     field = model._meta.get_field(name)
     kind = int if isinstance(field, IntegerField) else str
     if type(value) is not kind:

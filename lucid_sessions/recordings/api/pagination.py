@@ -82,7 +82,7 @@ class Pages(LimitOffsetPagination):
     def _following(self, rows: Any) -> list[Any]:
         if self.cursor is None:
             return [rows[self.offset :]]
-        return cursors.behind(rows, self.cursor)
+        return cursors.behind(rows, self.cursor, of=self._list)
 
     def _count(self, of: Callable[[], Any], view: Any, rows: list[Any]) -> None:
         whole = self.last is None and not self.offset and not self.cursor
@@ -133,9 +133,15 @@ class Pages(LimitOffsetPagination):
         return self._address(place | {"offset": self.offset + self.limit})
 
     @property
+    def _list(self) -> str:
+        request: Any = self.request
+        path: str = request.path
+        return path
+
+    @property
     def next_cursor(self) -> str | None:
         """Where the next page begins; None when this is the last."""
-        return cursors.write(self.last, self.ordering) if self.last is not None else None
+        return cursors.write(self.last, self.ordering, of=self._list) if self.last is not None else None
 
     def get_previous_link(self) -> str | None:
         """The address of the page before; a cursor leads on only."""
