@@ -94,7 +94,7 @@ def test_a_first_request_that_died_half_way_is_finished_not_repeated(operator: A
     made = create(operator, "k").json()
     Replay.objects.update(status=0, answer="")
     busy = create(operator, "k")
-    assert (busy.status_code, busy.json()["code"]) == (409, "LUCID_ERR_1011")
+    assert (busy.status_code, busy.json()["code"], busy["Retry-After"]) == (409, "LUCID_ERR_1011", "1")
     Replay.objects.update(begun_at=timezone.now() - timedelta(minutes=2))
     assert create(operator, "k").json()["id"] == made["id"]
     assert Session.objects.count() == 1

@@ -1,5 +1,6 @@
 """JSON bodies that no two readers need understand alike, or that are deeper than any that is meant."""
 
+import gzip
 import json
 from typing import Any
 
@@ -49,6 +50,18 @@ def test_a_field_that_is_given_twice_is_refused_by_its_name(operator: Any, raw: 
     assert (answer.status_code, answer.json()["code"]) == (400, "LUCID_ERR_3002")
     assert answer.json()["errors"] == [{"field": field, "detail": "is given more than once."}]
     assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "Identity"])
+def test_a_compressed_body_is_refused_as_such(operator: Any, encoding: str) -> None:
+    body = json.dumps({"name": "name", "source": {"kind": "synthetic"}}).encode()
+    sent = body if encoding == "Identity" else gzip.compress(body)
+    answer = operator.post(URL, sent, content_type="application/json", HTTP_CONTENT_ENCODING=encoding)
+    if encoding == "Identity":
+        assert answer.status_code == 201
+        return
+    assert (answer.status_code, answer.json()["code"]) == (415, "LUCID_ERR_1007")
+    assert f"without Content-Encoding: {encoding}" in answer.json()["detail"]
 
 
 def test_the_same_name_in_two_places_is_none_given_twice(operator: Any) -> None:

@@ -11,7 +11,7 @@ from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils import json
 
-from .problems import MEDIA_TYPE
+from .problems import MEDIA_TYPE, NOT_UNDERSTOOD, Problem
 
 
 class Methods(BaseMetadata):
@@ -50,6 +50,7 @@ class Json(JSONParser):
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:  # noqa: ARG002
         """The body; ParseError for what is no JSON, ValidationError for a name that is given twice."""
+        _require_plain(parser_context["request"].headers.get("Content-Encoding", ""))
         raw = stream.read()
         try:
             body = json.loads(raw.decode(), object_pairs_hook=_each_once)
@@ -70,6 +71,15 @@ class Json(JSONParser):
 
 
 TOO_DEEP = f"JSON parse error - nested too deeply: more than {DEEPEST} levels"
+
+
+def _require_plain(encoding: str) -> None:
+    """415 for a body that is compressed: a small one may become as large as it likes."""
+    if encoding.strip().lower() not in ("", "identity"):
+        raise Problem(
+            NOT_UNDERSTOOD,
+            f"Bodies are not compressed: send it without Content-Encoding: {encoding[:100]}.",
+        )
 
 
 def _each_once(fields: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -221,6 +221,8 @@ def _headers(error: Exception, kind: Kind) -> dict[str, str]:
         headers["Retry-After"] = str(int(wait) + 1)
     elif kind.status == STORAGE.status:
         headers["Retry-After"] = str(RETRY_SECONDS)
+    elif kind is IN_PROGRESS:
+        headers["Retry-After"] = "1"
     return headers
 
 

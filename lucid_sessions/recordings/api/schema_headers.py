@@ -73,7 +73,8 @@ def _names(operation: Json, facts: Json, status: str) -> Iterator[str]:
     # Who asks, and for what, is decided before how often he does.
     if facts.get("rate") and status not in ("401", "403", "406"):
         yield from ("RateLimit", "RateLimit-Policy")
-    if status in ("429", "503") or (name, status) in WAITED_FOR:
+    still_answered = status == "409" and "Idempotency-Key" in asked
+    if status in ("429", "503") or still_answered or (name, status) in WAITED_FOR:
         yield "Retry-After"
     if status == "401":
         yield "WWW-Authenticate"
