@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,12 +50,32 @@ class Keyboard:
     def __init__(self, x: Any, *, policy: InputPolicy, window: Callable[[], Window]) -> None:
         self._x, self._policy, self._window = x, policy, window
         self._held: deque[tuple[Stroke, str]] = deque()
+        self._changes: Counter[int] = Counter()  # how often each key was given symbols since the last look
+        self._unsure_until_ns: dict[int, int] = {}
         self._learn()
+        self._before = self._rows()
 
     def notice(self, event: Any) -> None:
         """The map may have changed."""
         if isinstance(event, xcffib.xproto.MappingNotifyEvent):
+            if event.request == xcffib.xproto.Mapping.Keyboard:
+                self._changes.update(range(event.first_keycode, event.first_keycode + event.count))
             self._learn()
+
+    def noticed(self) -> None:
+        """That was all for now. Whether a stroke until now came before a change or after it is not told.
+
+        Only a key that had no symbol, and was given one once, can have printed nothing else.
+        """
+        if not self._changes:
+            return
+        rows, now_ns = self._rows(), time.monotonic_ns()
+        for code, times in self._changes.items():
+            before = self._before.get(code)
+            if times > 1 or (before and before != rows.get(code)):
+                self._unsure_until_ns[code] = now_ns
+        self._before = rows
+        self._changes.clear()
 
     def pressed(self, stroke: Stroke) -> Iterator[Fact]:
         """What may be said of a stroke now; with `full` it comes from `settled`."""
@@ -79,6 +100,8 @@ class Keyboard:
 
     def _names(self, stroke: Stroke) -> tuple[str, str]:
         """The stroke's name as it is, and as it is when it must not be known."""
+        if stroke.ns <= self._unsure_until_ns.get(stroke.code, 0):
+            return MASK, MASK
         symbols = self._symbols(stroke.code)
         name = _silent(symbols, stroke.group)
         if name is not None:
@@ -89,6 +112,11 @@ class Keyboard:
     def _symbols(self, code: int) -> list[int]:
         place = (code - self._lowest) * self._width
         return [*self._map[place : place + self._width], 0, 0, 0, 0, 0, 0]
+
+    def _rows(self) -> dict[int, list[int]]:
+        """The symbols of each key that has any."""
+        codes = range(self._lowest, self._lowest + len(self._map) // self._width)
+        return {code: symbols for code in codes if any(symbols := self._symbols(code)[: self._width])}
 
     def _symbol(self, symbols: list[int], state: int, *, group: int) -> int:
         if state & NUM_LOCK and silent_name(symbols[1]) is None and symbols[1] >= KEYPAD:

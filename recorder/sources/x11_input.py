@@ -117,6 +117,7 @@ class InputListener:
             self._windows.notice(event)
             for at_ns, fact in self._clipboard.notice(event):
                 yield at_ns, self._discreet(fact, at_ns)
+        self._keyboard.noticed()
         changes = list(self._windows.changes())
         yield from changes if self.hears == "display" else ()
 

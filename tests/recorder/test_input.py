@@ -20,7 +20,7 @@ import xcffib.xkb
 import xcffib.xtest
 
 from recorder.continuation import account_for_the_end
-from recorder.keys import printed
+from recorder.keys import MASK, printed
 from recorder.recovery import recover
 from recorder.settings import Settings
 from recorder.spool import Spool
@@ -192,6 +192,38 @@ def test_a_key_that_somebody_made_print_half_a_character_ends_no_recording(tmp_p
         _map(shown, code=38, keysym=0x100D800)
         told_openly(child, lambda: _type_in_layouts(shown, (0,), codes=(38, 36)), ["0x100d800", "Return"])
         assert child.process.poll() is None
+
+
+@pytest.mark.parametrize("policy", ["full", "masked"])
+def test_a_key_that_changes_while_it_is_used_is_never_called_what_it_was_not(
+    tmp_path: Path, policy: Any
+) -> None:
+    """As programs do that type what the keyboard lacks; the last that the key is given ends a line."""
+    with (
+        display() as shown,
+        terminal(shown, "shell"),
+        recorded(shown, Spool(tmp_path), settings=replace(SHARP, input=policy)) as child,
+    ):
+        told_openly(child, lambda: shown.run("xdotool", "key", "Return", "Return"), ["Return"] * 2)
+        before = len(pressed(child))
+        _change_and_type(shown, 38, [*map(ord, "pqrstu"), 0xFF0D] * 5)
+        until(lambda: len(pressed(child)) == before + 35)
+        names = pressed(child)[before:]
+        told_openly(child, lambda: _type_in_layouts(shown, (0,), codes=(38,)), ["Return"])
+    allowed = [{MASK, one if policy == "full" or one == "Return" else MASK} for one in [*"pqrstu", "Return"]]
+    assert all(name in right for name, right in zip(names, allowed * 5, strict=True)), names
+
+
+def _change_and_type(shown: Display, code: int, keysyms: list[int]) -> None:
+    """Give a key these symbols in turn and type each, at once."""
+    connection = xcffib.Connection(display=shown.name)
+    keys = connection(xcffib.xtest.key)
+    for keysym in keysyms:
+        connection.core.ChangeKeyboardMapping(1, code, 1, [keysym])
+        for kind in 2, 3:
+            keys.FakeInput(kind, code, 0, xcffib.NONE, 0, 0, 0)
+    connection.core.GetInputFocus().reply()  # now all is done
+    connection.disconnect()
 
 
 def _map(shown: Display, *, code: int, keysym: int) -> None:
