@@ -2,6 +2,7 @@
 
 import atexit
 import faulthandler
+import gc
 import os
 import shutil
 import tempfile
@@ -9,6 +10,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
+# As in manage.py: thousands of tests, fixtures and models make little garbage, and all are looked through.
+gc.set_threshold(20_000, 10, 10)
 
 HOME = tempfile.mkdtemp(prefix="lucid-test-")
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
