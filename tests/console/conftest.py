@@ -1,6 +1,8 @@
 """A real browser against a real server."""
 
 import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from lucid_sessions.access import audit
 from lucid_sessions.recordings import account
 from tests.programs import needed
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 # Playwright runs its own event loop in this thread; Django would take each query for one in async code.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -30,6 +32,16 @@ def no_look_is_remembered() -> None:
 def one_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long a busy machine takes, an account of what was done does not end before its part does."""
     monkeypatch.setattr(account, "MOST_SECONDS", PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def all_is_answered() -> Iterator[None]:
+    """What a browser still asked for when it was closed is answered before the database is emptied.
+
+    Its event would else be found by the next test.
+    """
+    yield
+    until(lambda: not any("process_request_thread" in one.name for one in threading.enumerate()))
 
 
 @pytest.fixture(scope="session")
