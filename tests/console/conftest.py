@@ -40,8 +40,14 @@ def all_is_answered() -> Iterator[None]:
 
     Its event would else be found by the next test.
     """
+    before = set(threading.enumerate())
     yield
-    until(lambda: not any("process_request_thread" in one.name for one in threading.enumerate()))
+    until(lambda: not any(_is_answering(one) for one in set(threading.enumerate()) - before))
+
+
+def _is_answering(thread: threading.Thread) -> bool:
+    """Whether it is one of those in which the live server talks to a client, until that one hangs up."""
+    return "process_request_thread" in thread.name
 
 
 @pytest.fixture(scope="session")
